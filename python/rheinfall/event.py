@@ -1,0 +1,163 @@
+"""The event as every stage sees it: hits as a structure of arrays, and truth where there is some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+UInt64 = NDArray[np.uint64]
+Bool = NDArray[np.bool_]
+
+VOLUME_SHIFT = 56
+LAYER_SHIFT = 36
+MODULE_SHIFT = 8
+
+
+def encode_module_id(volume: Any, layer: Any, module: Any) -> UInt64:
+    """Pack (volume, layer, module) numbers as `volume<<56 | layer<<36 | module<<8`.
+
+    The bit layout of an ACTS geometry identifier (acts: Geometry/GeometryIdentifier.hpp).
+    """
+    v = np.asarray(volume, dtype=np.uint64) << np.uint64(VOLUME_SHIFT)
+    y = np.asarray(layer, dtype=np.uint64) << np.uint64(LAYER_SHIFT)
+    m = np.asarray(module, dtype=np.uint64) << np.uint64(MODULE_SHIFT)
+    return np.asarray(v | y | m, dtype=np.uint64)
+
+
+def decode_module_id(module_id: Any) -> tuple[Int64, Int64, Int64]:
+    """Unpack a module_id into (volume, layer, module) numbers."""
+    ids = np.asarray(module_id, dtype=np.uint64)
+    volume = (ids >> np.uint64(VOLUME_SHIFT)) & np.uint64(0xFF)
+    layer = (ids >> np.uint64(LAYER_SHIFT)) & np.uint64(0xFFF)
+    module = (ids >> np.uint64(MODULE_SHIFT)) & np.uint64(0xFFFFF)
+    return volume.astype(np.int64), layer.astype(np.int64), module.astype(np.int64)
+
+
+@dataclass
+class Hits:
+    """Measurements of one event, in the order in which they were recorded.
+
+    Attributes:
+        x, y, z: float32 (n_hits,), position [mm].
+        module_id: uint64 (n_hits,), the sensor; see `encode_module_id`.
+        hit_id: uint64 (n_hits,), the number by which the event's files know the hit.
+    """
+
+    x: Float32
+    y: Float32
+    z: Float32
+    module_id: UInt64
+    hit_id: UInt64
+
+    def __post_init__(self) -> None:
+        n = len(self.x)
+        for name, dtype in (
+            ("x", np.float32),
+            ("y", np.float32),
+            ("z", np.float32),
+            ("module_id", np.uint64),
+            ("hit_id", np.uint64),
+        ):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+                got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+                raise TypeError(f"hits.{name}: expected a 1-D {np.dtype(dtype)} array, got {got}")
+            if len(array) != n:
+                raise ValueError(f"hits.{name}: expected {n} values as in hits.x, got {len(array)}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: Any) -> Hits:
+        """The hits at `index` (any NumPy index), in that order."""
+        return Hits(self.x[index], self.y[index], self.z[index], self.module_id[index], self.hit_id[index])
+
+
+@dataclass
+class Particles:
+    """Simulated particles of one event.
+
+    Attributes:
+        particle_id: uint64 (n,), never 0.
+        vx, vy, vz: float32 (n,), production vertex [mm].
+        px, py, pz: float32 (n,), momentum at production [GeV].
+        charge: float32 (n,), in units of e.
+        primary: bool (n,), produced in a proton-proton collision rather than in a decay or the material.
+    """
+
+    particle_id: UInt64
+    vx: Float32
+    vy: Float32
+    vz: Float32
+    px: Float32
+    py: Float32
+    pz: Float32
+    charge: Float32
+    primary: Bool
+
+    def __len__(self) -> int:
+        return len(self.particle_id)
+
+    @property
+    def pt(self) -> Float32:
+        """Transverse momentum [GeV], float32 (n,)."""
+        return np.hypot(self.px, self.py)
+
+    @property
+    def eta(self) -> Float32:
+        """Pseudorapidity of the momentum, float32 (n,)."""
+        return np.arcsinh(self.pz / np.maximum(self.pt, np.float32(1e-12))).astype(np.float32)
+
+    @property
+    def phi(self) -> Float32:
+        """Azimuth of the momentum [rad], float32 (n,)."""
+        return np.arctan2(self.py, self.px).astype(np.float32)
+
+    @property
+    def radius(self) -> Float32:
+        """Transverse distance of the production vertex from the z axis [mm], float32 (n,)."""
+        return np.hypot(self.vx, self.vy)
+
+
+@dataclass
+class Truth:
+    """Which particle made each hit.
+
+    Attributes:
+        particle_id: uint64 (n_hits,); 0 is noise, and 0 too where the truth is unknown: ask `known`.
+        known: bool (n_hits,); False means that the truth of the hit is unknown, which is not noise.
+        particles: the simulated particles, or None where the event has no such table.
+        weight: float32 (n_hits,), TrackML's weight of each hit, or None.
+    """
+
+    particle_id: UInt64
+    known: Bool
+    particles: Particles | None = None
+    weight: Float32 | None = None
+
+    def take(self, index: Any) -> Truth:
+        """The truth of the hits at `index`, in that order."""
+        weight = None if self.weight is None else self.weight[index]
+        return Truth(self.particle_id[index], self.known[index], self.particles, weight)
+
+
+@dataclass
+class Event:
+    """One event: its hits, and its truth where there is some."""
+
+    hits: Hits
+    truth: Truth | None = None
+    name: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def take(self, index: Any) -> Event:
+        """The event with the hits at `index` only, in that order."""
+        truth = None if self.truth is None else self.truth.take(index)
+        return Event(self.hits.take(index), truth, self.name, self.notes)
