@@ -1,0 +1,21 @@
+"""Fast, exact, deployable ML inference for collider triggers."""
+
+from __future__ import annotations
+
+from rheinfall._core import build_info, get_num_threads, set_num_threads
+from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
+
+__version__: str = build_info()["version"]
+
+__all__ = [
+    "Event",
+    "Hits",
+    "Particles",
+    "Truth",
+    "__version__",
+    "build_info",
+    "decode_module_id",
+    "encode_module_id",
+    "get_num_threads",
+    "set_num_threads",
+]

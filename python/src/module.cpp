@@ -1,0 +1,6 @@
+#include "bindings.hpp"
+
+NB_MODULE(_core, m) {
+    m.doc() = "Compiled core of rheinfall";
+    bind_core(m);
+}
