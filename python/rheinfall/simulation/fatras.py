@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
 from rheinfall.event import Event, Hits, Particles, Truth
 from rheinfall.simulation.fatras_detector import Modules, read_modules
 from rheinfall.simulation.fatras_engine import FatrasEngine
@@ -93,9 +92,7 @@ def fatras(
 class _Production:
     """What all events of one call share."""
 
-    def __init__(
-        self, gun: Gun, modules: Modules, engine: FatrasEngine, smearing: str, noise_fraction: float
-    ) -> None:
+    def __init__(self, gun: Gun, modules: Modules, engine: FatrasEngine, smearing: str, noise_fraction: float) -> None:
         self._gun, self._modules, self._engine = gun, modules, engine
         self._smearing, self._noise_fraction = smearing, noise_fraction
         self._surface, centre = engine.list_surfaces()

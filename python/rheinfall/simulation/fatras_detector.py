@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
 from rheinfall.event import encode_module_id
 
 Float64 = NDArray[np.float64]
@@ -133,8 +132,7 @@ def read_modules(path: str | Path) -> Modules:
     Raises ValueError naming the file and the column or line that is wrong.
     """
     path = Path(path)
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as stream:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as stream:
         header = stream.readline().strip().split(",")
         missing = [name for name in _COLUMNS if name not in header]
         if missing:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from rheinfall.simulation.fatras_field import make_field
 from rheinfall.simulation.fatras_particles import GunParticles
 
@@ -72,7 +71,9 @@ class FatrasEngine:
         # ACTS seeds an event with seed + event number, so that event 1 of seed 0 is event 0 of seed 1 over again.
         # Hence a generator per event, always as event 0, and a seed that the caller hashes from both numbers.
         algorithm = examples.FatrasSimulation(
-            level=self._quiet,
+            # Not its errors: one per particle that takes too many steps (a few in 10,000, of soft electrons), which
+            # then leaves no hits.
+            level=self._acts.logging.FATAL,
             inputParticles=_Keys.particles,
             outputParticles=_Keys.simulated,
             outputSimHits=_Keys.hits,
