@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rheinfall import simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 
@@ -18,4 +19,5 @@ __all__ = [
     "encode_module_id",
     "get_num_threads",
     "set_num_threads",
+    "simulation",
 ]
