@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,22 @@ def test_flights_are_exponential_up_to_the_cut():
     assert length.mean() == pytest.approx(expected, abs=5 * 18 / np.sqrt(n))
 
 
+def test_secondaries():
+    gun = Gun(10_000, (1.0, 10.0), "log_uniform", 3.0, 0.01, 55.0, "pions", 0.2, 250.0, 0.3)
+    particles = gun.shoot(np.random.default_rng(0))
+    radius = np.hypot(particles.vertex[:, 0], particles.vertex[:, 1])
+    assert len(particles) == 10_000
+    assert (~particles.primary).sum() == 5000
+    assert radius[particles.primary].max() < 0.1
+    secondary = np.arange(7000, 10_000)
+    assert radius[secondary].max() < 250.1
+    assert (radius[secondary] > 19.9).mean() > 0.9  # the rest stopped at the limit in z
+    # They leave their parent's line, which comes from the beam, at angles that decays seldom reach.
+    flight, momentum = particles.vertex[secondary, :2], particles.momentum[secondary, :2]
+    cosine = np.sum(flight * momentum, axis=1) / (radius[secondary] * np.hypot(*momentum.T))
+    assert 0.1 < np.mean(cosine < np.cos(0.3)) < 0.6
+
+
 def test_log_uniform_spectrum():
     gun = Gun(50_000, (0.5, 10.0), "log_uniform", 4.0, 0.0, 100.0, "mixed", 0.0, 300.0)
     particles = gun.shoot(np.random.default_rng(0))
@@ -274,6 +291,7 @@ def test_constant_field_in_acts(acts):
         ("field", "toroid"),
         ("smearing", "gauss"),
         ("displaced_fraction", 1.5),
+        ("secondary_fraction", float("nan")),
         ("noise_fraction", -0.1),
         ("vertex_sigma_z", float("nan")),
         ("seed", -1),
@@ -283,6 +301,12 @@ def test_constant_field_in_acts(acts):
 def test_bad_options_name_themselves(acts, modules, option, value):
     with pytest.raises(ValueError, match=f"^{option}: expected"):
         fatras(1, detectors=DETECTORS, **{option: value})
+
+
+def test_missing_pyacts_is_one_clear_error(modules, monkeypatch):
+    monkeypatch.setitem(sys.modules, "acts", None)
+    with pytest.raises(ImportError, match=r"needs pyacts: pip install rheinfall\[acts\]"):
+        fatras(1, detectors=DETECTORS)
 
 
 def test_no_particles(acts, modules):

@@ -31,6 +31,7 @@ def fatras(
     smearing: str = "pitch",
     displaced_fraction: float = 0.0,
     displaced_radius_max: float = 300.0,
+    secondary_fraction: float = 0.0,
     noise_fraction: float = 0.0,
     first_event: int = 0,
 ) -> Iterator[Event]:
@@ -53,14 +54,17 @@ def fatras(
         smearing: "pitch", uniform over one readout cell in the module's plane, or "none".
         displaced_fraction: share of the particles that are daughters of K0s -> pi pi and Lambda -> p pi; the spectra
             above are then the parent's.
-        displaced_radius_max: decays lie within this distance from the parent's vertex, across the beam [mm].
+        displaced_radius_max: decays and interactions lie within this distance from the parent's vertex, measured
+            across the beam [mm].
+        secondary_fraction: share of the particles that are pions from nuclear interactions, after a simple model: they
+            start anywhere along a parent of the spectra above, take part of its momentum and 0.3 GeV per axis besides.
         noise_fraction: noise hits per particle's hit; each layer gets them in proportion to its hits, each module of
             a layer by its surface.
         first_event: number of the first event, to share a production among processes.
 
     Yields:
         Events whose hits are sorted by module, `hit_id` from 1. `truth.particles` lists every particle, also those
-        without hits; `primary` is False for decay daughters.
+        without hits; `primary` is False for decay daughters and secondaries.
 
     Raises:
         ImportError: without pyacts; `pip install rheinfall[acts]`.
@@ -76,6 +80,7 @@ def fatras(
         species=species,
         displaced_fraction=displaced_fraction,
         displaced_radius_max=displaced_radius_max,
+        secondary_fraction=secondary_fraction,
     )
     if smearing not in _SMEARING:
         raise ValueError(f"smearing: expected one of {list(_SMEARING)}, got {smearing!r}")

@@ -1,4 +1,4 @@
-"""The particles that Fatras is given: a gun of prompt ones, and daughters of K0s and Lambda decays."""
+"""The particles that Fatras is given: prompt ones from a gun, daughters of K0s and Lambda decays, secondaries."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ SPECIES: dict[str, tuple[tuple[int, float], ...]] = {
 K0S = (2.0 / 3.0, 0.497611, 26.844, PION, -PION)
 LAMBDA = (1.0 / 3.0, 1.115683, 78.88, PROTON, -PION)
 DECAY_PATH_Z = 1500.0  # [mm] along z: a decay farther out leaves no track of three hits
+
+# Secondaries, a stand-in for nuclear interactions, which Fatras lacks: pions that take a share of a parent's momentum
+# and some momentum of their own [GeV per axis]. It gives the wider angles that two-body decays do not.
+SECONDARY_SHARE = (0.1, 0.9)
+SECONDARY_KICK = 0.3
+SECONDARY_RADIUS_MIN = 20.0  # [mm], inside the beam pipe
 
 
 @dataclass
@@ -58,6 +64,7 @@ class Gun:
     species: str
     displaced_fraction: float
     displaced_radius_max: float
+    secondary_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         low, high = self.pt_range
@@ -69,23 +76,29 @@ class Gun:
             raise ValueError(f'spectrum: expected "flat" or "log_uniform", got {self.spectrum!r}')
         if self.species not in SPECIES:
             raise ValueError(f"species: expected one of {sorted(SPECIES)}, got {self.species!r}")
-        if not 0.0 <= self.displaced_fraction <= 1.0:
-            raise ValueError(f"displaced_fraction: expected 0 to 1, got {self.displaced_fraction}")
+        for name in ("displaced_fraction", "secondary_fraction"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        if self.displaced_fraction + self.secondary_fraction > 1.0:
+            raise ValueError("displaced_fraction: expected at most 1 - secondary_fraction")
+        if self.secondary_fraction > 0.0 and self.displaced_radius_max <= SECONDARY_RADIUS_MIN:
+            raise ValueError(f"displaced_radius_max: expected more than {SECONDARY_RADIUS_MIN} for secondaries")
         for name in ("eta_max", "vertex_sigma_xy", "vertex_sigma_z", "displaced_radius_max"):
             value = getattr(self, name)
             if not 0.0 <= value < np.inf:
                 raise ValueError(f"{name}: expected a finite value of at least 0, got {value}")
 
     def shoot(self, rng: np.random.Generator) -> GunParticles:
-        """Draw one event's particles: the prompt ones first, then the daughters in pairs."""
+        """Draw one event's particles: the prompt ones first, then decay daughters in pairs, then secondaries."""
         n_pairs = round(self.n_particles * self.displaced_fraction / 2)
-        prompt = self._shoot_prompt(rng, self.n_particles - 2 * n_pairs)
-        daughters = self._decay(rng, n_pairs)
+        n_secondary = min(round(self.n_particles * self.secondary_fraction), self.n_particles - 2 * n_pairs)
+        prompt = self._shoot_prompt(rng, self.n_particles - 2 * n_pairs - n_secondary)
+        parts = (prompt, self._decay(rng, n_pairs), self._make_secondaries(rng, n_secondary))
         return GunParticles(
-            np.concatenate([prompt.pdg, daughters.pdg]),
-            np.concatenate([prompt.vertex, daughters.vertex]),
-            np.concatenate([prompt.momentum, daughters.momentum]),
-            np.concatenate([prompt.primary, daughters.primary]),
+            np.concatenate([part.pdg for part in parts]),
+            np.concatenate([part.vertex for part in parts]),
+            np.concatenate([part.momentum for part in parts]),
+            np.concatenate([part.primary for part in parts]),
         )
 
     def _draw_vertices(self, rng: np.random.Generator, n: int) -> Float64:
@@ -117,6 +130,17 @@ class Gun:
         first = decay_in_two(rng, parent, mass, np.vectorize(MASS.__getitem__, otypes=[float])(np.abs(pdg)))
         momentum = np.stack([first, parent - first], axis=1).reshape(-1, 3)
         return GunParticles(pdg.reshape(-1), np.repeat(vertex, 2, axis=0), momentum, np.zeros(2 * n, dtype=np.bool_))
+
+    def _make_secondaries(self, rng: np.random.Generator, n: int) -> GunParticles:
+        origin, parent = self._draw_vertices(rng, n), self._draw_momenta(rng, n)
+        radius = rng.uniform(SECONDARY_RADIUS_MIN, self.displaced_radius_max, n)
+        path = np.minimum(
+            radius / np.hypot(parent[:, 0], parent[:, 1]), DECAY_PATH_Z / np.maximum(np.abs(parent[:, 2]), 1e-12)
+        )
+        share = rng.uniform(*SECONDARY_SHARE, n)
+        momentum = parent * share[:, None] + rng.normal(size=(n, 3)) * SECONDARY_KICK
+        pdg = PION * rng.choice(np.array([1, -1], dtype=np.int64), size=n)
+        return GunParticles(pdg, origin + parent * path[:, None], momentum, np.zeros(n, dtype=np.bool_))
 
 
 def draw_flight(
