@@ -1,0 +1,124 @@
+"""Write the event display as one HTML file."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rheinfall.display.labels import label_tracks
+from rheinfall.display.payload import count_classes, encode_array, find_missed, gather_arrays
+from rheinfall.event import Event
+
+Figure = tuple[str, str, str]
+
+
+def write_display(
+    path: str | Path,
+    event: Event,
+    tracks: Any,
+    *,
+    match: Any = None,
+    title: str | None = None,
+    detector: str | None = None,
+    timings: Mapping[str, float] | None = None,
+    min_pt: float = 1.0,
+) -> Path:
+    """Write a self-contained HTML page with the hits and tracks of one event; it opens offline in any browser.
+
+    Args:
+        path: file to write.
+        event: hits, and truth where there is some: it colours the tracks.
+        tracks: `Tracks` of this event (`offsets`, `hits`).
+        match: result of `rheinfall.metrics.match_tracks`; gives the figures of the header (efficiency, fakes, ...).
+        title: heading; the event's name by default.
+        detector: name of the detector, shown in the heading.
+        timings: ms per stage, as `TrackFinder.timings`.
+        min_pt: particles above it [GeV] that no track matches are shown as missed.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ImportError: plotly is not installed.
+        ValueError: the tracks name hits that the event does not have.
+    """
+    _check_tracks(event, tracks)
+    labels = label_tracks(tracks, event.truth, len(event.hits))
+    missed = find_missed(labels, event.truth, min_pt)
+    arrays = gather_arrays(event, tracks, labels, missed)
+    heading = title or event.name or "Event"
+    meta = {
+        "title": heading,
+        "detector": detector or "",
+        "truth": _describe_truth(event),
+        "rule": str(getattr(match, "rule", labels.rule)),
+        "min_pt": min_pt,
+        "n_hits": len(event.hits),
+        "n_tracks": len(tracks.offsets) - 1,
+        "counts": count_classes(labels, missed),
+        "figures": _list_figures(match),
+        "timings": [[name, float(ms)] for name, ms in (timings or {}).items()],
+        "notes": list(event.notes),
+    }
+    payload = {"meta": meta, "arrays": {name: encode_array(array) for name, array in arrays.items()}}
+    target = Path(path)
+    target.write_text(_fill_page(heading, payload), encoding="utf-8")
+    return target
+
+
+def _check_tracks(event: Event, tracks: Any) -> None:
+    members = np.asarray(tracks.hits)
+    if len(members) and (members.min() < 0 or members.max() >= len(event.hits)):
+        raise ValueError(
+            f"tracks.hits: expected indices into the event's {len(event.hits)} hits, "
+            f"got {int(members.min())} to {int(members.max())}"
+        )
+
+
+def _describe_truth(event: Event) -> str:
+    if event.truth is None or not event.truth.known.any():
+        return "none"
+    return "full" if event.truth.known.all() else "partial"
+
+
+def _list_figures(match: Any) -> Sequence[Figure]:
+    """(label, value, what it counts) of each figure that the match carries."""
+    rows = (
+        ("Efficiency", "efficiency", "matched selected particles / selected particles"),
+        ("Fake rate", "fake_rate", "tracks in which no particle has > 50 % of the hits"),
+        ("Duplicates", "duplicate_rate", "extra tracks of one particle / tracks with a majority"),
+        ("Unmatched", "unmatched_rate", "tracks that the rule does not match"),
+    )
+    figures: list[Figure] = []
+    for label, name, hint in rows:
+        value = getattr(match, name, None)
+        if isinstance(value, float) and np.isfinite(value):
+            figures.append((label, f"{100 * value:.2f} %", hint))
+    return figures
+
+
+def _fill_page(heading: str, payload: Mapping[str, Any]) -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError("the event display needs plotly: pip install rheinfall[cli]") from error
+    assets = resources.files("rheinfall.display") / "assets"
+    page = (assets / "page.html").read_text(encoding="utf-8")
+    # JSON inside <script>: a "<" in a name could end the element or hide its end.
+    data = json.dumps(payload, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "title": html.escape(heading),
+        "css": (assets / "page.css").read_text(encoding="utf-8"),
+        "plotly": get_plotlyjs(),
+        "data": data,
+        "views": (assets / "views.js").read_text(encoding="utf-8"),
+        "page": (assets / "page.js").read_text(encoding="utf-8"),
+    }
+    pieces = page.split("@@")
+    return "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rheinfall.display import CLASSES, label_tracks, write_display
+from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
+
+pytest.importorskip("plotly")
+
+
+def make_tracks(*tracks: list[int]) -> Any:
+    lengths = [len(track) for track in tracks]
+    members = np.array([hit for track in tracks for hit in track], np.int64)
+    return SimpleNamespace(offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), hits=members)
+
+
+def make_event(particle_id: list[int], known: list[bool] | None = None, *, name: str = "event") -> Event:
+    n = len(particle_id)
+    rng = np.random.default_rng(3)
+    x, y, z = (rng.normal(0, 300, n).astype(np.float32) for _ in range(3))
+    module_id = encode_module_id(np.full(n, 8), np.arange(n) % 7, np.arange(n) * 5)
+    ids = np.array(sorted({p for p in particle_id if p}), np.uint64)
+    ones = np.ones(len(ids), np.float32)
+    particles = Particles(ids, 0 * ones, 0 * ones, 0 * ones, 3 * ones, 4 * ones, ones, ones, ones > 0)
+    truth = Truth(np.array(particle_id, np.uint64), np.array(known or [True] * n, bool), particles)
+    return Event(Hits(x, y, z, module_id, np.arange(n, dtype=np.uint64) * 2 + 11), truth, name)
+
+
+def read_payload(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    text = re.search(r'<script id="event-data" type="application/json">(.*?)</script>', path.read_text(), re.S)
+    assert text is not None
+    payload = json.loads(text.group(1))
+    arrays = {
+        name: np.frombuffer(base64.b64decode(packed["bdata"]), "<" + packed["dtype"])
+        for name, packed in payload["arrays"].items()
+    }
+    return payload["meta"], arrays
+
+
+def classes_of(tracks: Any, event: Event) -> list[str]:
+    labels = label_tracks(tracks, event.truth, len(event.hits))
+    return [CLASSES[c] for c in labels.track_class]
+
+
+def test_labels_follow_double_majority() -> None:
+    #        0  1  2  3  4  5  6  7  8  9 10 11 12
+    event = make_event([5, 5, 5, 5, 5, 7, 7, 7, 7, 0, 0, 9, 9], [True] * 11 + [False] * 2)
+    assert classes_of(make_tracks([0, 1, 2]), event) == ["matched"]
+    assert classes_of(make_tracks([0, 1]), event) == ["unmatched"]  # 2 of 5 hits: pure, yet not a majority
+    assert classes_of(make_tracks([0, 1, 2, 5, 6, 7]), event) == ["fake"]  # exactly one half is no majority
+    assert classes_of(make_tracks([5, 6]), event) == ["unmatched"]  # exactly one half of the particle
+    assert classes_of(make_tracks([0, 1, 2, 9, 10]), event) == ["matched"]  # noise counts in the denominator
+    assert classes_of(make_tracks([0, 1, 9, 10]), event) == ["fake"]
+    assert classes_of(make_tracks([9, 10]), event) == ["fake"]
+    assert classes_of(make_tracks([11, 12]), event) == ["unknown"]
+    assert classes_of(make_tracks([5, 6, 7, 11, 12]), event) == ["matched"]  # hits of unknown truth are ignored
+
+
+def test_the_match_keeps_its_name_and_the_rest_are_duplicates() -> None:
+    event = make_event([5] * 10)
+    assert classes_of(make_tracks([0, 1], [2, 3, 4, 5, 6, 7], [8, 9]), event) == ["duplicate", "matched", "duplicate"]
+    assert classes_of(make_tracks([0, 1, 2, 3, 4], [5, 6, 7, 8, 9]), event) == ["unmatched", "duplicate"]
+
+
+def test_labels_without_truth_or_tracks() -> None:
+    event = make_event([5, 5, 5])
+    event.truth = None
+    assert classes_of(make_tracks([0, 1, 2]), event) == ["unknown"]
+    assert classes_of(make_tracks(), event) == []
+
+
+def test_page_carries_what_the_hover_shows(tmp_path: Path) -> None:
+    event = make_event([5, 5, 5, 7, 7, 7, 0, 9, 9, 9], [True] * 9 + [False])
+    path = write_display(tmp_path / "e.html", event, make_tracks([2, 0, 1], [3, 4, 6]), timings={"graph": 1.5})
+    meta, arrays = read_payload(path)
+    np.testing.assert_array_equal(arrays["hit_x"], event.hits.x)
+    np.testing.assert_array_equal(arrays["hit_z"], event.hits.z)
+    np.testing.assert_array_equal(arrays["hit_id"], event.hits.hit_id)
+    module = arrays["hit_module"]
+    rebuilt = encode_module_id(*(arrays[f"module_{part}"][module] for part in ("volume", "layer", "number")))
+    np.testing.assert_array_equal(rebuilt, event.hits.module_id)
+    np.testing.assert_array_equal(arrays["particle_id"], [5, 7, 9])
+    np.testing.assert_array_equal(arrays["hit_particle"], [0, 0, 0, 1, 1, 1, -1, 2, 2, -2])
+    np.testing.assert_array_equal(arrays["track_offsets"], [0, 3, 6])
+    np.testing.assert_array_equal(arrays["track_hits"], [2, 0, 1, 3, 4, 6])
+    np.testing.assert_array_equal(arrays["track_majority"], [0, 1])
+    np.testing.assert_array_equal(arrays["track_n_majority"], [3, 2])
+    np.testing.assert_allclose(arrays["particle_pt"], 5)
+    assert meta["truth"] == "partial"
+    assert meta["timings"] == [["graph", 1.5]]
+    assert meta["counts"]["matched"] == 2
+
+
+def test_missed_particles_are_selected_and_unmatched(tmp_path: Path) -> None:
+    event = make_event([5, 5, 5, 7, 7, 7, 9, 9, 9, 9, 4, 4])
+    assert event.truth is not None
+    assert event.truth.particles is not None
+    event.truth.particles.primary[event.truth.particles.particle_id == 7] = False
+    _, arrays = read_payload(write_display(tmp_path / "e.html", event, make_tracks([0, 1, 2]), min_pt=1.0))
+    np.testing.assert_array_equal(arrays["particle_id"][arrays["particle_missed"] > 0], [9])  # 4 has two hits only
+    _, arrays = read_payload(write_display(tmp_path / "e.html", event, make_tracks([0, 1, 2]), min_pt=5.0))
+    assert arrays["particle_missed"].sum() == 0  # pT is 5 GeV: the cut is strict
+
+
+def test_figures_come_from_the_match(tmp_path: Path) -> None:
+    match = SimpleNamespace(rule="lhc", efficiency=0.98765, fake_rate=0.0, duplicate_rate=float("nan"))
+    meta, _ = read_payload(
+        write_display(tmp_path / "e.html", make_event([5, 5, 5]), make_tracks([0, 1, 2]), match=match)
+    )
+    assert meta["rule"] == "lhc"
+    assert [figure[:2] for figure in meta["figures"]] == [["Efficiency", "98.77 %"], ["Fake rate", "0.00 %"]]
+
+
+def test_page_loads_nothing_from_the_network(tmp_path: Path) -> None:
+    page = write_display(tmp_path / "e.html", make_event([5, 5, 5]), make_tracks([0, 1, 2])).read_text()
+    start = page.index("<script>")
+    ours = page[:start] + page[page.index("</script>", start) :]  # without plotly.js, which names its home in comments
+    assert not re.search(r"https?://|//[a-z0-9-]+\.[a-z]", ours)
+    assert not re.search(r"<(script|link|img|iframe)[^>]*\s(src|href)=", page)
+    # The policy makes the browser refuse whatever plotly.js could ask for.
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    assert policy.group(1).startswith("default-src 'none'")
+    assert "http" not in policy.group(1)
+    assert "*" not in policy.group(1)
+
+
+def test_titles_cannot_break_the_page(tmp_path: Path) -> None:
+    title = "</script><script>alert(1)</script> @@css@@"
+    page = write_display(tmp_path / "e.html", make_event([5, 5, 5]), make_tracks([0, 1, 2]), title=title)
+    assert read_payload(page)[0]["title"] == title
+    assert "<script>alert" not in page.read_text()
+
+
+def test_empty_event(tmp_path: Path) -> None:
+    meta, arrays = read_payload(write_display(tmp_path / "e.html", make_event([]), make_tracks()))
+    assert (meta["n_hits"], meta["n_tracks"], len(arrays["hit_x"])) == (0, 0, 0)
+
+
+def test_tracks_of_another_event_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"tracks.hits: expected indices into the event's 3 hits, got 0 to 3"):
+        write_display(tmp_path / "e.html", make_event([5, 5, 5]), make_tracks([0, 1, 3]))
+
+
+def test_full_event_stays_below_15_megabytes(tmp_path: Path) -> None:
+    n_particles, n_each = 12_000, 10
+    event = make_event([4503668346847232 + p for p in range(n_particles) for _ in range(n_each)])
+    tracks = make_tracks(*(list(range(p * n_each, (p + 1) * n_each)) for p in range(n_particles)))
+    assert write_display(tmp_path / "e.html", event, tracks).stat().st_size < 15e6
