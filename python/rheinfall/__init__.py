@@ -5,10 +5,12 @@ from __future__ import annotations
 from rheinfall import simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
+from rheinfall.gnn import EdgeClassifier
 
 __version__: str = build_info()["version"]
 
 __all__ = [
+    "EdgeClassifier",
     "Event",
     "Hits",
     "Particles",

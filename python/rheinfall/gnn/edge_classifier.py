@@ -1,0 +1,194 @@
+"""Scores of edges from a graph network in an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheinfall import _core
+from rheinfall.gnn.edge_order import canonical_edge_order
+from rheinfall.gnn.onnx_checks import LOST_SUM, find_lost_sums
+from rheinfall.gnn.onnx_file import load_model, opset_of
+from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
+from rheinfall.gnn.onnx_repair import add_reductions, has_parallel_hazard, raise_opset, sum_rows_in_double
+from rheinfall.gnn.ort_session import OrtSessions
+
+Engine = Literal["auto", "onnxruntime", "fused"]
+Float32 = NDArray[np.float32]
+
+
+class EdgeClassifier:
+    """A graph network that gives each edge a score in [0, 1]; make one with `EdgeClassifier.load`.
+
+    Scores do not depend on the order of the edges nor on the number of threads: edges are sorted by (target, source)
+    before the engine sees them. They may depend on the numbering of the nodes in the last bits, through the order
+    of sums. Objects pickle, survive a fork, and may be called from several Python threads.
+
+    Attributes:
+        engine: the engine that runs the network, "onnxruntime".
+        inputs: names and widths of the network's inputs.
+        info: what is known of the file: path, opset, producer, what was repaired, where the scores come from.
+    """
+
+    def __init__(
+        self, sessions: OrtSessions, inputs: ModelInputs, output: str, is_logits: bool, info: dict[str, Any]
+    ) -> None:
+        self.engine: str = "onnxruntime"
+        self.inputs = inputs
+        self.info = info
+        self._sessions = sessions
+        self._output = output
+        self._is_logits = is_logits
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        engine: Engine = "auto",
+        repair_scatter: bool = False,
+        *,
+        node_features: str | None = None,
+        edge_index: str | None = None,
+        edge_features: str | None = None,
+        output: Output = "auto",
+        output_name: str | None = None,
+    ) -> EdgeClassifier:
+        """Load a network from an ONNX file with node features, edge_index and optionally edge features as inputs.
+
+        Args:
+            path: the file.
+            engine: "onnxruntime"; "auto" means the same in this release, which has no "fused" engine.
+            repair_scatter: make scatters that lost their reduction add, instead of refusing the file.
+            node_features, edge_index, edge_features: names of the inputs where the file does not tell them apart.
+            output: what the file gives: "logits", "scores" (probabilities), or "auto": logits, unless it ends in a
+                Sigmoid, in which case the value before that is taken.
+            output_name: the output with one value per edge, where there are several.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: not a usable model; the message names the file and what was found.
+            ImportError: the packages of the extra [onnx] are missing.
+        """
+        if engine not in ("auto", "onnxruntime", "fused"):
+            raise ValueError(f"engine: expected 'auto', 'onnxruntime' or 'fused', got {engine!r}")
+        if engine == "fused":
+            raise ValueError("engine='fused': this release has no fused engine; use engine='onnxruntime' or 'auto'")
+        path = Path(path)
+        name = str(path)
+        model = load_model(path)
+        inputs = find_inputs(model, name, node_features, edge_index, edge_features)
+        info: dict[str, Any] = {"path": name, "opset": opset_of(model), "producer": model.producer_name}
+        model, info["repaired_scatters"] = _with_sums(model, inputs.edge_index, name, repair_scatter)
+        fetch, is_logits = find_logits(model, name, output, output_name)
+        info["output"] = fetch
+        info["output_is"] = "logits" if is_logits else "scores"
+        sum_rows_in_double(model)
+        sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
+        info["single_thread"] = sessions.single_thread
+        sessions.session(1 if sessions.single_thread else _core.get_num_threads())
+        return cls(sessions, inputs, fetch, is_logits, info)
+
+    def __call__(self, graph: Any, edge_index: Any = None, edge_features: Any = None) -> Float32:
+        """Score of each edge, float32 (n_edges,) in [0, 1], in the order of the edges.
+
+        Args:
+            graph: a `Graph`, or node features float32 (n_nodes, features).
+            edge_index: int64 (2, n_edges), where the first argument is node features.
+            edge_features: float32 (n_edges, features), where the network has such an input.
+
+        Raises:
+            TypeError, ValueError: an argument of the wrong type, dtype or shape, or an edge to a node out of range.
+        """
+        value = self._evaluate(graph, edge_index, edge_features)
+        return _sigmoid(value) if self._is_logits else value
+
+    def logits(self, graph: Any, edge_index: Any = None, edge_features: Any = None) -> Float32:
+        """Logit of each edge, float32 (n_edges,); arguments as in a call.
+
+        Where the file holds probabilities only (`info["output_is"]` is "scores"), they are log(p / (1-p)) of these.
+        """
+        value = self._evaluate(graph, edge_index, edge_features)
+        if self._is_logits:
+            return value
+        with np.errstate(divide="ignore"):
+            p = value.astype(np.float64)
+            return (np.log(p) - np.log1p(-p)).astype(np.float32)
+
+    def _evaluate(self, graph: Any, edge_index: Any, edge_features: Any) -> Float32:
+        nodes, edges, features = self._arguments(graph, edge_index, edge_features)
+        n_edges = edges.shape[1]
+        if n_edges == 0:
+            return np.zeros(0, np.float32)
+        order = canonical_edge_order(edges, len(nodes), features)
+        feed = {self.inputs.node_features: nodes, self.inputs.edge_index: edges}
+        if order is not None:
+            feed[self.inputs.edge_index] = np.ascontiguousarray(edges[:, order])
+        if self.inputs.edge_features is not None and features is not None:
+            feed[self.inputs.edge_features] = features if order is None else features[order]
+        result = self._sessions.run(feed, self._output, _core.get_num_threads())
+        if result.dtype != np.float32 or result.size != n_edges:
+            raise ValueError(
+                f"{self.info['path']}: output {self._output!r}: expected {n_edges} float32 values, one per edge, got "
+                f"{result.dtype} {result.shape}"
+            )
+        values: Float32 = np.empty(n_edges, np.float32)
+        values[slice(None) if order is None else order] = result.reshape(-1)
+        return values
+
+    def _arguments(self, graph: Any, edge_index: Any, edge_features: Any) -> tuple[Any, Any, Any]:
+        """Checked (node_features, edge_index, edge_features or None)."""
+        nodes, takes_edges = graph, self.inputs.edge_features is not None
+        if hasattr(graph, "edge_index"):
+            if edge_index is not None or edge_features is not None:
+                raise TypeError("edge_classifier: a graph has its edges: give no edge_index or edge_features beside it")
+            nodes, edge_index = graph.node_features, graph.edge_index
+            edge_features = graph.edge_features if takes_edges else None
+        if takes_edges and edge_features is None:
+            raise ValueError(f"edge_features: {self.info['path']} needs them (input {self.inputs.edge_features!r})")
+        if not takes_edges and edge_features is not None:
+            raise ValueError(f"edge_features: {self.info['path']} has no such input")
+        _check("node_features", nodes, np.float32, (None, self.inputs.n_node_features))
+        _check("edge_index", edge_index, np.int64, (2, None))
+        if takes_edges:
+            _check("edge_features", edge_features, np.float32, (edge_index.shape[1], self.inputs.n_edge_features))
+        if edge_index.size and not (edge_index.min() >= 0 and edge_index.max() < len(nodes)):
+            raise ValueError(
+                f"edge_index: expected indices of {len(nodes)} nodes, got {edge_index.min()} to {edge_index.max()}"
+            )
+        return np.ascontiguousarray(nodes), np.ascontiguousarray(edge_index), edge_features
+
+
+def _with_sums(model: Any, edge_index: str, name: str, repair: bool) -> tuple[Any, int]:
+    """The model with all sums over edges in place, and how many had to be repaired."""
+    lost = find_lost_sums(model.graph, edge_index)
+    if not lost:
+        return model, 0
+    if not repair:
+        first = lost[0].node
+        raise ValueError(
+            LOST_SUM.format(name=name, node=first.name, op=first.op_type, opset=opset_of(model), count=len(lost))
+        )
+    model = raise_opset(model, name)
+    lost = find_lost_sums(model.graph, edge_index)
+    add_reductions(lost, name)
+    return model, len(lost)
+
+
+def _check(name: str, array: Any, dtype: Any, shape: tuple[int | None, ...]) -> None:
+    expected = f"{np.dtype(dtype)} (" + ", ".join("n" if d is None else str(d) for d in shape) + ")"
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array {expected}, got {type(array).__name__}")
+    if array.dtype != dtype:
+        raise TypeError(f"{name}: expected {expected}, got {array.dtype} {array.shape}")
+    if array.ndim != len(shape) or any(d is not None and d != got for d, got in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"{name}: expected {expected}, got {array.dtype} {array.shape}")
+
+
+def _sigmoid(logits: Float32) -> Float32:
+    """1 / (1 + exp(-x)) without overflow, float32."""
+    small = np.exp(-np.abs(logits))
+    scores: Float32 = np.where(logits >= 0, np.float32(1), small) / (np.float32(1) + small)
+    return scores

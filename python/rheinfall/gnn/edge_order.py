@@ -1,0 +1,24 @@
+"""One order of the edges, whatever order they come in, so that sums do not depend on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def canonical_edge_order(edge_index: NDArray[np.int64], n_nodes: int, edge_features: NDArray[np.float32] | None) -> Any:
+    """Indices int64 (n_edges,) that sort edges by (target, source), or None where they are sorted already.
+
+    Edges that occur more than once are ordered by their features.
+    """
+    key = edge_index[1] * np.int64(n_nodes) + edge_index[0]
+    if np.all(key[1:] > key[:-1]):
+        return None
+    order = np.argsort(key)
+    ordered = key[order]
+    if edge_features is not None and np.any(ordered[1:] == ordered[:-1]):
+        columns = [edge_features[:, i] for i in reversed(range(edge_features.shape[1]))]
+        order = np.lexsort((*columns, key))
+    return order
