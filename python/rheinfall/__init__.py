@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rheinfall import simulation
+from rheinfall import io, metrics, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
@@ -20,6 +20,8 @@ __all__ = [
     "decode_module_id",
     "encode_module_id",
     "get_num_threads",
+    "io",
+    "metrics",
     "set_num_threads",
     "simulation",
 ]

@@ -1,0 +1,29 @@
+"""How good graphs and tracks are: every efficiency with the name of its rule."""
+
+from __future__ import annotations
+
+from rheinfall.metrics.binning import BinnedEfficiency
+from rheinfall.metrics.edges import EdgeMatches, area_under_curve, find_true_edges, match_edges, perfect_scores
+from rheinfall.metrics.intervals import clopper_pearson
+from rheinfall.metrics.particles import ParticleTable, Selection, select_particles
+from rheinfall.metrics.score import trackml_score
+from rheinfall.metrics.tracks import RULES, TrackHits, TrackMatches, combine, match_tracks
+
+__all__ = [
+    "RULES",
+    "BinnedEfficiency",
+    "EdgeMatches",
+    "ParticleTable",
+    "Selection",
+    "TrackHits",
+    "TrackMatches",
+    "area_under_curve",
+    "clopper_pearson",
+    "combine",
+    "find_true_edges",
+    "match_edges",
+    "match_tracks",
+    "perfect_scores",
+    "select_particles",
+    "trackml_score",
+]

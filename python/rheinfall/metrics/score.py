@@ -1,0 +1,42 @@
+"""The score of the TrackML challenge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rheinfall.event import Truth
+from rheinfall.metrics.tracks import TrackHits, match_tracks
+
+
+def trackml_score(tracks: TrackHits, truth: Truth, weights: Any = None) -> float:
+    """Summed weight of the hits that tracks share with their particle, where both have a majority in each other.
+
+    The challenge's score (trackml-library: score.py), divided by the summed weight of the hits of known truth: 1 in the
+    challenge's full events, less in thinned ones. Hits of unknown truth are ignored.
+
+    Args:
+        tracks: each hit in at most one track.
+        truth: truth of the event's hits, with weights.
+        weights: (n_hits,), in place of truth.weight.
+
+    Raises:
+        ValueError: no weights, weights that sum to nothing, or a hit in several tracks.
+    """
+    weight = np.asarray(truth.weight if weights is None else weights, np.float64)
+    if weight.shape != truth.particle_id.shape:
+        what = "none" if weights is None and truth.weight is None else f"shape {weight.shape}"
+        raise ValueError(f"weights: expected one per hit, {len(truth.particle_id)} in all, got {what}")
+    hits = np.asarray(tracks.hits)
+    if len(np.unique(hits)) != len(hits):
+        raise ValueError("tracks: the TrackML score is defined for hits in at most one track each")
+    total = float(weight[truth.known].sum())
+    if not total > 0.0:
+        raise ValueError(f"weights: expected a positive sum over the hits of known truth, got {total}")
+    found = match_tracks(
+        tracks, truth, min_pt=None, min_hits=0, eta_max=None, primary_only=False, min_judged_hits=1
+    ).matched_particle
+    track = np.repeat(np.arange(len(found)), np.diff(tracks.offsets))
+    right = truth.known[hits] & (truth.particle_id[hits] == found[track]) & (found[track] != 0)
+    return float(weight[hits[right]].sum()) / total
