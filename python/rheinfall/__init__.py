@@ -6,6 +6,8 @@ from rheinfall import io, metrics, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking.track_building import build_tracks
+from rheinfall.tracking.tracks import Tracks
 
 __version__: str = build_info()["version"]
 
@@ -14,9 +16,11 @@ __all__ = [
     "Event",
     "Hits",
     "Particles",
+    "Tracks",
     "Truth",
     "__version__",
     "build_info",
+    "build_tracks",
     "decode_module_id",
     "encode_module_id",
     "get_num_threads",

@@ -3,3 +3,4 @@
 #include <nanobind/nanobind.h>
 
 void bind_core(nanobind::module_& m);
+void bind_track_building(nanobind::module_& m);

@@ -3,4 +3,5 @@
 NB_MODULE(_core, m) {
     m.doc() = "Compiled core of rheinfall";
     bind_core(m);
+    bind_track_building(m);
 }

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <rheinfall/tracking/track_building.hpp>
+
+#include "tracking/detail/track_scratch.hpp"
+
+namespace rheinfall::detail {
+
+/// The methods. Each starts from the edges above the cut in `s.edges` and leaves `s.root`.
+void group_components(TrackScratch& s) noexcept;
+/// Leaves the surviving edges in `s.edges`. `sure` infinite: junction removal.
+void group_mutual_best(float sure, TrackScratch& s) noexcept;
+/// The walks start from `s.out`, `s.in` (acyclic), `s.depth` and `s.order`.
+void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
+void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
+void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
+
+/// Best-scored edge out of each hit and into each hit (`s.best_out`, `s.best_in` and their scores), ties to the smaller
+/// index of the other end; no_hit where there is none.
+void find_best_edges(TrackScratch& s) noexcept;
+
+/// Groups `s.edges` into rows and measures depths. Edges on cycles that do not lead outward are dropped, and then the
+/// return value is `cycle`; if @p drop is false they stay and the depths are unfinished.
+Status order_hits(bool has_hits, bool drop, TrackScratch& s) noexcept;
+
+/// Lists the hits on cycles, ascending; call after `order_hits` left a cycle standing.
+void list_hits_on_cycles(TrackScratch& s, TracksBuffers& tracks) noexcept;
+
+/// Numbers and orders the tracks that `s.root` describes.
+Status write_tracks(std::size_t min_length, bool has_hits, TrackScratch& s, TracksBuffers& tracks,
+                    const ParallelFor& parallel_for) noexcept;
+
+}  // namespace rheinfall::detail

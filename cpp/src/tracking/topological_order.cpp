@@ -1,0 +1,103 @@
+#include "tracking/detail/topological_order.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace rheinfall::detail {
+
+bool measure_depth(const EdgeRows& out, const EdgeRows& in, std::span<Index> depth, std::span<Index> order,
+                   std::span<Index> in_degree) noexcept {
+    std::size_t ready = 0;
+    for (Index v = 0; v < out.n_nodes(); ++v) {
+        depth[v] = 0;
+        in_degree[v] = static_cast<Index>(in.degree(v));
+        if (in_degree[v] == 0) order[ready++] = v;
+    }
+    for (std::size_t done = 0; done < ready; ++done) {
+        const Index v = order[done];
+        for (const Index w : out.neighbours(v)) {
+            depth[w] = std::max(depth[w], depth[v] + 1);
+            if (--in_degree[w] == 0) order[ready++] = w;
+        }
+    }
+    return ready == out.n_nodes();
+}
+
+void sort_by_depth(std::span<const Index> depth, std::span<Index> order, std::span<Index> count) noexcept {
+    std::ranges::fill(count, 0U);
+    for (const Index d : depth) ++count[d];
+    std::exclusive_scan(count.begin(), count.end(), count.begin(), 0U);
+    for (Index v = 0; v < depth.size(); ++v) order[count[depth[v]]++] = v;
+}
+
+namespace {
+
+/// One search from @p start. `component` holds the number of each visited hit until its component is complete.
+class StrongSearch {
+public:
+    StrongSearch(const EdgeRows& out, std::span<Index> component, const StrongComponentsScratch& scratch) noexcept
+        : out_(out), number_(component), s_(scratch) {}
+
+    void search(Index start) noexcept {
+        enter(start);
+        while (n_path_ > 0) {
+            const Index v = s_.path[n_path_ - 1];
+            if (s_.cursor[v] == out_.offsets[v + 1]) {
+                leave(v);
+                continue;
+            }
+            const Index w = out_.neighbour[s_.cursor[v]++];
+            if (number_[w] == no_hit) {
+                enter(w);
+            } else if (s_.on_stack[w] != 0) {
+                s_.low[v] = std::min(s_.low[v], number_[w]);
+            }
+        }
+    }
+
+private:
+    void enter(Index v) noexcept {
+        number_[v] = s_.low[v] = n_visited_++;
+        s_.cursor[v] = out_.offsets[v];
+        s_.stack[n_stack_++] = v;
+        s_.path[n_path_++] = v;
+        s_.on_stack[v] = 1;
+    }
+
+    void leave(Index v) noexcept {
+        --n_path_;
+        if (n_path_ > 0) {
+            const Index parent = s_.path[n_path_ - 1];
+            s_.low[parent] = std::min(s_.low[parent], s_.low[v]);
+        }
+        if (s_.low[v] != number_[v]) return;
+        const Index label = number_[v];
+        Index w = no_hit;
+        do {
+            w = s_.stack[--n_stack_];
+            s_.on_stack[w] = 0;
+            number_[w] = label;
+        } while (w != v);
+    }
+
+    const EdgeRows& out_;
+    std::span<Index> number_;
+    const StrongComponentsScratch& s_;
+    Index n_visited_ = 0;
+    std::size_t n_stack_ = 0;
+    std::size_t n_path_ = 0;
+};
+
+}  // namespace
+
+void find_strong_components(const EdgeRows& out, std::span<Index> component,
+                            const StrongComponentsScratch& scratch) noexcept {
+    std::ranges::fill(component, no_hit);
+    std::ranges::fill(scratch.on_stack, std::uint8_t{0});
+    StrongSearch search(out, component, scratch);
+    for (Index v = 0; v < out.n_nodes(); ++v) {
+        if (component[v] == no_hit) search.search(v);
+    }
+}
+
+}  // namespace rheinfall::detail

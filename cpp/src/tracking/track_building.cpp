@@ -1,0 +1,117 @@
+#include <cmath>
+#include <limits>
+#include <rheinfall/tracking/track_building.hpp>
+#include <utility>
+
+#include "tracking/detail/topological_order.hpp"
+#include "tracking/detail/track_methods.hpp"
+
+namespace rheinfall {
+namespace {
+
+using detail::Index;
+using detail::TrackScratch;
+
+bool needs_no_cycles(TrackMethod method) noexcept {
+    return method == TrackMethod::cc_and_walk || method == TrackMethod::walk || method == TrackMethod::d_walk;
+}
+
+/// Fills the distances from the origin; NaN marks a hit that takes part in nothing.
+Status measure_distances(const HitsView& hits, TrackScratch& s) noexcept {
+    Status status = Status::ok;
+    for (std::size_t v = 0; v < hits.size(); ++v) {
+        const auto x = static_cast<double>(hits.x[v]);
+        const auto y = static_cast<double>(hits.y[v]);
+        const auto z = static_cast<double>(hits.z[v]);
+        const double distance2 = x * x + y * y + z * z;
+        const bool finite = std::isfinite(distance2);
+        if (!finite) status = Status::not_finite;
+        s.distance2[v] = finite ? distance2 : std::numeric_limits<double>::quiet_NaN();
+    }
+    return status;
+}
+
+/// Copies the edges above the cut to the workspace.
+Status select_edges(const TrackBuildingPlan& plan, const ScoredGraph& graph, TrackScratch& s) noexcept {
+    const bool has_hits = graph.hits.size() > 0;
+    const bool keep_loops = needs_no_cycles(plan.method);
+    Status status = has_hits ? measure_distances(graph.hits, s) : Status::ok;
+    std::size_t n = 0;
+    for (std::size_t e = 0; e < graph.edges.size(); ++e) {
+        const float score = graph.scores[e];
+        if (!std::isfinite(score)) status = Status::not_finite;
+        auto source = static_cast<Index>(graph.edges.source[e]);
+        auto target = static_cast<Index>(graph.edges.target[e]);
+        if (!std::isfinite(score) || !(score > plan.score_cut) || (source == target && !keep_loops)) continue;
+        if (has_hits) {
+            const double a = s.distance2[source];
+            const double b = s.distance2[target];
+            if (std::isnan(a) || std::isnan(b)) continue;
+            if (plan.orient && (a > b || (a == b && source > target))) std::swap(source, target);
+        }
+        s.edges.source[n] = source;
+        s.edges.target[n] = target;
+        s.edges.score[n++] = score;
+    }
+    s.edges.size = n;
+    return status;
+}
+
+Status group_hits(const TrackBuildingPlan& plan, bool has_hits, TrackScratch& s, TracksBuffers& tracks) noexcept {
+    if (needs_no_cycles(plan.method)) {
+        const Status status = detail::order_hits(has_hits, plan.break_cycles, s);
+        if (status == Status::cycle && !plan.break_cycles) {
+            detail::list_hits_on_cycles(s, tracks);
+            return status;
+        }
+        detail::sort_by_depth(s.depth, s.order, s.count);
+        switch (plan.method) {
+            case TrackMethod::walk: detail::group_walk(plan, s); break;
+            case TrackMethod::d_walk: detail::group_d_walk(plan, s); break;
+            default: detail::group_cc_and_walk(plan, s); break;
+        }
+        return status;
+    }
+    if (plan.method == TrackMethod::mutual_best) detail::group_mutual_best(plan.sure, s);
+    if (plan.method == TrackMethod::junction_removal) {
+        detail::group_mutual_best(std::numeric_limits<float>::infinity(), s);
+    }
+    detail::group_components(s);
+    // Only the order of hits within tracks asks for depths here, so that cycles are no fault of the event.
+    if (!has_hits) detail::order_hits(false, true, s);
+    return Status::ok;
+}
+
+}  // namespace
+
+std::size_t track_building_workspace_size(const TrackBuildingLimits& limits) noexcept {
+    std::size_t bytes = 0;
+    TrackScratch().lay_out(limits.n_nodes, limits.n_edges,
+                           [&]<class T>(std::span<T>&, std::size_t n) { bytes += Workspace::padded<T>(n); });
+    return bytes;
+}
+
+Status build_tracks(const TrackBuildingPlan& plan, Workspace& workspace, const ScoredGraph& graph,
+                    TracksBuffers& tracks, const ParallelFor& parallel_for) noexcept {
+    tracks.n_tracks = tracks.n_hits = 0;
+    const std::size_t n_edges = graph.edges.size();
+    const std::size_t mark = workspace.mark();
+    const bool fits = graph.n_nodes < detail::no_hit && n_edges < detail::no_hit &&
+                      track_building_workspace_size({graph.n_nodes, n_edges}) <= workspace.capacity() - mark;
+    if (!fits) return Status::capacity_exceeded;
+
+    TrackScratch s;
+    s.lay_out(graph.n_nodes, n_edges, [&]<class T>(std::span<T>& span, std::size_t n) { span = workspace.take<T>(n); });
+    const bool has_hits = graph.hits.size() > 0;
+    Status status = graph.n_nodes == 0 || n_edges == 0 ? Status::empty : Status::ok;
+    status = worst(status, select_edges(plan, graph, s));
+    const Status grouping = group_hits(plan, has_hits, s, tracks);
+    status = worst(status, grouping);
+    if (grouping != Status::cycle || plan.break_cycles) {
+        status = worst(status, detail::write_tracks(plan.min_length, has_hits, s, tracks, parallel_for));
+    }
+    workspace.rewind(mark);
+    return status;
+}
+
+}  // namespace rheinfall

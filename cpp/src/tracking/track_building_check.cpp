@@ -1,0 +1,59 @@
+#include <cmath>
+#include <rheinfall/tracking/track_building.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "tracking/detail/edge_rows.hpp"
+
+namespace rheinfall {
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) {
+    throw std::invalid_argument(what);
+}
+
+void require_size(const char* name, std::size_t expected, std::size_t got) {
+    if (expected == got) return;
+    refuse(std::string(name) + ": expected " + std::to_string(expected) + " values, got " + std::to_string(got));
+}
+
+void require_in_range(const char* name, std::span<const std::int64_t> ends, std::size_t n_nodes) {
+    for (std::size_t e = 0; e < ends.size(); ++e) {
+        if (ends[e] >= 0 && static_cast<std::size_t>(ends[e]) < n_nodes) continue;
+        refuse("edge_index: " + std::string(name) + " of edge " + std::to_string(e) + " is " + std::to_string(ends[e]) +
+               ", expected 0 <= index < " + std::to_string(n_nodes) + " (n_nodes)");
+    }
+}
+
+void require_number(const char* name, float value) {
+    if (std::isnan(value)) refuse(std::string(name) + ": expected a number, got NaN");
+}
+
+}  // namespace
+
+void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& graph) {
+    if (plan.min_length < 1) refuse("min_length: expected at least 1, got 0");
+    require_number("score_cut", plan.score_cut);
+    require_number("sure", plan.sure);
+    require_number("walk_min", plan.walk_min);
+    require_number("walk_add", plan.walk_add);
+    if (plan.method == TrackMethod::d_walk && (plan.walk_min < 0.0F || plan.walk_add < 0.0F)) {
+        refuse("d_walk: expected walk_min and walk_add >= 0, since it adds scores along a path");
+    }
+    if (graph.n_nodes >= detail::no_hit)
+        refuse("n_nodes: expected less than 2^32 - 1, got " + std::to_string(graph.n_nodes));
+    if (graph.edges.size() >= detail::no_hit) refuse("edge_index: expected less than 2^32 - 1 edges");
+    require_size("edge_index: targets", graph.edges.source.size(), graph.edges.target.size());
+    require_size("scores", graph.edges.size(), graph.scores.size());
+    if (graph.hits.size() > 0) {
+        require_size("hits.x", graph.n_nodes, graph.hits.x.size());
+        require_size("hits.y", graph.n_nodes, graph.hits.y.size());
+        require_size("hits.z", graph.n_nodes, graph.hits.z.size());
+    } else if (plan.orient && graph.n_nodes > 0) {
+        refuse("orient: the hits are needed to tell which end of an edge is the inner one");
+    }
+    require_in_range("source", graph.edges.source, graph.n_nodes);
+    require_in_range("target", graph.edges.target, graph.n_nodes);
+}
+
+}  // namespace rheinfall

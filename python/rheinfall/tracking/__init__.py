@@ -1,0 +1,1 @@
+"""Graph construction, track building and what lies between."""

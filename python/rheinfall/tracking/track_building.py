@@ -1,0 +1,117 @@
+"""Track building: from scored edges to tracks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rheinfall import _core
+from rheinfall.event import Float32, Int64
+from rheinfall.tracking.arguments import require_array, require_edge_index, require_scores
+from rheinfall.tracking.tracks import Tracks
+
+METHODS = ("components", "mutual_best", "cc_and_walk", "walk", "d_walk", "junction_removal")
+ON_CYCLE = ("raise", "status", "break")
+STATUSES = ("ok", "empty", "unknown_modules", "not_finite", "cycle", "capacity_exceeded")
+
+
+def build_tracks(
+    graph_or_edge_index: Any,
+    scores: Float32,
+    method: str = "mutual_best",
+    *,
+    score_cut: float | None = None,
+    sure: float | None = None,
+    walk_min: float | None = None,
+    walk_add: float | None = None,
+    n_nodes: int | None = None,
+    hits: Any = None,
+    min_length: int = 3,
+    orient: bool = False,
+    on_cycle: str = "raise",
+) -> Tracks:
+    """Build tracks from the scores of a graph's edges.
+
+    Every method first keeps the edges with score > `score_cut`; each hit ends in at most one track; tracks are numbered
+    by their smallest hit index. Neither the order of the edges nor the number of threads changes the result.
+
+    * `"components"`: connected components (cut 0.5).
+    * `"mutual_best"`: keep an edge if it is the best-scored one out of its source *and* into its target (ties to the
+      smaller index), or if its score > `sure`; then components (cut 0.5, sure 0.75).
+    * `"junction_removal"`: as mutual best, without `sure` (cut 0.5).
+    * `"walk"`: from hits in topological order, follow the best neighbour if its score > `walk_min` and every other one
+      with score > `walk_add`, among hits not yet retired; the longest path (most hits, then the larger score of the
+      last edge, then the smaller last hit) is a track and its hits retire; where it is shorter than `min_length`, its
+      first hit alone retires (cut 0.01, min 0.1, add 0.6; the walkthrough of acorn, without enumerating paths).
+    * `"cc_and_walk"`: components that are single chains of at least 3 hits are tracks as they stand, the walk on the
+      rest (same thresholds; acorn's default).
+    * `"d_walk"`: keep an edge if it passes the walk's rule among the edges out of its source and among those into its
+      target; then, per component, take the path with the largest sum of scores, delete its hits, repeat (same
+      thresholds).
+
+    Args:
+        graph_or_edge_index: an object with `edge_index`, `n_nodes` and perhaps `hits`, or an edge_index: int64
+            (2, n_edges), source = inner hit, target = outer hit.
+        scores: float32 (n_edges,). Edges with NaN or infinite scores are not used; status "not_finite".
+        method: one of the above.
+        score_cut, sure, walk_min, walk_add: thresholds, compared strictly and as float32; None for the method's own.
+        n_nodes: number of hits; by default the graph's, else that of `hits`, else the largest index + 1.
+        hits: object with float32 x, y, z [mm]; by default the graph's. With hits, the hits of a track are ordered by
+            3-D distance from the origin, else topologically; ties by index.
+        min_length: shorter tracks are dropped.
+        orient: turn the edges so that they lead away from the origin (needs hits).
+        on_cycle: the walks need a graph without cycles. "raise" a ValueError that names the hits; give no tracks and
+            the "status" `cycle`; or "break" cycles (status `cycle` too): within each strongly connected set of hits,
+            drop the edges that do not lead outward (to a larger distance from the origin; without hits, to a larger
+            index).
+
+    Raises:
+        TypeError, ValueError: wrong dtype, layout, size, index or threshold; cycles, if asked to.
+    """
+    edge_index, n_nodes, hits, graph_status = _unpack(graph_or_edge_index, n_nodes, hits)
+    require_scores(scores, edge_index.shape[1])
+    plan = _core.TrackBuildingPlan(method)
+    for name, value in (("score_cut", score_cut), ("sure", sure), ("walk_min", walk_min), ("walk_add", walk_add)):
+        if value is not None:
+            setattr(plan, name, value)
+    if min_length < 1:
+        raise ValueError(f"min_length: expected at least 1, got {min_length}")
+    if on_cycle not in ON_CYCLE:
+        raise ValueError(f"on_cycle: expected one of {', '.join(ON_CYCLE)}; got {on_cycle!r}")
+    plan.min_length = min_length
+    plan.orient = orient
+    plan.break_cycles = on_cycle == "break"
+    xyz = [None if hits is None else require_array(f"hits.{axis}", getattr(hits, axis), "float32", 1) for axis in "xyz"]
+    offsets, track_hits, labels, status = _core.build_tracks(plan, edge_index, scores, n_nodes, *xyz)
+    if status == "cycle" and not plan.break_cycles:
+        if on_cycle == "raise":
+            raise ValueError(_describe_cycle(track_hits, method))
+        track_hits = track_hits[:0]
+    return Tracks(offsets, track_hits, labels, max(status, graph_status, key=STATUSES.index))
+
+
+def _unpack(graph: Any, n_nodes: int | None, hits: Any) -> tuple[Int64, int, Any, str]:
+    """edge_index, n_nodes, hits and status of a graph or of a bare edge_index."""
+    status = "ok"
+    if hasattr(graph, "edge_index"):
+        if n_nodes is not None and n_nodes != graph.n_nodes:
+            raise ValueError(f"n_nodes: the graph has {graph.n_nodes} nodes, got {n_nodes}")
+        n_nodes = int(graph.n_nodes)
+        hits = getattr(graph, "hits", None) if hits is None else hits
+        status = str(getattr(graph, "status", "ok"))
+        graph = graph.edge_index
+    edge_index = require_edge_index(graph)
+    if n_nodes is None and hits is not None:
+        n_nodes = len(hits.x)
+    elif n_nodes is None:
+        n_nodes = int(edge_index.max()) + 1 if edge_index.size else 0
+    if n_nodes < 0:
+        raise ValueError(f"n_nodes: expected at least 0, got {n_nodes}")
+    return edge_index, n_nodes, hits, status
+
+
+def _describe_cycle(on_cycles: Int64, method: str) -> str:
+    shown = ", ".join(str(hit) for hit in on_cycles[:10]) + (", ..." if len(on_cycles) > 10 else "")
+    return (
+        f"edge_index: {method} needs a graph without cycles; {len(on_cycles)} hits lie on cycles: {shown} "
+        '(orient=True with hits turns edges outward, on_cycle="break" drops the inward ones)'
+    )

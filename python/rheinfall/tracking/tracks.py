@@ -1,0 +1,70 @@
+"""The tracks of one event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rheinfall.event import Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Tracks of one event, each a list of hit indices from inside to outside.
+
+    Attributes:
+        offsets: int64 (n_tracks + 1,); track i is `hits[offsets[i]:offsets[i + 1]]`.
+        hits: int64 (n,), indices into the event's hits; each hit is in at most one track.
+        labels: int64 (n_hits of the event,), the track of each hit, -1 for none.
+        status: what the event did to the stages: "ok", "empty", "unknown_modules", "not_finite", "cycle" or
+            "capacity_exceeded"; where several hold, the last of them in this order.
+    """
+
+    offsets: Int64
+    hits: Int64
+    labels: Int64
+    status: str = "ok"
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Int64:
+        """The hits of one track."""
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"tracks: index {index} is out of range for {n} tracks")
+        i = index % n
+        return self.hits[self.offsets[i] : self.offsets[i + 1]]
+
+    def __iter__(self) -> Iterator[Int64]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Tracks({len(self)} tracks, {len(self.hits)} of {len(self.labels)} hits, status={self.status!r})"
+
+    @property
+    def lengths(self) -> Int64:
+        """Number of hits of each track, int64 (n_tracks,)."""
+        return np.diff(self.offsets)
+
+    def select(self, mask: Any) -> Tracks:
+        """The tracks at `mask` (boolean or indices, per track), renumbered in that order."""
+        chosen = np.arange(len(self))[mask]
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        hits = self.hits[np.repeat(self.offsets[:-1][chosen], lengths) + within]
+        labels = np.full(len(self.labels), -1, dtype=np.int64)
+        labels[hits] = np.repeat(np.arange(len(chosen)), lengths)
+        return Tracks(offsets, hits, labels, self.status)
+
+    def to_awkward(self) -> Any:
+        """The tracks as an awkward array of type `n_tracks * var * int64`; needs the [io] extra."""
+        try:
+            import awkward as ak
+        except ImportError as error:
+            raise ImportError("Tracks.to_awkward needs awkward: pip install rheinfall[io]") from error
+        return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(self.offsets), ak.contents.NumpyArray(self.hits)))
