@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from rheinfall.io.columnar import from_awkward, read_root, to_awkward
 from rheinfall.io.detectors import Detectors, read_detectors
 from rheinfall.io.errors import EventFileError
 from rheinfall.io.reading import PRIMARY_RADIUS, iter_events, read_event
+from rheinfall.io.writing import write_event, write_tracks
 
-__all__ = ["PRIMARY_RADIUS", "Detectors", "EventFileError", "iter_events", "read_detectors", "read_event"]
+__all__ = [
+    "PRIMARY_RADIUS",
+    "Detectors",
+    "EventFileError",
+    "from_awkward",
+    "iter_events",
+    "read_detectors",
+    "read_event",
+    "read_root",
+    "to_awkward",
+    "write_event",
+    "write_tracks",
+]

@@ -212,7 +212,7 @@ def match_tracks(
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}")
     selection = Selection(min_pt, min_hits, eta_max, primary_only, min_layers)
     judged = judged_hits(truth, hit_mask)
-    offsets, track_hits = _check_tracks(tracks, len(judged))
+    offsets, track_hits = check_tracks(tracks, len(judged))
     particles, row = summarize_particles(truth, judged, selection, hits)
     n_tracks = len(offsets) - 1
     if min_judged_hits is None:
@@ -270,7 +270,8 @@ def combine(matches: Sequence[TrackMatches]) -> TrackMatches:
     return TrackMatches(rule=matches[0].rule, selection=matches[0].selection, particles=particles, **joined)
 
 
-def _check_tracks(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
+def check_tracks(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
+    """Offsets and hits of `tracks`; refuses other types than int64, bad offsets, and indices outside the event."""
     offsets, hits = np.asarray(tracks.offsets), np.asarray(tracks.hits)
     if offsets.dtype != np.int64 or hits.dtype != np.int64:
         raise TypeError(f"tracks: expected int64 offsets and hits, got {offsets.dtype} and {hits.dtype}")

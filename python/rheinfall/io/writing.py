@@ -1,0 +1,134 @@
+"""Writer of events in the format of the TrackML challenge, and of tracks."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rheinfall.event import Event, Hits, Particles, decode_module_id
+from rheinfall.io.extras import import_extra
+from rheinfall.io.reading import SUFFIXES
+from rheinfall.metrics.tracks import TrackHits, check_tracks
+
+_KINDS = ("hits", "truth", "pixeltruth", "particles")
+
+
+def write_event(prefix: str | os.PathLike[str], event: Event, *, suffix: str = ".csv.gz") -> list[Path]:
+    """Write an event so that `read_event(prefix)` gives it back, bit for bit.
+
+    Writes `-hits`, and with truth `-truth` (or `-pixeltruth` with the known hits only, where the truth of some is
+    unknown) and `-particles`. Beyond TrackML's columns `-particles` has `primary` (0 or 1); `-truth` has hit_id,
+    particle_id, and weight where the event has weights; `particle_type`, the true positions and momenta are left out,
+    since an Event does not have them. `name` and `notes` are not written. The same event gives the same bytes.
+
+    Args:
+        prefix: folder and name, such as "events/event000000001"; the folder is made where missing.
+        event: what to write.
+        suffix: ".csv" or ".csv.gz".
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError: another suffix, or coordinates that are not finite.
+        FileExistsError: a file is in the way that this call does not replace and a reader would take for the event's.
+    """
+    if suffix not in SUFFIXES:
+        raise ValueError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {suffix!r}")
+    prefix = Path(prefix)
+    tables = _event_tables(event)
+    paths = {kind: prefix.with_name(f"{prefix.name}-{kind}{suffix}") for kind in tables}
+    others = {prefix.with_name(f"{prefix.name}-{kind}{s}") for kind in _KINDS for s in SUFFIXES} - set(paths.values())
+    for other in sorted(others):
+        if other.exists():
+            raise FileExistsError(f"{other}: a reader would take it for a part of the event written now; remove it")
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    for kind, columns in tables.items():
+        _write_table(paths[kind], columns)
+    return list(paths.values())
+
+
+def write_tracks(path: str | os.PathLike[str], tracks: TrackHits, hits: Hits) -> Path:
+    """Write tracks, by the hit_id of their hits; the file's name says how.
+
+    - `.csv`, `.csv.gz`: columns hit_id, track_id as in a TrackML submission of one event. track_id counts from 0, the
+      index into `tracks`; lines go by track, in each from inside to outside. Hits without a track have no line (TrackML
+      wants one: give them a track_id of their own); a hit in several tracks has several.
+    - `.parquet` (extra [io]): one row per track, columns track_id (int64) and hit_id (list of uint64).
+
+    Returns:
+        The file written.
+
+    Raises:
+        ValueError: another suffix, or track hits outside `hits`.
+        ImportError: Parquet without the extra.
+    """
+    path = Path(path)
+    offsets, index = check_tracks(tracks, len(hits))
+    hit_id = hits.hit_id[index]
+    if path.name.endswith(SUFFIXES):
+        track_id = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        _write_table(path, {"hit_id": hit_id, "track_id": track_id})
+    elif path.suffix == ".parquet":
+        arrow = import_extra("pyarrow", "writing Parquet")
+        parquet = import_extra("pyarrow.parquet", "writing Parquet")
+        lists = arrow.LargeListArray.from_arrays(arrow.array(offsets), arrow.array(hit_id))
+        rows = arrow.table({"track_id": arrow.array(np.arange(len(offsets) - 1)), "hit_id": lists})
+        parquet.write_table(rows, path)
+    else:
+        raise ValueError(f"{path}: expected a name that ends in .csv, .csv.gz or .parquet")
+    return path
+
+
+def _event_tables(event: Event) -> dict[str, dict[str, NDArray[Any]]]:
+    hits, truth = event.hits, event.truth
+    for name in ("x", "y", "z"):
+        bad = np.flatnonzero(~np.isfinite(getattr(hits, name)))
+        if len(bad):
+            raise ValueError(f"hits.{name}: expected finite coordinates, got {getattr(hits, name)[bad[0]]} at {bad[0]}")
+    volume, layer, module = decode_module_id(hits.module_id)
+    tables: dict[str, dict[str, NDArray[Any]]] = {
+        "hits": {"hit_id": hits.hit_id, "x": hits.x, "y": hits.y, "z": hits.z}
+    }
+    tables["hits"].update(volume_id=volume, layer_id=layer, module_id=module)
+    if truth is None:
+        return tables
+    kind = "truth" if bool(truth.known.all()) else "pixeltruth"
+    tables[kind] = {"hit_id": hits.hit_id[truth.known], "particle_id": truth.particle_id[truth.known]}
+    if truth.weight is not None:
+        tables[kind]["weight"] = truth.weight[truth.known]
+    if truth.particles is not None:
+        ids, n_hits = np.unique(truth.particle_id[truth.known], return_counts=True)
+        tables["particles"] = _particle_table(truth.particles, dict(zip(ids.tolist(), n_hits.tolist(), strict=True)))
+    return tables
+
+
+def _particle_table(particles: Particles, n_hits: Mapping[int, int]) -> dict[str, NDArray[Any]]:
+    names = ("particle_id", "vx", "vy", "vz", "px", "py", "pz")
+    columns: dict[str, NDArray[Any]] = {name: getattr(particles, name) for name in names}
+    columns["q"] = particles.charge
+    columns["nhits"] = np.array([n_hits.get(i, 0) for i in particles.particle_id.tolist()], np.int64)
+    columns["primary"] = particles.primary.astype(np.int64)
+    return columns
+
+
+def _write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    lines = [",".join(columns)]
+    lines += map(",".join, zip(*(_to_text(values) for values in columns.values()), strict=True))
+    data = ("\n".join(lines) + "\n").encode()
+    # No time stamp and no name inside, so that the same event gives the same bytes.
+    path.write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data)
+
+
+def _to_text(values: NDArray[Any]) -> list[str]:
+    """The shortest text that reads back as the same float32, integers as they are."""
+    if values.dtype.kind in "iu":
+        return list(map(str, values.tolist()))
+    text: list[str] = values.astype(np.float32).astype(str).tolist()
+    return text
