@@ -26,6 +26,7 @@ endif()
 
 if(RHEINFALL_WITH_CUDA)
     message(STATUS "CUDA backend: on (nvcc ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES})")
+    find_package(CUDAToolkit REQUIRED)
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     # --fmad=false for the same reason as -ffp-contract=off on the host: CPU and CUDA decide alike.

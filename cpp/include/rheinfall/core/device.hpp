@@ -1,0 +1,33 @@
+#pragma once
+
+#include <rheinfall/core/execution.hpp>
+#include <rheinfall/core/export.hpp>
+#include <stdexcept>
+
+struct CUstream_st;  // what a cudaStream_t points to: hosts compile against us without a CUDA toolkit
+
+namespace rheinfall {
+
+enum class Device { cpu, cuda };
+
+/// A cudaStream_t; nullptr is CUDA's default stream.
+using CudaStream = CUstream_st*;
+
+/// The CUDA runtime refused, or this library was built without CUDA.
+class RHEINFALL_API CudaError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// True if this library was built with CUDA, and a driver and a device are there now.
+RHEINFALL_API bool cuda_available() noexcept;
+
+/// Where a stage runs: on the host through its parallel_for, or on the current CUDA device in the order of a stream.
+/// All views given to the stage then lie in that memory.
+struct Execution {
+    Device device = Device::cpu;
+    ParallelFor parallel_for = {};  ///< used on the CPU
+    CudaStream stream = nullptr;    ///< used with CUDA
+};
+
+}  // namespace rheinfall
