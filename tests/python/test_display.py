@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from rheinfall.display import CLASSES, label_tracks, write_display
 from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
 

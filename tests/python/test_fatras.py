@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from rheinfall.event import decode_module_id
 from rheinfall.simulation.fatras import fatras
 from rheinfall.simulation.fatras_detector import Modules, read_modules

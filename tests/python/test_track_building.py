@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import rheinfall as rf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import rheinfall as rf
 from rheinfall.reference import track_building as reference
 from rheinfall.tracking.track_building import METHODS
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rheinfall.event import Event, Hits, Particles, Truth
 from rheinfall.simulation.fatras_detector import Modules, read_modules
 from rheinfall.simulation.fatras_engine import FatrasEngine

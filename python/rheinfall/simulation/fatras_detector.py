@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rheinfall.event import encode_module_id
 
 Float64 = NDArray[np.float64]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rheinfall.simulation.fatras_field import make_field
 from rheinfall.simulation.fatras_particles import GunParticles
 
