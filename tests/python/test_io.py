@@ -154,8 +154,8 @@ HIT_FAULTS = {
     "field too many": (HITS.replace("7,2,13", "7,2,13,1"), 3, None, "expected 7 fields as in the header, got 8"),
     "line cut": (HITS[:-25], 4, "y", "expected 7 fields as in the header, got 2"),
     "blank line": (HITS.replace("\n3,", "\n\n3,"), 3, "hit_id", "expected 7 fields as in the header, got 0"),
-    "empty": ("", None, None, "empty file, expected a header line with the columns hit_id, x, y, z"),
-    "blank": ("\n \n", None, None, "empty file"),
+    "empty": ("", 1, None, "empty file, expected a header with the columns hit_id, x, y, z"),
+    "blank": ("\n \n", 1, None, "empty file"),
 }
 
 
@@ -190,7 +190,7 @@ TRUTH_FAULTS = {
         TRUTH[: TRUTH.index("12,18")],
         None,
         "hit_id",
-        "expected a row for every hit, got none for hit_id 12 (1 hits in all)",
+        "expected a row for every hit, got none for 1 of 3, first hit_id 12",
     ),
     "twice": (TRUTH.replace("\n7,", "\n3,"), 3, "hit_id", "duplicate hit_id 3, already on line 2"),
     "word": (TRUTH.replace("4503668346847232", "muon"), 3, "particle_id", "got 'muon'"),

@@ -116,7 +116,7 @@ def _read_truth(prefix: Path, hits: Hits) -> tuple[Truth | None, tuple[str, ...]
     known[row_to_hit] = True
     if complete and not known.all():
         missing = hits.hit_id[np.flatnonzero(~known)[0]]
-        problem = f"expected a row for every hit, got none for hit_id {missing} ({(~known).sum()} hits in all)"
+        problem = f"expected a row for every hit, got none for {(~known).sum()} of {len(hits)}, first hit_id {missing}"
         raise EventFileError(path, problem, column="hit_id")
     particle_id: UInt64 = np.zeros(len(hits), np.uint64)
     particle_id[row_to_hit] = table.column("particle_id")

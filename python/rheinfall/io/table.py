@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,7 @@ def read_table(path: Path, required: Columns, optional: Columns | None = None) -
     """
     lines = _split_lines(path, _read_bytes(path))
     if not lines:
-        raise EventFileError(path, f"empty file, expected a header line with the columns {', '.join(required)}")
+        raise EventFileError(path, f"empty file, expected a header with the columns {', '.join(required)}", line=1)
     header = [name.strip() for name in lines[0].split(",")]
     columns = dict(required)
     columns.update({name: dtype for name, dtype in (optional or {}).items() if name in header})
@@ -164,15 +166,31 @@ def _parse(path: Path, lines: list[str], header: list[str], columns: Columns) ->
     use = [header.index(name) for name in columns]
     try:
         # "," and "\n" alone are structure: no comments, no quotes.
-        return np.loadtxt(lines[1:], dtype=dtype, delimiter=",", usecols=use, comments=None, ndmin=1)
-    except ValueError as error:
-        raise _parse_error(path, lines, header, columns, error) from None
+        rows = np.loadtxt(lines[1:], dtype=dtype, delimiter=",", usecols=use, comments=None, ndmin=1)
+    except (ValueError, DeprecationWarning) as error:
+        raise _find_fault(path, lines, header, columns) or EventFileError(path, str(error)) from None
+    if _parses_integers_as_floats():
+        integers = {name: dtype for name, dtype in columns.items() if dtype != "f4"}
+        fault = _find_fault(path, lines, header, integers)
+        if fault is not None:
+            raise fault
+    return rows
 
 
-def _parse_error(
-    path: Path, lines: list[str], header: list[str], columns: Columns, error: ValueError
-) -> EventFileError:
-    """Find the first field that is not of its column's type."""
+@lru_cache
+def _parses_integers_as_floats() -> bool:
+    """True for older NumPy, which reads 1.5 as the integer 1 with nothing but a DeprecationWarning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            np.loadtxt(["1.5"], dtype="u8")
+        except ValueError:
+            return False
+    return True
+
+
+def _find_fault(path: Path, lines: list[str], header: list[str], columns: Columns) -> EventFileError | None:
+    """The error for the first field that is not of its column's type."""
     position = {name: header.index(name) for name in columns}
     for number, line in enumerate(lines[1:], start=2):
         fields = line.split(",")
@@ -181,7 +199,7 @@ def _parse_error(
             if not _is_number(text, dtype):
                 problem = f"expected {_EXPECTED[dtype]}, got {text.strip()!r}"
                 return EventFileError(path, problem, line=number, column=name)
-    return EventFileError(path, str(error))
+    return None
 
 
 def _is_number(text: str, dtype: str) -> bool:
