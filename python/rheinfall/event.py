@@ -113,12 +113,12 @@ class Particles:
     @property
     def eta(self) -> Float32:
         """Pseudorapidity of the momentum, float32 (n,)."""
-        return np.arcsinh(self.pz / np.maximum(self.pt, np.float32(1e-12))).astype(np.float32)
+        return np.asarray(np.arcsinh(self.pz / np.maximum(self.pt, np.float32(1e-12))), np.float32)
 
     @property
     def phi(self) -> Float32:
         """Azimuth of the momentum [rad], float32 (n,)."""
-        return np.arctan2(self.py, self.px).astype(np.float32)
+        return np.asarray(np.arctan2(self.py, self.px), np.float32)
 
     @property
     def radius(self) -> Float32:
