@@ -6,6 +6,7 @@ from rheinfall import io, metrics, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking.radius_graph import knn_graph, radius_graph
 from rheinfall.tracking.track_building import build_tracks
 from rheinfall.tracking.tracks import Tracks
 
@@ -25,7 +26,9 @@ __all__ = [
     "encode_module_id",
     "get_num_threads",
     "io",
+    "knn_graph",
     "metrics",
+    "radius_graph",
     "set_num_threads",
     "simulation",
 ]

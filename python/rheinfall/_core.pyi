@@ -21,6 +21,13 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads the stages may use."""
 
+def radius_graph(points: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], r: float, max_neighbours: int | None, loop: bool, directed: bool) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(2, None))], Annotated[NDArray[numpy.int64], dict(shape=(None,))]]:
+    """
+    Edges between neighbours; see rheinfall.radius_graph.
+
+    Returns (edge_index, number of edges out of each point before any cap).
+    """
+
 class TrackBuildingPlan:
     """A track building method and its thresholds."""
 

@@ -3,4 +3,5 @@
 #include <nanobind/nanobind.h>
 
 void bind_core(nanobind::module_& m);
+void bind_radius_graph(nanobind::module_& m);
 void bind_track_building(nanobind::module_& m);

@@ -3,5 +3,6 @@
 NB_MODULE(_core, m) {
     m.doc() = "Compiled core of rheinfall";
     bind_core(m);
+    bind_radius_graph(m);
     bind_track_building(m);
 }

@@ -10,3 +10,5 @@
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
 #include <rheinfall/tracking/bucket_by_module.hpp>
+#include <rheinfall/tracking/radius_graph.hpp>
+#include <rheinfall/tracking/track_building.hpp>
