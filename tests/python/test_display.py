@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from rheinfall.display import CLASSES, label_tracks, write_display
+=======
+from rheinfall.display import CLASSES, write_display
+from rheinfall.display.labels import classify_tracks, match_event
+>>>>>>> b9cca5d (Find, simulate, map and tell from the command line; colour the display by the metrics' match)
 from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
+from rheinfall.metrics import match_tracks
 
 pytest.importorskip("plotly")
 
@@ -47,32 +53,25 @@ def read_payload(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def classes_of(tracks: Any, event: Event) -> list[str]:
-    labels = label_tracks(tracks, event.truth, len(event.hits))
-    return [CLASSES[c] for c in labels.track_class]
+    match = match_event(event, tracks, min_pt=1.0)
+    return [CLASSES[c] for c in classify_tracks(match, len(tracks.offsets) - 1)]
 
 
-def test_labels_follow_double_majority() -> None:
-    #        0  1  2  3  4  5  6  7  8  9 10 11 12
-    event = make_event([5, 5, 5, 5, 5, 7, 7, 7, 7, 0, 0, 9, 9], [True] * 11 + [False] * 2)
+def test_classes_follow_double_majority() -> None:
+    #        0  1  2  3  4  5  6  7  8  9 10
+    event = make_event([5, 5, 5, 5, 5, 7, 7, 7, 7, 0, 0])
     assert classes_of(make_tracks([0, 1, 2]), event) == ["matched"]
     assert classes_of(make_tracks([0, 1]), event) == ["unmatched"]  # 2 of 5 hits: pure, yet not a majority
     assert classes_of(make_tracks([0, 1, 2, 5, 6, 7]), event) == ["fake"]  # exactly one half is no majority
     assert classes_of(make_tracks([5, 6]), event) == ["unmatched"]  # exactly one half of the particle
     assert classes_of(make_tracks([0, 1, 2, 9, 10]), event) == ["matched"]  # noise counts in the denominator
-    assert classes_of(make_tracks([0, 1, 9, 10]), event) == ["fake"]
     assert classes_of(make_tracks([9, 10]), event) == ["fake"]
-    assert classes_of(make_tracks([11, 12]), event) == ["unknown"]
-    assert classes_of(make_tracks([5, 6, 7, 11, 12]), event) == ["matched"]  # hits of unknown truth are ignored
+    assert classes_of(make_tracks([0, 1], [2, 3, 4]), event) == ["duplicate", "matched"]
 
 
-def test_the_match_keeps_its_name_and_the_rest_are_duplicates() -> None:
-    event = make_event([5] * 10)
-    assert classes_of(make_tracks([0, 1], [2, 3, 4, 5, 6, 7], [8, 9]), event) == ["duplicate", "matched", "duplicate"]
-    assert classes_of(make_tracks([0, 1, 2, 3, 4], [5, 6, 7, 8, 9]), event) == ["unmatched", "duplicate"]
-
-
-def test_labels_without_truth_or_tracks() -> None:
-    event = make_event([5, 5, 5])
+def test_tracks_of_unknown_truth_are_not_judged() -> None:
+    event = make_event([5, 5, 5, 9, 9, 9], [True] * 3 + [False] * 3)
+    assert classes_of(make_tracks([3, 4, 5], [0, 1, 2, 3]), event) == ["unknown", "matched"]
     event.truth = None
     assert classes_of(make_tracks([0, 1, 2]), event) == ["unknown"]
     assert classes_of(make_tracks(), event) == []
@@ -112,12 +111,14 @@ def test_missed_particles_are_selected_and_unmatched(tmp_path: Path) -> None:
 
 
 def test_figures_come_from_the_match(tmp_path: Path) -> None:
-    match = SimpleNamespace(rule="lhc", efficiency=0.98765, fake_rate=0.0, duplicate_rate=float("nan"))
-    meta, _ = read_payload(
-        write_display(tmp_path / "e.html", make_event([5, 5, 5]), make_tracks([0, 1, 2]), match=match)
-    )
-    assert meta["rule"] == "lhc"
-    assert [figure[:2] for figure in meta["figures"]] == [["Efficiency", "98.77 %"], ["Fake rate", "0.00 %"]]
+    event, tracks = make_event([5, 5, 5, 7, 7, 7, 9, 9, 9]), make_tracks([0, 1, 2], [3, 4, 5, 6])
+    assert event.truth is not None
+    match = match_tracks(tracks, event.truth, "perfect")
+    meta, _ = read_payload(write_display(tmp_path / "e.html", event, tracks, match=match))
+    assert meta["rule"] == "perfect"
+    expected = [["Efficiency", "33.33 %"], ["Fake rate", "0.00 %"], ["Duplicates", "0.00 %"]]
+    assert [figure[:2] for figure in meta["figures"]] == expected
+    assert (meta["counts"]["matched"], meta["counts"]["unmatched"], meta["counts"]["missed"]) == (1, 1, 2)
 
 
 def test_page_loads_nothing_from_the_network(tmp_path: Path) -> None:

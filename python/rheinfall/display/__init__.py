@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rheinfall.display.labels import CLASSES, TrackLabels, label_tracks
+from rheinfall.display.labels import CLASSES
 from rheinfall.display.page import write_display
 
-__all__ = ["CLASSES", "TrackLabels", "label_tracks", "write_display"]
+__all__ = ["CLASSES", "write_display"]

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rheinfall.display.labels import label_tracks
-from rheinfall.display.payload import count_classes, encode_array, find_missed, gather_arrays
+from rheinfall.display.labels import match_event
+from rheinfall.display.payload import count_classes, encode_array, gather_arrays
 from rheinfall.event import Event
+from rheinfall.metrics import TrackMatches
 
 Figure = tuple[str, str, str]
 
@@ -23,7 +24,7 @@ def write_display(
     event: Event,
     tracks: Any,
     *,
-    match: Any = None,
+    match: TrackMatches | None = None,
     title: str | None = None,
     detector: str | None = None,
     timings: Mapping[str, float] | None = None,
@@ -35,11 +36,11 @@ def write_display(
         path: file to write.
         event: hits, and truth where there is some: it colours the tracks.
         tracks: `Tracks` of this event (`offsets`, `hits`).
-        match: result of `rheinfall.metrics.match_tracks`; gives the figures of the header (efficiency, fakes, ...).
+        match: result of `rheinfall.metrics.match_tracks`; by default double majority where there is truth.
         title: heading; the event's name by default.
         detector: name of the detector, shown in the heading.
         timings: ms per stage, as `TrackFinder.timings`.
-        min_pt: particles above it [GeV] that no track matches are shown as missed.
+        min_pt: without `match`, particles above it [GeV] are those of the efficiency, and missed without a track.
 
     Returns:
         The path written.
@@ -49,19 +50,19 @@ def write_display(
         ValueError: the tracks name hits that the event does not have.
     """
     _check_tracks(event, tracks)
-    labels = label_tracks(tracks, event.truth, len(event.hits))
-    missed = find_missed(labels, event.truth, min_pt)
-    arrays = gather_arrays(event, tracks, labels, missed)
+    if match is None:
+        match = match_event(event, tracks, min_pt)
+    arrays = gather_arrays(event, tracks, match)
     heading = title or event.name or "Event"
     meta = {
         "title": heading,
         "detector": detector or "",
         "truth": _describe_truth(event),
-        "rule": str(getattr(match, "rule", labels.rule)),
-        "min_pt": min_pt,
+        "rule": "" if match is None else match.rule,
+        "selection": "" if match is None else str(match.selection),
         "n_hits": len(event.hits),
         "n_tracks": len(tracks.offsets) - 1,
-        "counts": count_classes(labels, missed),
+        "counts": count_classes(arrays),
         "figures": _list_figures(match),
         "timings": [[name, float(ms)] for name, ms in (timings or {}).items()],
         "notes": list(event.notes),
@@ -87,19 +88,20 @@ def _describe_truth(event: Event) -> str:
     return "full" if event.truth.known.all() else "partial"
 
 
-def _list_figures(match: Any) -> Sequence[Figure]:
-    """(label, value, what it counts) of each figure that the match carries."""
+def _list_figures(match: TrackMatches | None) -> Sequence[Figure]:
+    """(label, value, what it counts) of each rate."""
+    if match is None:
+        return []
     rows = (
-        ("Efficiency", "efficiency", "matched selected particles / selected particles"),
-        ("Fake rate", "fake_rate", "tracks in which no particle has > 50 % of the hits"),
+        ("Efficiency", "efficiency", f"matched / selected particles ({match.selection})"),
+        ("Fake rate", "fake_rate", "tracks in which no particle has > 50 % of the hits / tracks"),
         ("Duplicates", "duplicate_rate", "extra tracks of one particle / tracks with a majority"),
-        ("Unmatched", "unmatched_rate", "tracks that the rule does not match"),
     )
     figures: list[Figure] = []
     for label, name, hint in rows:
-        value = getattr(match, name, None)
-        if isinstance(value, float) and np.isfinite(value):
-            figures.append((label, f"{100 * value:.2f} %", hint))
+        passed, total = match.counts[name]
+        if total:
+            figures.append((label, f"{100 * passed / total:.2f} %", f"{hint}: {passed} of {total}"))
     return figures
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rheinfall.display.labels import CLASSES, TrackLabels
-from rheinfall.event import Bool, Event, Float32, Hits, Truth, decode_module_id
+from rheinfall.display.labels import CLASSES, classify_tracks, number_particles
+from rheinfall.event import Event, Hits, Int64, decode_module_id
+from rheinfall.metrics import TrackMatches
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -21,34 +22,13 @@ def encode_array(array: NDArray[Any]) -> dict[str, str]:
     return {"dtype": f"{plain.dtype.kind}{plain.dtype.itemsize}", "bdata": base64.b64encode(little.tobytes()).decode()}
 
 
-def gather_arrays(event: Event, tracks: Any, labels: TrackLabels, missed: Bool) -> Arrays:
+def gather_arrays(event: Event, tracks: Any, match: TrackMatches | None) -> Arrays:
     """Every array of the page, each in the smallest type that holds it without loss."""
     return {
-        **_hit_arrays(event.hits, labels),
-        **_track_arrays(tracks, labels),
-        **_particle_arrays(event, labels, missed),
+        **_hit_arrays(event.hits, number_particles(event, match)),
+        **_track_arrays(tracks, match),
+        **_particle_arrays(match),
     }
-
-
-def find_missed(labels: TrackLabels, truth: Truth | None, min_pt: float, min_hits: int = 3) -> Bool:
-    """Particles that should have a track and have none: primary, pT > `min_pt` GeV, |eta| < 4, >= `min_hits` hits."""
-    if truth is None or truth.particles is None:
-        return np.zeros(len(labels.particle_id), bool)
-    row, exists = _rows_of(labels, truth)
-    particles = truth.particles
-    wanted = particles.primary & (particles.pt > min_pt) & (np.abs(particles.eta) < 4)
-    return np.asarray(~labels.found & (labels.n_hits >= min_hits) & exists & wanted[row], dtype=np.bool_)
-
-
-def _rows_of(labels: TrackLabels, truth: Truth) -> tuple[NDArray[np.int64], Bool]:
-    """Row in `truth.particles` of each particle of `labels`, and whether it is there."""
-    assert truth.particles is not None
-    table = truth.particles.particle_id
-    if len(table) == 0:
-        return np.zeros(len(labels.particle_id), np.int64), np.zeros(len(labels.particle_id), bool)
-    order = np.argsort(table, kind="stable")
-    row = order[np.minimum(np.searchsorted(table[order], labels.particle_id), len(table) - 1)]
-    return row, np.asarray(table[row] == labels.particle_id, dtype=np.bool_)
 
 
 def _shrink(array: NDArray[Any], *, signed: bool = False) -> NDArray[Any]:
@@ -58,7 +38,7 @@ def _shrink(array: NDArray[Any], *, signed: bool = False) -> NDArray[Any]:
     return array.astype(np.uint16 if top < 2**16 else np.uint32 if top < 2**32 else np.uint64)
 
 
-def _hit_arrays(hits: Hits, labels: TrackLabels) -> Arrays:
+def _hit_arrays(hits: Hits, particle: Int64) -> Arrays:
     module_id, module = np.unique(hits.module_id, return_inverse=True)
     volume, layer, number = decode_module_id(module_id)
     return {
@@ -67,41 +47,47 @@ def _hit_arrays(hits: Hits, labels: TrackLabels) -> Arrays:
         "hit_z": hits.z,
         "hit_id": _shrink(hits.hit_id),
         "hit_module": _shrink(module),
-        "hit_particle": _shrink(labels.hit_particle, signed=True),
+        "hit_particle": _shrink(particle, signed=True),
         "module_volume": _shrink(volume),
         "module_layer": _shrink(layer),
         "module_number": _shrink(number),
     }
 
 
-def _track_arrays(tracks: Any, labels: TrackLabels) -> Arrays:
+def _track_arrays(tracks: Any, match: TrackMatches | None) -> Arrays:
+    n_tracks = len(tracks.offsets) - 1
+    majority, n_majority, n_judged = np.full(n_tracks, -1), np.zeros(n_tracks, np.int64), np.zeros(n_tracks, np.int64)
+    if match is not None:
+        n_majority, n_judged = match.majority_hits, match.n_judged_hits
+        has = match.majority_particle != 0
+        majority[has] = np.searchsorted(match.particles.particle_id, match.majority_particle[has])
     return {
-        "track_offsets": _shrink(np.asarray(tracks.offsets, np.int64)),
-        "track_hits": _shrink(np.asarray(tracks.hits, np.int64)),
-        "track_class": labels.track_class.astype(np.uint8),
-        "track_majority": _shrink(labels.majority, signed=True),
-        "track_n_majority": _shrink(labels.n_majority),
-        "track_n_known": _shrink(labels.n_known),
+        "track_offsets": _shrink(np.asarray(tracks.offsets)),
+        "track_hits": _shrink(np.asarray(tracks.hits)),
+        "track_class": classify_tracks(match, n_tracks).astype(np.uint8),
+        "track_majority": _shrink(majority, signed=True),
+        "track_n_majority": _shrink(n_majority),
+        "track_n_known": _shrink(n_judged),
     }
 
 
-def _particle_arrays(event: Event, labels: TrackLabels, missed: Bool) -> Arrays:
-    n = len(labels.particle_id)
-    columns: dict[str, Float32] = {name: np.full(n, np.nan, np.float32) for name in ("pt", "eta", "radius")}
-    if event.truth is not None and event.truth.particles is not None:
-        row, exists = _rows_of(labels, event.truth)
-        for name, column in columns.items():
-            if exists.any():
-                column[exists] = getattr(event.truth.particles, name)[row[exists]]
+def _particle_arrays(match: TrackMatches | None) -> Arrays:
+    if match is None:
+        ids, n_hits, missed = np.empty(0, np.uint64), np.empty(0, np.uint16), np.empty(0, np.uint8)
+        columns = dict.fromkeys(("pt", "eta"), np.empty(0, np.float32))
+    else:
+        particles = match.particles
+        ids, n_hits, missed = particles.particle_id, particles.n_hits, match.selected & ~match.reconstructed
+        columns = {name: getattr(particles, name).astype(np.float32) for name in ("pt", "eta")}
     return {
-        "particle_id": labels.particle_id.astype(np.uint64),
-        "particle_n_hits": _shrink(labels.n_hits),
+        "particle_id": ids.astype(np.uint64),
+        "particle_n_hits": _shrink(n_hits),
         "particle_missed": missed.astype(np.uint8),
         **{f"particle_{name}": column for name, column in columns.items()},
     }
 
 
-def count_classes(labels: TrackLabels, missed: Bool) -> dict[str, int]:
+def count_classes(arrays: Arrays) -> dict[str, int]:
     """Number of tracks of each class, and of particles missed."""
-    counts = {name: int((labels.track_class == i).sum()) for i, name in enumerate(CLASSES)}
-    return {**counts, "missed": int(missed.sum())}
+    counts = {name: int((arrays["track_class"] == i).sum()) for i, name in enumerate(CLASSES)}
+    return {**counts, "missed": int(arrays["particle_missed"].sum())}

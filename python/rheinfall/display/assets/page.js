@@ -6,7 +6,7 @@ const escapeText = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&am
 const mm = (v) => v.toFixed(1) + " mm";
 const gev = (pt) => (Number.isFinite(pt) ? pt.toFixed(pt < 10 ? 2 : 1) + " GeV" : "not known");
 const LABELS = {
-  matched: "matched", duplicate: "duplicate", unmatched: "unmatched", fake: "fake", unknown: "truth unknown",
+  matched: "matched", duplicate: "duplicate", unmatched: "unmatched", fake: "fake", unknown: "not judged",
   missed: "particles missed", loose: "hits in no track",
 };
 const TRUTH = { full: "full truth", partial: "truth for some hits", none: "no truth" };
@@ -31,7 +31,7 @@ function describeHit(i) {
 
 function trackFacts(t) {
   const p = data.track_majority[t], known = data.track_n_known[t], n = trackHits(t).length;
-  const facts = [["hits", n], ["majority", p < 0 ? (known ? "none" : "truth unknown") : data.particle_id[p]]];
+  const facts = [["hits", n], ["majority", p < 0 ? (known ? "noise" : "truth unknown") : data.particle_id[p]]];
   if (p >= 0) {
     const share = data.track_n_majority[t] / known;
     facts.push(["purity", `${share.toFixed(2)} (${data.track_n_majority[t]} of ${known}${known < n ? " known" : ""})`]);
@@ -101,12 +101,12 @@ async function update() {
 /* --- the panel of numbers --- */
 function summarise() {
   const lines = CLASSES.filter((name) => meta.counts[name]).map((name) => `<tr><td>${dot(name)}${LABELS[name]}</td><td>${count(meta.counts[name])}</td><td>${(100 * meta.counts[name] / Math.max(1, nTracks)).toFixed(1)} %</td></tr>`);
-  if (meta.counts.missed) lines.push(`<tr><td>${dot("missed")}particles missed, p<sub>T</sub> &gt; ${meta.min_pt} GeV</td><td>${count(meta.counts.missed)}</td><td></td></tr>`);
+  if (meta.counts.missed) lines.push(`<tr><td>${dot("missed")}particles missed</td><td>${count(meta.counts.missed)}</td><td></td></tr>`);
   lines.push(`<tr><td>${dot("loose")}hits in no track</td><td>${count(looseHits.length)}</td><td>${(100 * looseHits.length / Math.max(1, nHits)).toFixed(1)} %</td></tr>`);
   const stages = meta.timings.filter(([name]) => name !== "total"), longest = Math.max(...stages.map(([, ms]) => ms), 1e-9);
   const bars = stages.map(([name, ms]) => `<tr><td>${escapeText(name.replaceAll("_", " "))}</td><td class="track" style="text-align:left"><span class="bar" style="width:${(100 * ms / longest).toFixed(1)}%"></span></td><td>${ms.toFixed(1)} ms</td></tr>`);
   const timing = bars.length ? `<table><tr><th>Stage</th><th></th><th>Time</th></tr>${bars.join("")}</table>` : "";
-  const rule = meta.truth === "none" ? "" : `<p class="note">Matching rule: ${escapeText(meta.rule.replaceAll("_", " "))}${meta.truth === "partial" ? ", judged on the hits of known truth" : ""}.</p>`;
+  const rule = meta.rule ? `<p class="note">Matched by ${escapeText(meta.rule.replaceAll("_", " "))}${meta.truth === "partial" ? ", judged on the hits of known truth" : ""}. Efficiency and missed particles: ${escapeText(meta.selection)}.</p>` : "";
   return `<h2>This event</h2><table><tr><th>Tracks by match</th><th></th><th>Share</th></tr>${lines.join("")}</table>${timing}${rule}`;
 }
 

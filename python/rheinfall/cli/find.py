@@ -1,0 +1,118 @@
+"""`rheinfall find`: tracks in events from files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rheinfall.cli.errors import CommandError, guard, reading, writing
+from rheinfall.cli.events import expand_events, name_output
+from rheinfall.cli.exit_codes import ExitCode
+from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, report_events
+from rheinfall.cli.options import Events, Json, MinPt, Quiet, Threads, use_threads
+from rheinfall.cli.output import Output
+
+
+@dataclass
+class Targets:
+    """Where results go; None for nowhere."""
+
+    tracks: Path | None
+    display: Path | None
+    n_events: int
+
+    def names(self, event: str) -> dict[str, Path]:
+        """The files to write for one event."""
+        wanted = (("tracks", self.tracks, "-tracks.csv", "--out"), ("display", self.display, ".html", "--display"))
+        return {
+            kind: name_output(path, event, end, self.n_events, option) for kind, path, end, option in wanted if path
+        }
+
+
+@guard
+def find(
+    events: Events,
+    finder: Annotated[str, typer.Option(help="Name of a shipped bundle, or the path of one.")] = "trackml",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the tracks: .csv, .csv.gz or .parquet; for several events a folder, or {event} in the name."
+        ),
+    ] = None,
+    display: Annotated[
+        Path | None, typer.Option(help="Write an event display (.html); for several events as for --out.")
+    ] = None,
+    rule: Annotated[str, typer.Option(help="Matching rule of efficiency and unmatched rate.")] = "double_majority",
+    min_pt: MinPt = 1.0,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Find tracks in events, and judge them where there is truth."""
+    use_threads(threads)
+    output = Output(quiet, as_json)
+    prefixes = expand_events(events)
+    targets = Targets(out, display, len(prefixes))
+    for prefix in prefixes:
+        targets.names(prefix.name)
+    track_finder = load_finder(finder)
+    found = [
+        find_in_event(prefix, track_finder, targets, rule=rule, min_pt=min_pt)
+        for prefix in output.track(prefixes, "Finding tracks")
+    ]
+    report_events(output, found)
+    output.document(describe_events(found, finder, track_finder))
+    _check_statuses(found)
+
+
+def load_finder(name: str) -> Any:
+    """The finder of a shipped bundle or of a path; a bad one is a bad input."""
+    from rheinfall import TrackFinder
+
+    with reading(name):
+        return TrackFinder.load(name)
+
+
+def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min_pt: float) -> Found:
+    """Read one event, find its tracks, judge and write them."""
+    from rheinfall import io
+
+    start = time.perf_counter()
+    with reading(prefix):
+        event = io.read_event(prefix)
+    read_ms = 1e3 * (time.perf_counter() - start)
+    tracks = finder(event.hits)
+    found = Found(event, tracks, dict(finder.timings), read_ms, n_edges=_count_edges(finder))
+    found.judge(rule, min_pt)
+    files = targets.names(event.name)
+    if "tracks" in files:
+        with writing(files["tracks"]):
+            io.write_tracks(files["tracks"], tracks, event.hits)
+    if "display" in files:
+        _write_display(files["display"], found, min_pt)
+    found.files = files
+    found.release()
+    return found
+
+
+def _count_edges(finder: Any) -> int | None:
+    graph = getattr(finder, "graph", None)
+    return None if graph is None else int(graph.edge_index.shape[1])
+
+
+def _write_display(path: Path, found: Found, min_pt: float) -> None:
+    from rheinfall.display import write_display
+
+    with writing(path):
+        write_display(path, found.event, found.tracks, match=found.match, timings=found.timings, min_pt=min_pt)
+
+
+def _check_statuses(found: Sequence[Found]) -> None:
+    bad = [f"{item.name}: {item.status}" for item in found if item.status in BAD_STATUSES]
+    if bad:
+        raise CommandError("bad status of " + ", ".join(bad), ExitCode.BAD_STATUS)

@@ -1,0 +1,218 @@
+"""What `rheinfall find` tells of each event: stages with times, sizes, and rates where there is truth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rheinfall.cli.output import Output, make_table
+
+BAD_STATUSES = ("not_finite", "cycle", "capacity_exceeded")
+"""Statuses that make the exit code 5; `empty` and `unknown_modules` do not."""
+
+MIN_LAYERS_PARTIAL = 3
+"""With truth for some layers only, particles count from so many of these layers on."""
+
+RATES = {
+    "efficiency": "of the particles",
+    "fake_rate": "no majority particle",
+    "duplicate_rate": "extra of one particle",
+    "unmatched_rate": "fail the rule",
+}
+
+
+@dataclass
+class Found:
+    """Tracks of one event with their times [ms] and, where there is truth, their match."""
+
+    event: Any
+    tracks: Any
+    timings: dict[str, float]
+    read_ms: float
+    n_edges: int | None = None
+    match: Any = None
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = str(self.event.name)
+        self.n_hits = len(self.event.hits)
+        self.n_tracks = len(self.tracks.offsets) - 1
+        self.n_track_hits = len(np.unique(self.tracks.hits))
+        self.status = str(self.tracks.status)
+        known = None if self.event.truth is None else self.event.truth.known
+        self.n_known = 0 if known is None else int(np.count_nonzero(known))
+        self.notes = list(self.event.notes)
+
+    @property
+    def total_ms(self) -> float:
+        """Time to find the tracks, without reading and writing."""
+        return self.timings.get("total", sum(self.timings.values()))
+
+    @property
+    def truth(self) -> str:
+        """Which hits have truth: full, partial or none."""
+        return "none" if self.n_known == 0 else "full" if self.n_known == self.n_hits else "partial"
+
+    def judge(self, rule: str, min_pt: float) -> None:
+        """Match the tracks to particles; with partial truth on the hits of known truth alone."""
+        from rheinfall.metrics import match_tracks
+
+        if self.truth == "none":
+            return
+        # Without the table of particles nothing is known of their momenta and vertices: select on hits alone.
+        kinematics = self.event.truth.particles is not None
+        self.match = match_tracks(
+            self.tracks,
+            self.event.truth,
+            rule,
+            hits=self.event.hits,
+            min_pt=min_pt if kinematics else None,
+            eta_max=4.0 if kinematics else None,
+            primary_only=kinematics,
+            min_layers=MIN_LAYERS_PARTIAL if self.truth == "partial" else 0,
+        )
+
+    def release(self) -> None:
+        """Forget hits and tracks: of a thousand events only the numbers stay."""
+        self.event = self.tracks = None
+
+    def describe(self) -> dict[str, Any]:
+        """The event's part of the JSON document."""
+        sizes = {"n_hits": self.n_hits, "n_edges": self.n_edges, "n_tracks": self.n_tracks}
+        document: dict[str, Any] = {"event": self.name, "status": self.status, **sizes}
+        document["n_track_hits"] = self.n_track_hits
+        document["timings_ms"] = {**self.timings, "read": self.read_ms}
+        document["truth"] = {"kind": self.truth, "n_known_hits": self.n_known}
+        if self.match is not None:
+            document["truth"].update(describe_match(self.match))
+        document["files"] = {kind: str(path) for kind, path in self.files.items()}
+        document["notes"] = self.notes
+        return document
+
+
+def describe_match(match: Any) -> dict[str, Any]:
+    """Rule, selection, and each rate with its counts and its 68.3 % interval."""
+    intervals = match.intervals
+    rates = {
+        name: {"value": getattr(match, name), "passed": passed, "total": total, "interval": list(intervals[name])}
+        for name, (passed, total) in match.counts.items()
+    }
+    return {"rule": match.rule, "selection": str(match.selection), "n_not_judged": match.n_not_judged, **rates}
+
+
+def describe_events(found: Sequence[Found], name: str, finder: Any) -> dict[str, Any]:
+    """The JSON document of `find`."""
+    from rheinfall import __version__, get_num_threads
+
+    document = {"version": __version__, "finder": name, "finder_info": getattr(finder, "info", {})}
+    document.update(threads=get_num_threads(), peak_memory_mb=peak_memory_mb())
+    document["events"] = [item.describe() for item in found]
+    if judged := combine_matches(found):
+        document["all_events"] = describe_match(judged)
+    return document
+
+
+def combine_matches(found: Sequence[Found]) -> Any:
+    """The matches of several events as one, or None."""
+    from rheinfall.metrics import combine
+
+    matches = [item.match for item in found if item.match is not None]
+    return combine(matches) if matches else None
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process so far [MB]; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def report_events(out: Output, found: Sequence[Found]) -> None:
+    """Print the tables."""
+    if not out.talks:
+        for item in found:
+            _warn(out, item)
+        return
+    if len(found) == 1:
+        out.say(stage_table(found[0]))
+    else:
+        out.say(event_table(found))
+        out.say(time_table(found))
+    if match := combine_matches(found):
+        out.say("")
+        out.say(match_table(match, found))
+    out.say("")
+    for item in found:
+        _warn(out, item)
+        for kind, path in item.files.items():
+            out.say_plain(f"{kind:<8} {path}")
+
+
+def _warn(out: Output, item: Found) -> None:
+    if item.status == "unknown_modules":
+        out.warn(f"{item.name}: some hits are on modules that the finder's module map does not know; they got no track")
+
+
+def stage_table(item: Found) -> Any:
+    """Stages of one event with their times and what came out."""
+    rows = [("read", f"{item.read_ms:.1f}", f"{item.n_hits:,} hits")]
+    for stage, ms in item.timings.items():
+        if stage != "total":
+            rows.append((stage.replace("_", " "), f"{ms:.1f}", _result_of(stage, item)))
+    tracks = f"{item.n_tracks:,} tracks with {item.n_track_hits:,} hits"
+    rows.append(("[bold]find, in all[/]", f"[bold]{item.total_ms:.1f}[/]", f"[bold]{tracks}[/]"))
+    return make_table(item.name, ("stage", "ms", "result"), rows)
+
+
+def _result_of(stage: str, item: Found) -> str:
+    return f"{item.n_edges:,} edges" if stage.startswith("graph") and item.n_edges is not None else ""
+
+
+def event_table(found: Sequence[Found]) -> Any:
+    """One line per event."""
+    judged = any(item.match is not None for item in found)
+    columns = ["event", "hits", "edges", "tracks", "ms", *(["efficiency", "fakes", "duplicates"] if judged else [])]
+    rows = []
+    for item in found:
+        row = [item.name, f"{item.n_hits:,}", "" if item.n_edges is None else f"{item.n_edges:,}"]
+        row += [f"{item.n_tracks:,}", f"{item.total_ms:.1f}"]
+        if item.match is not None:
+            row += [_percent(getattr(item.match, name)) for name in ("efficiency", "fake_rate", "duplicate_rate")]
+        rows.append(row)
+    return make_table(f"{len(found)} events", columns, rows)
+
+
+def time_table(found: Sequence[Found]) -> Any:
+    """Times per stage over events."""
+    stages = {"read": [item.read_ms for item in found]}
+    for name in dict.fromkeys(stage for item in found for stage in item.timings if stage != "total"):
+        stages[name.replace("_", " ")] = [item.timings[name] for item in found if name in item.timings]
+    stages["find, in all"] = [item.total_ms for item in found]
+    rows = [(name, *(f"{np.percentile(ms, q):.1f}" for q in (50, 95)), f"{max(ms):.1f}") for name, ms in stages.items()]
+    return make_table("ms per event", ("stage", "median", "95 %", "slowest"), rows)
+
+
+def match_table(match: Any, found: Sequence[Found]) -> Any:
+    """Rates with their interval and what they count; the rule stands in the title."""
+    intervals = match.intervals
+    rows = []
+    for name, (passed, total) in match.counts.items():
+        low, high = intervals[name]
+        error = "" if np.isnan(low) else f"{100 * low:.2f}–{100 * high:.2f} %"
+        rows.append(
+            (name.replace("_", " "), _percent(getattr(match, name)), error, f"{passed:,} / {total:,}", RATES[name])
+        )
+    where = ", judged on the hits of known truth" if any(item.truth == "partial" for item in found) else ""
+    title = f"rule {match.rule}{where}; particles: {match.selection}"
+    return make_table(title, ("rate", "value", "68 %", "count", ""), rows)
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.2f} %"

@@ -1,0 +1,48 @@
+"""Build one module map in several processes: each builds a part, and the parts merge."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial, reduce
+from pathlib import Path
+from typing import Any
+
+from rheinfall.cli.errors import reading
+from rheinfall.cli.output import Output
+
+CHUNK = 8
+"""Events per part: few enough to show progress, enough to make merging cheap."""
+
+
+def read_with_truth(prefixes: Sequence[Path]) -> Iterator[Any]:
+    """Read events one after the other; one without truth cannot train a map."""
+    from rheinfall.io import read_event
+
+    for prefix in prefixes:
+        with reading(prefix):
+            event = read_event(prefix)
+            if event.truth is None:
+                raise ValueError("no truth, which building a module map needs")
+        yield event
+
+
+def build_part(prefixes: Sequence[Path], min_pt: float) -> Any:
+    """The map of some events."""
+    from rheinfall import ModuleMap
+
+    return ModuleMap.build(read_with_truth(prefixes), min_pt=min_pt)
+
+
+def build_in_workers(prefixes: Sequence[Path], workers: int, output: Output, *, min_pt: float) -> Any:
+    """The map of all events; parts are the same, and merged in the same order, for any number of workers."""
+    parts = [prefixes[i : i + CHUNK] for i in range(0, len(prefixes), CHUNK)]
+    build = partial(build_part, min_pt=min_pt)
+    if workers == 1 or len(parts) == 1:
+        return reduce(lambda a, b: a.merge(b), (build(part) for part in output.track(parts, "Building")))
+    # spawn: forking a process that has threads may deadlock.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(parts)), mp_context=context) as pool:
+        futures = [pool.submit(build, part) for part in parts]
+        return reduce(lambda a, b: a.merge(b), (future.result() for future in output.track(futures, "Building")))

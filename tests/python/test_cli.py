@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import rheinfall
+from rheinfall.cli import ExitCode, main
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+
+class StubFinder:
+    """Finds the tracks of the truth's order: every three hits in turn are a track."""
+
+    info: ClassVar[dict[str, Any]] = {"name": "stub"}
+    timings: ClassVar[dict[str, float]] = {"graph_construction": 1.5, "track_building": 0.5, "total": 2.0}
+    status = "ok"
+
+    @classmethod
+    def load(cls, name: str) -> StubFinder:
+        if name != "stub":
+            raise ValueError(f"{name}: no such bundle, expected stub or a path")
+        return cls()
+
+    def __call__(self, hits: Any) -> Any:
+        n = len(hits) // 3
+        return SimpleNamespace(offsets=np.arange(n + 1) * 3, hits=np.arange(3 * n), status=self.status)
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubFinder]:
+    monkeypatch.setattr(rheinfall, "TrackFinder", StubFinder, raising=False)
+    return StubFinder
+
+
+def write_small_event(folder: Path, name: str = "event000000007", *, truth: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = folder / name
+    rng = np.random.default_rng(1)
+    hits = [f"{i + 1},{x:.3f},{y:.3f},{z:.3f},8,2,{i}" for i, (x, y, z) in enumerate(rng.normal(0, 99, (9, 3)))]
+    Path(f"{prefix}-hits.csv").write_text("\n".join(["hit_id,x,y,z,volume_id,layer_id,module_id", *hits, ""]))
+    if truth:
+        rows = [f"{i + 1},{100 + i // 3 if i < 6 else 0}" for i in range(9)]
+        Path(f"{prefix}-truth.csv").write_text("\n".join(["hit_id,particle_id", *rows, ""]))
+        particles = [f"{p},0,0,0,3,4,1,1" for p in (100, 101, 102)]
+        Path(f"{prefix}-particles.csv").write_text("\n".join(["particle_id,vx,vy,vz,px,py,pz,q", *particles, ""]))
+    return prefix
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
+    assert main([*map(str, arguments), "--json"]) == ExitCode.OK
+    document = json.loads(capsys.readouterr().out)
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.usefixtures("stub")
+def test_find_judges_writes_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prefix = write_small_event(tmp_path)
+    out, page = tmp_path / "tracks.csv", tmp_path / "event.html"
+    document = run_json(capsys, "find", prefix, "--finder", "stub", "--out", out, "--display", page)
+    (event,) = document["events"]
+    assert (event["event"], event["n_hits"], event["n_tracks"], event["status"]) == ("event000000007", 9, 3, "ok")
+    assert event["timings_ms"]["graph_construction"] == 1.5
+    truth = event["truth"]
+    assert (truth["kind"], truth["rule"]) == ("full", "double_majority")
+    assert (truth["efficiency"]["passed"], truth["efficiency"]["total"]) == (2, 2)  # particle 102 has no hit
+    assert truth["fake_rate"]["value"] == pytest.approx(1 / 3)  # three noise hits
+    assert document["all_events"]["efficiency"]["value"] == 1
+    assert out.read_text().split()[:3] == ["hit_id,track_id", "1,0", "2,0"]
+    assert "<html" in page.read_text()
+
+
+@pytest.mark.usefixtures("stub")
+def test_find_prints_stages_and_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "event.html"
+    assert main(["find", str(write_small_event(tmp_path)), "--finder", "stub", "--display", str(page)]) == ExitCode.OK
+    text = capsys.readouterr().out
+    for part in (
+        "event000000007",
+        "graph construction",
+        "9 hits",
+        "3 tracks",
+        "double_majority",
+        "100.00 %",
+        "event.html",
+    ):
+        assert part in text
+
+
+@pytest.mark.usefixtures("stub")
+def test_find_many_events_from_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in (3, 1, 2):
+        write_small_event(tmp_path / "in", f"event{i}", truth=i != 2)
+    out = tmp_path / "out"
+    out.mkdir()
+    document = run_json(capsys, "find", tmp_path / "in", "--finder", "stub", "--out", out)
+    assert [event["event"] for event in document["events"]] == ["event1", "event2", "event3"]
+    assert [event["truth"]["kind"] for event in document["events"]] == ["full", "none", "full"]
+    assert document["all_events"]["efficiency"]["total"] == 4
+    assert sorted(path.name for path in out.iterdir()) == [f"event{i}-tracks.csv" for i in (1, 2, 3)]
+    assert main(["find", str(tmp_path / "in"), "--finder", "stub"]) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert "3 events" in text
+    assert "median" in text
+
+
+@pytest.mark.usefixtures("stub")
+def test_quiet_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", str(write_small_event(tmp_path)), "--finder", "stub", "--quiet"]) == ExitCode.OK
+    assert capfd.readouterr() == ("", "")
+
+
+def expect_error(capfd: pytest.CaptureFixture[str], code: ExitCode, words: str, *arguments: Any) -> None:
+    assert main([str(argument) for argument in arguments]) == code
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    assert error.startswith("rheinfall: ")
+    assert words in error
+
+
+@pytest.mark.usefixtures("stub")
+def test_find_errors_are_one_line_with_their_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    prefix = write_small_event(tmp_path / "in")
+    write_small_event(tmp_path / "in", "event000000008")
+    find = ("find", prefix, "--finder", "stub")
+    expect_error(capfd, ExitCode.BAD_INPUT, "nowhere", "find", tmp_path / "nowhere", "--finder", "stub")
+    expect_error(capfd, ExitCode.BAD_INPUT, "no such bundle", "find", prefix, "--finder", "other")
+    expect_error(capfd, ExitCode.USAGE, "{event}", "find", prefix.parent, "--finder", "stub", "--out", "one.csv")
+    expect_error(capfd, ExitCode.USAGE, "rule: expected one of", *find, "--rule", "best")
+    expect_error(capfd, ExitCode.BAD_OUTPUT, "absent", *find, "--out", tmp_path / "absent" / "tracks.csv")
+    (tmp_path / "empty").mkdir()
+    expect_error(capfd, ExitCode.BAD_INPUT, "no events", "find", tmp_path / "empty", "--finder", "stub")
+    hits = Path(f"{prefix}-hits.csv")
+    hits.write_text(hits.read_text().replace("volume_id", "volume"))
+    expect_error(capfd, ExitCode.BAD_INPUT, "volume_id", *find)
+
+
+def test_bad_status_is_told_by_the_exit_code(
+    tmp_path: Path, stub: type[StubFinder], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    find = ["find", str(write_small_event(tmp_path)), "--finder", "stub"]
+    monkeypatch.setattr(stub, "status", "cycle")
+    assert main([*find, "--json"]) == ExitCode.BAD_STATUS
+    out, error = capfd.readouterr()
+    assert json.loads(out)["events"][0]["status"] == "cycle"  # the result is there all the same
+    assert error == "rheinfall: bad status of event000000007: cycle\n"
+    monkeypatch.setattr(stub, "status", "unknown_modules")
+    assert main([*find, "--json"]) == ExitCode.OK
+    assert "warning" in capfd.readouterr().err
+
+
+def test_usage_errors_and_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["find"]) == ExitCode.USAGE
+    assert main(["nonsense"]) == ExitCode.USAGE
+    assert main(["simulate", "0"]) == ExitCode.USAGE
+    capfd.readouterr()
+    for command in ([], ["find"], ["simulate"], ["module-map"], ["module-map", "build"], ["info"]):
+        assert main([*command, "--help"]) == ExitCode.OK
+        text = " ".join(capfd.readouterr().out.split())
+        assert "4 an input file is missing or bad" in text
+
+
+def test_simulate_writes_what_read_event_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--pile-up", 2, "--seed", 5)
+    document = run_json(capsys, "simulate", 2, "--out", tmp_path / "a", *options)
+    assert [event["event"] for event in document["events"]] == ["event000000000", "event000000001"]
+    for described in document["events"]:
+        event = rheinfall.io.read_event(tmp_path / "a" / described["event"])
+        assert len(event.hits) == described["n_hits"] > 0
+        assert event.truth is not None
+        assert event.truth.known.all()
+    run_json(capsys, "simulate", 1, "--out", tmp_path / "b", "--first-event", 1, *options)
+    name = "event000000001-hits.csv.gz"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    run_json(capsys, "simulate", 1, "--out", tmp_path / "c", "--noise", 0, "--no-compress", *options)
+    assert "\n0," not in (tmp_path / "c" / "event000000000-truth.csv").read_text()
+
+
+def test_simulate_refuses_options_that_do_not_go_together(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    simulate = ("simulate", "--out", tmp_path / "e")
+    expect_error(capfd, ExitCode.USAGE, "--fatras needs --detectors", *simulate, "--fatras")
+    expect_error(capfd, ExitCode.USAGE, "only --fatras", *simulate, "--detectors", "d.csv")
+    fatras = (*simulate, "--fatras", "--detectors", tmp_path / "absent.csv")
+    expect_error(capfd, ExitCode.BAD_INPUT, "absent.csv: no such file", *fatras)
+    expect_error(capfd, ExitCode.USAGE, "--particles", *fatras, "--pile-up", 3)
+    (tmp_path / "file").touch()
+    expect_error(capfd, ExitCode.BAD_OUTPUT, "file", "simulate", "--out", tmp_path / "file" / "events")
+
+
+def test_info_tells_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run_json(capsys, "info")
+    assert document["version"] == rheinfall.__version__
+    assert document["build"]["compiler"]
+    assert document["extras"]["cli"]["typer"]
+    assert main(["--version"]) == ExitCode.OK
+    assert capsys.readouterr().out == f"{rheinfall.__version__}\n"
+
+
+def run_module(*arguments: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
+    """`python -m rheinfall` in a process of its own, after `prelude`."""
+    run = f"import runpy, sys; sys.argv[1:] = {list(arguments)!r}; runpy.run_module('rheinfall', run_name='__main__')"
+    code = f"{prelude}\n{run}"
+    root = str(Path(rheinfall.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+
+
+WITHOUT_TYPER = "import sys; sys.modules['typer'] = sys.modules['rich'] = None"
+
+
+def test_without_the_extra_the_error_names_it() -> None:
+    result = run_module("info", prelude=WITHOUT_TYPER)
+    assert result.returncode == ExitCode.MISSING_EXTRA
+    assert result.stderr.count("\n") == 1
+    assert "pip install 'rheinfall[cli]'" in result.stderr
+
+
+@pytest.mark.parametrize("option, below", [("--cmake-dir", "lib/cmake/rheinfall"), ("--include-dir", "include")])
+def test_directories_of_a_wheel_need_no_extra(option: str, below: str) -> None:
+    folder = Path(rheinfall.__file__).parent / below
+    result = run_module(option, prelude=WITHOUT_TYPER)
+    if folder.is_dir():
+        assert (result.returncode, result.stdout.strip()) == (ExitCode.OK, str(folder))
+    else:  # run from the source tree
+        assert (result.returncode, result.stdout) == (ExitCode.BAD_INPUT, "")
+        assert "is for an installed package" in result.stderr
+
+
+def test_exit_codes_reach_the_shell() -> None:
+    assert run_module("find").returncode == ExitCode.USAGE
+    missing = run_module("simulate", "--fatras")
+    assert (missing.returncode, missing.stdout) == (ExitCode.USAGE, "")
+    assert "Traceback" not in missing.stderr
+    assert run_module("info", "--json").returncode == ExitCode.OK
