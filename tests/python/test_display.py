@@ -11,12 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from rheinfall.display import CLASSES, label_tracks, write_display
-=======
 from rheinfall.display import CLASSES, write_display
 from rheinfall.display.labels import classify_tracks, match_event
->>>>>>> b9cca5d (Find, simulate, map and tell from the command line; colour the display by the metrics' match)
 from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
 from rheinfall.metrics import match_tracks
 
