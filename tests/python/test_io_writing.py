@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -145,6 +146,13 @@ def test_awkward_round_trip() -> None:
         assert_same(a, b)
 
 
+def test_awkward_of_no_events_and_of_unlike_events() -> None:
+    pytest.importorskip("awkward", reason="needs the extra [io]")
+    assert io.from_awkward(io.to_awkward([])) == []
+    with pytest.raises(ValueError, match="expected particle_id in all 2 events or in none, got it in 1"):
+        io.to_awkward([make_event(1), make_event(2, truth=False)])
+
+
 def test_awkward_with_module_numbers_and_no_truth() -> None:
     ak = pytest.importorskip("awkward", reason="needs the extra [io]")
     columns = {"x": [[1.0, 2], []], "y": [[1, 2], []], "z": [[1, 2], []]}
@@ -215,3 +223,14 @@ def test_root_round_trip(tmp_path: Path) -> None:
     (tmp_path / "text.root").write_text("hello, this is not a ROOT file at all" * 50)
     with pytest.raises(io.EventFileError, match="expected a ROOT file"):
         io.read_root(tmp_path / "text.root")
+
+
+def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("pyarrow", "awkward", "uproot"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"rheinfall\[io\]"):
+        io.write_tracks(tmp_path / "tracks.parquet", TRACKS, make_event(n=6).hits)
+    with pytest.raises(ImportError, match=r"rheinfall\[io\]"):
+        io.from_awkward([])
+    with pytest.raises(ImportError, match=r"rheinfall\[io\]"):
+        io.read_root(tmp_path / "events.root")

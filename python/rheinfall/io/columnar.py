@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rheinfall._extras import require
 from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
 from rheinfall.io.errors import EventFileError
-from rheinfall.io.extras import import_extra
 from rheinfall.io.reading import PRIMARY_RADIUS
 
 _POSITION = ("x", "y", "z")
@@ -40,8 +40,10 @@ def from_awkward(array: Any, *, source: str = "awkward array") -> list[Event]:
         EventFileError: a field is missing or not a list of the right numbers, with its name, event and entry.
         ImportError: without the extra.
     """
-    ak = import_extra("awkward", "reading Awkward arrays")
+    ak = require("awkward", "io")
     array = ak.Array(array)
+    if not len(array):
+        return []
     fields = set(ak.fields(array))
     for name in (*_POSITION, "module_id"):
         if name not in fields:
@@ -74,8 +76,8 @@ def read_root(path: str | os.PathLike[str], tree: str | None = None) -> list[Eve
         EventFileError: no such file, no such tree, or what `from_awkward` refuses.
         ImportError: without the extra.
     """
-    uproot = import_extra("uproot", "reading ROOT files")
-    import_extra("awkward", "reading ROOT files")
+    uproot = require("uproot", "io")
+    require("awkward", "io")
     if not Path(path).is_file():
         raise EventFileError(path, "no such file")
     try:
@@ -191,7 +193,9 @@ def to_awkward(events: Sequence[Event]) -> Any:
         ValueError: only some of the events have truth, weights or particles.
         ImportError: without the extra.
     """
-    ak = import_extra("awkward", "making Awkward arrays")
+    ak = require("awkward", "io")
+    if not events:
+        return ak.Array([])
     rows: dict[str, list[NDArray[Any]]] = {}
     for event in events:
         for name, values in _event_fields(event).items():

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rheinfall._extras import require
 from rheinfall.event import Event, Hits, Particles, decode_module_id
-from rheinfall.io.extras import import_extra
 from rheinfall.io.reading import SUFFIXES
 from rheinfall.metrics.tracks import TrackHits, check_tracks
 
@@ -76,8 +76,8 @@ def write_tracks(path: str | os.PathLike[str], tracks: TrackHits, hits: Hits) ->
         track_id = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         _write_table(path, {"hit_id": hit_id, "track_id": track_id})
     elif path.suffix == ".parquet":
-        arrow = import_extra("pyarrow", "writing Parquet")
-        parquet = import_extra("pyarrow.parquet", "writing Parquet")
+        arrow = require("pyarrow", "io")
+        parquet = require("pyarrow.parquet", "io")
         lists = arrow.LargeListArray.from_arrays(arrow.array(offsets), arrow.array(hit_id))
         rows = arrow.table({"track_id": arrow.array(np.arange(len(offsets) - 1)), "hit_id": lists})
         parquet.write_table(rows, path)

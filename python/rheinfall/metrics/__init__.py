@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rheinfall.metrics.binning import BinnedEfficiency
 from rheinfall.metrics.edges import EdgeMatches, area_under_curve, find_true_edges, match_edges, perfect_scores
-from rheinfall.metrics.intervals import clopper_pearson
+from rheinfall.metrics.intervals import ONE_SIGMA, clopper_pearson
 from rheinfall.metrics.particles import ParticleTable, Selection, select_particles
 from rheinfall.metrics.score import trackml_score
 from rheinfall.metrics.tracks import RULES, TrackHits, TrackMatches, combine, match_tracks
 
 __all__ = [
+    "ONE_SIGMA",
     "RULES",
     "BinnedEfficiency",
     "EdgeMatches",
