@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <rheinfall/core/execution.hpp>
 #include <rheinfall/core/export.hpp>
 #include <stdexcept>
@@ -8,7 +9,7 @@ struct CUstream_st;  // what a cudaStream_t points to: hosts compile against us 
 
 namespace rheinfall {
 
-enum class Device { cpu, cuda };
+enum class Device : std::uint8_t { cpu, cuda };
 
 /// A cudaStream_t; nullptr is CUDA's default stream.
 using CudaStream = CUstream_st*;
