@@ -34,10 +34,17 @@ class EdgeClassifier:
     """
 
     def __init__(
-        self, sessions: OrtSessions, inputs: ModelInputs, output: str, is_logits: bool, info: dict[str, Any]
+        self,
+        sessions: OrtSessions,
+        model: bytes,
+        inputs: ModelInputs,
+        output: str,
+        is_logits: bool,
+        info: dict[str, Any],
     ) -> None:
         self.engine: str = "onnxruntime"
         self.inputs = inputs
+        self._model = model
         self.info = info
         self._sessions = sessions
         self._output = output
@@ -85,11 +92,27 @@ class EdgeClassifier:
         fetch, is_logits = find_logits(model, name, output, output_name)
         info["output"] = fetch
         info["output_is"] = "logits" if is_logits else "scores"
+        saved = model.SerializeToString()
         sum_rows_in_double(model)
         sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
         info["single_thread"] = sessions.single_thread
         sessions.session(1 if sessions.single_thread else _core.get_num_threads())
-        return cls(sessions, inputs, fetch, is_logits, info)
+        return cls(sessions, saved, inputs, fetch, is_logits, info)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self._model)
+        partial.replace(path)
+
+    @property
+    def load_options(self) -> dict[str, str]:
+        """Arguments of `load` that read the file written by `save` as this one was read."""
+        options = {"node_features": self.inputs.node_features, "edge_index": self.inputs.edge_index}
+        if self.inputs.edge_features is not None:
+            options["edge_features"] = self.inputs.edge_features
+        return {**options, "output": "logits" if self._is_logits else "scores", "output_name": self._output}
 
     def __call__(self, graph: Any, edge_index: Any = None, edge_features: Any = None) -> Float32:
         """Score of each edge, float32 (n_edges,) in [0, 1], in the order of the edges.

@@ -16,9 +16,12 @@ def canonical_edge_order(edge_index: NDArray[np.int64], n_nodes: int, edge_featu
     key = edge_index[1] * np.int64(n_nodes) + edge_index[0]
     if np.all(key[1:] > key[:-1]):
         return None
-    order = np.argsort(key)
+    order = np.argsort(key, kind="stable")
     ordered = key[order]
-    if edge_features is not None and np.any(ordered[1:] == ordered[:-1]):
-        columns = [edge_features[:, i] for i in reversed(range(edge_features.shape[1]))]
-        order = np.lexsort((*columns, key))
+    same = ordered[1:] == ordered[:-1]
+    if edge_features is not None and same.any():
+        places = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
+        tied = order[places]
+        columns = [edge_features[tied, i] for i in reversed(range(edge_features.shape[1]))]
+        order[places] = tied[np.lexsort((*columns, ordered[places]))]
     return order

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rheinfall._extras import require
-from rheinfall.gnn.onnx_checks import GraphIndex, LostSum, nodes_of, reduction_of
+from rheinfall.gnn.onnx_checks import GraphIndex, LostSum, nodes_of, reduction_of, subgraphs
 from rheinfall.gnn.onnx_file import opset_of
 
 FIRST_OPSET_WITH_REDUCTION = 16
@@ -77,8 +77,24 @@ def sum_rows_in_double(model: Any) -> int:
         )
         changed += 1
     del model.graph.node[:]
-    model.graph.node.extend(new_nodes)
+    model.graph.node.extend(_alive(new_nodes, {o.name for o in model.graph.output}))
     return changed
+
+
+def _alive(nodes: Sequence[Any], needed: set[str]) -> list[Any]:
+    """The nodes that `needed` tensors come from; ONNX Runtime would run the others too."""
+    used = set(needed)
+    alive = []
+    for node in reversed(nodes):
+        if used.isdisjoint(node.output):
+            continue
+        alive.append(node)
+        used.update(node.input)
+        for subgraph in subgraphs(node):
+            for inner in nodes_of(subgraph):
+                used.update(inner.input)
+            used.update(o.name for o in subgraph.output)
+    return alive[::-1]
 
 
 def has_parallel_hazard(model: Any) -> bool:

@@ -1,0 +1,136 @@
+"""Bundles' descriptions: what is checked, and what the errors name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rheinfall as rf
+from rheinfall.event import Hits
+from rheinfall.tracking import bundle
+from rheinfall.tracking.bundle import Thresholds
+from rheinfall.tracking.hit_order import canonical_hit_order
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / bundle.MODULE_MAP).write_bytes(b"map")
+    (tmp_path / bundle.EDGE_CLASSIFIER).write_bytes(b"network")
+    thresholds = Thresholds(chi2_max=25.0, score_cut=0.05, sure=0.98, min_length=7)
+    bundle.write_description(tmp_path, thresholds, {"output": "logits"}, {"seed": 1})
+    return tmp_path
+
+
+def change(folder: Path, **values: Any) -> None:
+    path = folder / bundle.DESCRIPTION
+    content = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
+
+
+def test_description_round_trip(folder):
+    content = bundle.read_description(bundle.find_bundle(folder))
+    assert bundle.read_thresholds(folder, content["thresholds"]) == Thresholds(
+        chi2_max=25.0, score_cut=0.05, sure=0.98, min_length=7
+    )
+    assert content["provenance"] == {"seed": 1}
+    assert content["edge_classifier"] == {"output": "logits"}
+    for name in (bundle.MODULE_MAP, bundle.EDGE_CLASSIFIER):
+        assert bundle.checked_file(folder, content, name) == folder / name
+
+
+def test_a_newer_format_is_refused_with_the_release_it_needs(folder):
+    change(folder, format_version=bundle.FORMAT_VERSION + 1, needs_rheinfall="7.3.1")
+    with pytest.raises(ValueError, match=rf"bundle\.json.*needs rheinfall >= 7\.3\.1, this is {rf.__version__}"):
+        bundle.read_description(folder)
+    change(folder, format_version=bundle.FORMAT_VERSION)
+    with pytest.raises(ValueError, match=r"needs rheinfall >= 7\.3\.1"):
+        bundle.read_description(folder)
+    change(folder, needs_rheinfall="0.0.9")
+    bundle.read_description(folder)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"format_version": ...}, "format_version: missing"),
+        ({"format_version": "1"}, "format_version: expected int, got str"),
+        ({"format_version": True}, "format_version: expected int, got bool"),
+        ({"format_version": 0}, "format_version: expected 1 to"),
+        ({"needs_rheinfall": "soon"}, "needs_rheinfall: expected a version"),
+        ({"files": []}, "files: expected dict, got list"),
+        ({"thresholds": ...}, "thresholds: missing"),
+        ({"provenance": ...}, "provenance: missing"),
+    ],
+)
+def test_bad_keys_are_named(folder, values, message):
+    change(folder, **values)
+    with pytest.raises(ValueError, match=rf"bundle\.json: {message}"):
+        bundle.read_description(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00", "nul"])
+def test_what_is_not_json_is_refused(folder, text):
+    (folder / bundle.DESCRIPTION).write_text(text)
+    with pytest.raises(ValueError, match=r"bundle\.json: (not JSON|expected an object)"):
+        bundle.read_description(folder)
+
+
+def test_bad_thresholds_are_named(folder):
+    with pytest.raises(ValueError, match=r"thresholds\.score: unknown; expected chi2_max, method, min_length"):
+        bundle.read_thresholds(folder, {"score": 1})
+    for values in ({"min_length": 7.5}, {"method": 3}, {"score_cut": "0.5"}, {"sure": True}):
+        with pytest.raises(ValueError, match=f"thresholds.{next(iter(values))}: wrong type"):
+            bundle.read_thresholds(folder, values)
+
+
+def test_damaged_and_missing_files_are_named(folder):
+    content = bundle.read_description(folder)
+    (folder / bundle.MODULE_MAP).write_bytes(b"mop")
+    with pytest.raises(ValueError, match=r"module_map\.rfmap: damaged: sha256 is [0-9a-f]{64}, .* says [0-9a-f]{64}"):
+        bundle.checked_file(folder, content, bundle.MODULE_MAP)
+    (folder / bundle.EDGE_CLASSIFIER).unlink()
+    with pytest.raises(ValueError, match=r"edge_classifier\.onnx: missing from the bundle"):
+        bundle.checked_file(folder, content, bundle.EDGE_CLASSIFIER)
+    with pytest.raises(ValueError, match=r"files\.module_map\.rfmap\.sha256: missing"):
+        bundle.checked_file(folder, {"files": {}}, bundle.MODULE_MAP)
+
+
+def test_unknown_bundle_names_the_shipped_ones(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere: neither a shipped bundle \(.*\) nor a folder with bundle\.json"
+    ):
+        bundle.find_bundle("nowhere")
+    with pytest.raises(FileNotFoundError, match="neither a shipped bundle"):
+        bundle.find_bundle(tmp_path)
+
+
+def test_hit_order_is_that_of_lexsort():
+    rng = np.random.default_rng(4)
+    n = 3000
+
+    def column() -> Any:
+        special = np.array([0, -0.0, 1, -1, np.inf, -np.inf, 1e-42], np.float32)
+        return np.where(rng.random(n) < 0.7, rng.choice(special, n), rng.normal(size=n)).astype(np.float32)
+
+    hits = Hits(column(), column(), column(), rng.integers(0, 40, n).astype(np.uint64) << 40, np.arange(n, dtype="u8"))
+    phi = np.arctan2(hits.y, hits.x)
+    np.testing.assert_array_equal(canonical_hit_order(hits), np.lexsort((hits.y, hits.x, phi, hits.z, hits.module_id)))
+    shuffled = rng.permutation(n)
+    turned = hits.take(shuffled)
+    for field in ("x", "y", "z", "module_id"):
+        np.testing.assert_array_equal(
+            getattr(turned.take(canonical_hit_order(turned)), field),
+            getattr(hits.take(canonical_hit_order(hits)), field),
+        )
+
+
+def test_hit_order_puts_nan_last_and_takes_no_hits():
+    z = np.array([np.nan, 1, -np.nan, -1], np.float32)
+    zero = np.zeros(4, np.float32)
+    hits = Hits(zero, zero, z, np.zeros(4, np.uint64), np.arange(4, dtype=np.uint64))
+    assert canonical_hit_order(hits).tolist() == [3, 1, 0, 2]
+    assert canonical_hit_order(hits.take(slice(0, 0))).shape == (0,)
