@@ -22,7 +22,8 @@ class StubFinder:
     """Finds the tracks of the truth's order: every three hits in turn are a track."""
 
     info: ClassVar[dict[str, Any]] = {"name": "stub"}
-    timings: ClassVar[dict[str, float]] = {"graph_construction": 1.5, "track_building": 0.5, "total": 2.0}
+    timings: ClassVar[dict[str, float]] = {"graph": 1.5, "prune": 0.25, "build": 0.5, "total": 2.5}
+    counts: ClassVar[dict[str, int]] = {"hits": 9, "edges": 1234, "pruned_edges": 567, "tracks": 3}
     status = "ok"
 
     @classmethod
@@ -70,7 +71,8 @@ def test_find_judges_writes_and_reports(tmp_path: Path, capsys: pytest.CaptureFi
     document = run_json(capsys, "find", prefix, "--finder", "stub", "--out", out, "--display", page)
     (event,) = document["events"]
     assert (event["event"], event["n_hits"], event["n_tracks"], event["status"]) == ("event000000007", 9, 3, "ok")
-    assert event["timings_ms"]["graph_construction"] == 1.5
+    assert event["timings_ms"]["graph"] == 1.5
+    assert event["n_edges"] == 1234
     truth = event["truth"]
     assert (truth["kind"], truth["rule"]) == ("full", "double_majority")
     assert (truth["efficiency"]["passed"], truth["efficiency"]["total"]) == (2, 2)  # particle 102 has no hit
@@ -88,6 +90,8 @@ def test_find_prints_stages_and_rates(tmp_path: Path, capsys: pytest.CaptureFixt
     for part in (
         "event000000007",
         "graph construction",
+        "1,234 edges",
+        "567 edges left",
         "9 hits",
         "3 tracks",
         "double_majority",

@@ -80,7 +80,7 @@ class reading:  # noqa: N801 (used as a verb: `with reading(path): ...`)
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError | ValueError) and not isinstance(error, CommandError):
+        if isinstance(error, OSError | ValueError | RuntimeError) and not isinstance(error, CommandError):
             raise CommandError(_name_source(self.source, error), ExitCode.BAD_INPUT) from error
 
 

@@ -87,7 +87,7 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
         event = io.read_event(prefix)
     read_ms = 1e3 * (time.perf_counter() - start)
     tracks = finder(event.hits)
-    found = Found(event, tracks, dict(finder.timings), read_ms, n_edges=_count_edges(finder))
+    found = Found(event, tracks, dict(finder.timings), read_ms, dict(getattr(finder, "counts", {})))
     found.judge(rule, min_pt)
     files = targets.names(event.name)
     if "tracks" in files:
@@ -100,16 +100,11 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
     return found
 
 
-def _count_edges(finder: Any) -> int | None:
-    graph = getattr(finder, "graph", None)
-    return None if graph is None else int(graph.edge_index.shape[1])
-
-
 def _write_display(path: Path, found: Found, min_pt: float) -> None:
     from rheinfall.display import write_display
 
     with writing(path):
-        write_display(path, found.event, found.tracks, match=found.match, timings=found.timings, min_pt=min_pt)
+        write_display(path, found.event, found.tracks, match=found.match, timings=found.named_timings(), min_pt=min_pt)
 
 
 def _check_statuses(found: Sequence[Found]) -> None:

@@ -18,6 +18,18 @@ BAD_STATUSES = ("not_finite", "cycle", "capacity_exceeded")
 MIN_LAYERS_PARTIAL = 3
 """With truth for some layers only, particles count from so many of these layers on."""
 
+STAGES = {
+    "sort": "hit sorting",
+    "graph": "graph construction",
+    "prune": "edge pruning",
+    "classify": "edge classification",
+    "build": "track building",
+}
+"""Full names of the stages of `TrackFinder.timings`."""
+
+RESULTS = {"graph construction": "edges", "edge pruning": "pruned_edges", "track building": "tracks"}
+"""What each stage makes, by its name in `TrackFinder.counts`."""
+
 RATES = {
     "efficiency": "of the particles",
     "fake_rate": "no majority particle",
@@ -34,7 +46,7 @@ class Found:
     tracks: Any
     timings: dict[str, float]
     read_ms: float
-    n_edges: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
     match: Any = None
     files: dict[str, Path] = field(default_factory=dict)
 
@@ -52,6 +64,15 @@ class Found:
     def total_ms(self) -> float:
         """Time to find the tracks, without reading and writing."""
         return self.timings.get("total", sum(self.timings.values()))
+
+    @property
+    def n_edges(self) -> int | None:
+        """Edges of the graph before any pruning, where the finder tells."""
+        return self.counts.get("edges")
+
+    def named_timings(self) -> dict[str, float]:
+        """Times [ms] by the stages' full names, without the total."""
+        return {STAGES.get(stage, stage.replace("_", " ")): ms for stage, ms in self.timings.items() if stage != "total"}
 
     @property
     def truth(self) -> str:
@@ -83,7 +104,7 @@ class Found:
 
     def describe(self) -> dict[str, Any]:
         """The event's part of the JSON document."""
-        sizes = {"n_hits": self.n_hits, "n_edges": self.n_edges, "n_tracks": self.n_tracks}
+        sizes = {"n_hits": self.n_hits, "n_edges": self.n_edges, "n_tracks": self.n_tracks, "counts": self.counts}
         document: dict[str, Any] = {"event": self.name, "status": self.status, **sizes}
         document["n_track_hits"] = self.n_track_hits
         document["timings_ms"] = {**self.timings, "read": self.read_ms}
@@ -163,16 +184,16 @@ def _warn(out: Output, item: Found) -> None:
 def stage_table(item: Found) -> Any:
     """Stages of one event with their times and what came out."""
     rows = [("read", f"{item.read_ms:.1f}", f"{item.n_hits:,} hits")]
-    for stage, ms in item.timings.items():
-        if stage != "total":
-            rows.append((stage.replace("_", " "), f"{ms:.1f}", _result_of(stage, item)))
+    for stage, ms in item.named_timings().items():
+        rows.append((stage, f"{ms:.1f}", _result_of(stage, item)))
     tracks = f"{item.n_tracks:,} tracks with {item.n_track_hits:,} hits"
     rows.append(("[bold]find, in all[/]", f"[bold]{item.total_ms:.1f}[/]", f"[bold]{tracks}[/]"))
     return make_table(item.name, ("stage", "ms", "result"), rows)
 
 
 def _result_of(stage: str, item: Found) -> str:
-    return f"{item.n_edges:,} edges" if stage.startswith("graph") and item.n_edges is not None else ""
+    made = RESULTS.get(stage, "")
+    return f"{item.counts[made]:,} {made.replace('pruned_edges', 'edges left')}" if made in item.counts else ""
 
 
 def event_table(found: Sequence[Found]) -> Any:
@@ -192,8 +213,9 @@ def event_table(found: Sequence[Found]) -> Any:
 def time_table(found: Sequence[Found]) -> Any:
     """Times per stage over events."""
     stages = {"read": [item.read_ms for item in found]}
-    for name in dict.fromkeys(stage for item in found for stage in item.timings if stage != "total"):
-        stages[name.replace("_", " ")] = [item.timings[name] for item in found if name in item.timings]
+    for item in found:
+        for name, ms in item.named_timings().items():
+            stages.setdefault(name, []).append(ms)
     stages["find, in all"] = [item.total_ms for item in found]
     rows = [(name, *(f"{np.percentile(ms, q):.1f}" for q in (50, 95)), f"{max(ms):.1f}") for name, ms in stages.items()]
     return make_table("ms per event", ("stage", "median", "95 %", "slowest"), rows)

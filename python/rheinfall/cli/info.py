@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata, resources
+from importlib import metadata
 from typing import Any
 
 from rheinfall.cli.errors import guard
@@ -34,6 +34,7 @@ def gather_facts() -> dict[str, Any]:
     import numpy as np
 
     from rheinfall import __version__, build_info, get_num_threads
+    from rheinfall.tracking.bundle import shipped_bundles
 
     return {
         "version": __version__,
@@ -43,7 +44,7 @@ def gather_facts() -> dict[str, Any]:
         "threads": get_num_threads(),
         "build": build_info(),
         "extras": {extra: {name: _version_of(name) for name in names} for extra, names in EXTRAS.items()},
-        "bundles": list_bundles(),
+        "bundles": shipped_bundles(),
     }
 
 
@@ -52,15 +53,6 @@ def _version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def list_bundles() -> list[str]:
-    """Names of the bundles that the package ships."""
-    try:
-        folder = resources.files("rheinfall.bundles")
-    except ModuleNotFoundError:
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("_"))
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -150,7 +150,11 @@ function attachHover(name) {
   });
   view.on("plotly_unhover", () => { tip.hidden = true; });
   view.addEventListener("pointerleave", () => { tip.hidden = true; });
-  view.on("plotly_click", (event) => { const what = describePoint(event.points[0]); if (what?.track >= 0) selectTrack(what.track); });
+  view.on("plotly_click", (event) => {
+    const what = describePoint(event.points[0]);
+    // Later, since the 3-D view tells of clicks from within its drawing, which must not start anew there.
+    if (what?.track >= 0) setTimeout(selectTrack, 0, what.track);
+  });
 }
 
 let turning = false;

@@ -125,7 +125,7 @@ function buildTraces(view) {
 
 const reach = (column) => { let top = 1; for (const v of column) if (Math.abs(v) > top) top = Math.abs(v); return 1.04 * top; };
 const rMax = reach(hitR), zMax = reach(data.hit_z);
-const CAMERA = { eye: { x: 0.75, y: -1.42, z: 0.5 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.1 } };
+const CAMERA = { eye: { x: 0.8, y: -1.55, z: 0.52 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.1 } };
 
 function axis(label, range, extra) {
   return {
