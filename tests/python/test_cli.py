@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import rheinfall
 from rheinfall.cli import ExitCode, main
+from rheinfall.cli.exit_codes import MEANINGS
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -173,6 +175,16 @@ def test_usage_errors_and_help(capfd: pytest.CaptureFixture[str]) -> None:
         assert main([*command, "--help"]) == ExitCode.OK
         text = " ".join(capfd.readouterr().out.split())
         assert "4 an input file is missing or bad" in text
+
+
+def test_the_manual_lists_every_exit_code_and_command() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    listed = re.findall(r"^\| (\d+) \| ([\w ]+)", manual, re.M)
+    assert [int(code) for code, _ in listed] == [int(code) for code in MEANINGS]
+    for (_, words), meaning in zip(listed, MEANINGS.values(), strict=True):
+        assert meaning.startswith(words)
+    for command in ("find", "simulate", "module-map build", "module-map convert", "info"):
+        assert f"`rheinfall {command}" in manual
 
 
 def test_simulate_writes_what_read_event_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

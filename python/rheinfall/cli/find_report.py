@@ -72,7 +72,9 @@ class Found:
 
     def named_timings(self) -> dict[str, float]:
         """Times [ms] by the stages' full names, without the total."""
-        return {STAGES.get(stage, stage.replace("_", " ")): ms for stage, ms in self.timings.items() if stage != "total"}
+        return {
+            STAGES.get(stage, stage.replace("_", " ")): ms for stage, ms in self.timings.items() if stage != "total"
+        }
 
     @property
     def truth(self) -> str:

@@ -73,17 +73,20 @@ def _track_arrays(tracks: Any, match: TrackMatches | None) -> Arrays:
 
 def _particle_arrays(match: TrackMatches | None) -> Arrays:
     if match is None:
-        ids, n_hits, missed = np.empty(0, np.uint64), np.empty(0, np.uint16), np.empty(0, np.uint8)
-        columns = dict.fromkeys(("pt", "eta"), np.empty(0, np.float32))
-    else:
-        particles = match.particles
-        ids, n_hits, missed = particles.particle_id, particles.n_hits, match.selected & ~match.reconstructed
-        columns = {name: getattr(particles, name).astype(np.float32) for name in ("pt", "eta")}
+        none = np.empty(0, np.float32)
+        integers: Arrays = {
+            "id": none.astype(np.uint64),
+            "n_hits": none.astype(np.uint16),
+            "missed": none.astype(np.uint8),
+        }
+        return {f"particle_{name}": column for name, column in {**integers, "pt": none, "eta": none}.items()}
+    particles = match.particles
     return {
-        "particle_id": ids.astype(np.uint64),
-        "particle_n_hits": _shrink(n_hits),
-        "particle_missed": missed.astype(np.uint8),
-        **{f"particle_{name}": column for name, column in columns.items()},
+        "particle_id": particles.particle_id.astype(np.uint64),
+        "particle_n_hits": _shrink(particles.n_hits),
+        "particle_missed": (match.selected & ~match.reconstructed).astype(np.uint8),
+        "particle_pt": particles.pt.astype(np.float32),
+        "particle_eta": particles.eta.astype(np.float32),
     }
 
 
