@@ -145,6 +145,7 @@ def test_find_errors_are_one_line_with_their_code(tmp_path: Path, capfd: pytest.
     expect_error(capfd, ExitCode.USAGE, "{event}", "find", prefix.parent, "--finder", "stub", "--out", "one.csv")
     expect_error(capfd, ExitCode.USAGE, "rule: expected one of", *find, "--rule", "best")
     expect_error(capfd, ExitCode.BAD_OUTPUT, "absent", *find, "--out", tmp_path / "absent" / "tracks.csv")
+    expect_error(capfd, ExitCode.USAGE, ".parquet", *find, "--out", tmp_path / "tracks.txt")
     (tmp_path / "empty").mkdir()
     expect_error(capfd, ExitCode.BAD_INPUT, "no events", "find", tmp_path / "empty", "--finder", "stub")
     hits = Path(f"{prefix}-hits.csv")

@@ -17,6 +17,8 @@ from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, repo
 from rheinfall.cli.options import Events, Json, MinPt, Quiet, Threads, use_threads
 from rheinfall.cli.output import Output
 
+TRACK_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
 
 @dataclass
 class Targets:
@@ -25,6 +27,20 @@ class Targets:
     tracks: Path | None
     display: Path | None
     n_events: int
+
+    def check(self, prefixes: Sequence[Path]) -> None:
+        """Refuse before the first event what would fail after it."""
+        from rheinfall._extras import require
+
+        if self.display is not None:
+            require("plotly", "cli")
+        for prefix in prefixes:
+            tracks = self.names(prefix.name).get("tracks")
+            if tracks is not None and not tracks.name.endswith(TRACK_SUFFIXES):
+                expected = ", ".join(TRACK_SUFFIXES)
+                raise CommandError(f"--out {tracks}: expected a name that ends in {expected}", ExitCode.USAGE)
+            if tracks is not None and tracks.suffix == ".parquet":
+                require("pyarrow", "io")
 
     def names(self, event: str) -> dict[str, Path]:
         """The files to write for one event."""
@@ -58,8 +74,7 @@ def find(
     output = Output(quiet, as_json)
     prefixes = expand_events(events)
     targets = Targets(out, display, len(prefixes))
-    for prefix in prefixes:
-        targets.names(prefix.name)
+    targets.check(prefixes)
     track_finder = load_finder(finder)
     found = [
         find_in_event(prefix, track_finder, targets, rule=rule, min_pt=min_pt)

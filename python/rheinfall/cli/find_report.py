@@ -167,6 +167,7 @@ def report_events(out: Output, found: Sequence[Found]) -> None:
         out.say(stage_table(found[0]))
     else:
         out.say(event_table(found))
+        out.say("")
         out.say(time_table(found))
     if match := combine_matches(found):
         out.say("")

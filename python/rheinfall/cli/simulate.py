@@ -86,4 +86,6 @@ def _describe(event: Any, files: list[Path]) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]], folder: Path) -> Any:
     lines = [(row["event"], *(f"{row[key]:,}" for key in ("n_hits", "n_noise_hits", "n_particles"))) for row in rows]
-    return make_table(f"{len(rows)} events in {folder}", ("event", "hits", "of them noise", "particles"), lines)
+    return make_table(
+        f"{len(rows)} event{'s' * (len(rows) > 1)} in {folder}", ("event", "hits", "of them noise", "particles"), lines
+    )

@@ -9,6 +9,7 @@ const LABELS = {
   matched: "matched", duplicate: "duplicate", unmatched: "unmatched", fake: "fake", unknown: "not judged",
   missed: "particles missed", loose: "hits in no track",
 };
+if (meta.truth === "none") LABELS.unknown = "tracks";
 const TRUTH = { full: "full truth", partial: "truth for some hits", none: "no truth" };
 
 function describeParticle(p) {
