@@ -27,20 +27,32 @@ void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     group_edges(edges, s.out, s.in);
 }
 
-/// best[v] = max over children of (score + best[child]), 0 without children; ties to the smaller child.
-void choose_heaviest(Index v, TrackScratch& s) noexcept {
-    const std::span<const Index> children = s.out.neighbours(v);
-    const std::span<const float> scores = s.out.scores(v);
-    s.sum[v] = 0.0;
-    s.next[v] = no_hit;
-    for (std::size_t i = 0; i < children.size(); ++i) {
-        if ((s.flags[children[i]] & retired) != 0) continue;
-        const double sum = static_cast<double>(scores[i]) + s.sum[children[i]];
-        if (s.next[v] != no_hit && !(sum > s.sum[v])) continue;
-        s.sum[v] = sum;
-        s.next[v] = children[i];
+/// best[v] = max over children of (score + best[child]), 0 without children; ties to the smaller child. Per hit: `sum`
+/// is best[v], `next` the child. Every edge that survived the pruning is followed.
+class HeaviestPath {
+public:
+    explicit HeaviestPath(TrackScratch& s) noexcept : s_(s) {}
+
+    void look(Index) noexcept {}
+    [[nodiscard]] bool follows(Index, Index, float) const noexcept { return true; }
+
+    void choose(Index v) noexcept {
+        const std::span<const Index> children = s_.out.neighbours(v);
+        const std::span<const float> scores = s_.out.scores(v);
+        s_.sum[v] = 0.0;
+        s_.next[v] = no_hit;
+        for (std::size_t i = 0; i < children.size(); ++i) {
+            if ((s_.flags[children[i]] & retired) != 0) continue;
+            const double sum = static_cast<double>(scores[i]) + s_.sum[children[i]];
+            if (s_.next[v] != no_hit && !(sum > s_.sum[v])) continue;
+            s_.sum[v] = sum;
+            s_.next[v] = children[i];
+        }
     }
-}
+
+private:
+    TrackScratch& s_;
+};
 
 /// Hits without edges in, the best on top. Components do not touch each other, so taking the best source of the whole
 /// graph again and again takes the best source of each component in turn. A stale sum is an upper bound, since
@@ -86,7 +98,8 @@ void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     prune_edges(plan, s);
     std::ranges::fill(s.root, no_hit);
     std::ranges::fill(s.flags, std::uint8_t{0});
-    for (std::size_t i = s.order.size(); i-- > 0;) choose_heaviest(s.order[i], s);
+    HeaviestPath rule(s);
+    choose_all_paths(s, rule);
 
     const std::span<Index> in_degree = s.count;
     Sources sources(s);
@@ -94,15 +107,14 @@ void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
         in_degree[v] = static_cast<Index>(s.in.degree(v));
         if (in_degree[v] == 0) sources.push(v);
     }
-    const auto choose = [&](Index v) { choose_heaviest(v, s); };
     while (!sources.empty()) {
         const Index v = sources.pop();
         if ((s.flags[v] & stale) != 0) {
-            refresh_best_path(v, s, choose);
+            refresh_best_path(v, s, rule);
             sources.push(v);
             continue;
         }
-        take_path(v, s);
+        take_path(v, s, rule);
         release_children(v, in_degree, sources, s);
     }
 }

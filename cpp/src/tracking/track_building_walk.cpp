@@ -7,50 +7,71 @@
 namespace rheinfall::detail {
 namespace {
 
-// Between retirements the longest path from each hit is defined by its children's, so one pass against the topological
-// order replaces the enumeration of paths. Per hit: `count` hits on the path, `last_score` of its last edge,
-// `last_hit`, `next`. A retirement makes the paths of its ancestors stale; they are renewed when a start needs them.
+/// Longest paths by dynamic programming in place of enumeration. Per hit: `count` hits on the path, `last_score` of its
+/// last edge, `last_hit`, `next`; `best_out` is the best neighbour that is not retired.
+class LongestPath {
+public:
+    LongestPath(const TrackBuildingPlan& plan, TrackScratch& s) noexcept : plan_(plan), s_(s) {}
 
-/// True if the path over @p child, whose first edge has @p score, is better than the best so far from @p v.
-bool is_longer(Index v, Index child, float score, const TrackScratch& s) noexcept {
-    const Index n_hits = s.count[child] + 1;
-    const float last_score = s.next[child] == no_hit ? score : s.last_score[child];
-    if (n_hits != s.count[v]) return n_hits > s.count[v];
-    if (last_score != s.last_score[v]) return last_score > s.last_score[v];
-    return s.last_hit[child] < s.last_hit[v];  // children come in ascending order, so on a tie the smaller stays
-}
+    void look(Index v) noexcept {
+        const std::span<const Index> children = s_.out.neighbours(v);
+        const std::span<const float> scores = s_.out.scores(v);
+        s_.best_out[v] = no_hit;
+        float best_score = 0.0F;
+        for (std::size_t i = 0; i < children.size(); ++i) {
+            if ((s_.flags[children[i]] & retired) != 0 || (s_.best_out[v] != no_hit && !(scores[i] > best_score)))
+                continue;
+            s_.best_out[v] = children[i];
+            best_score = scores[i];
+        }
+    }
 
-void choose_longest(const TrackBuildingPlan& plan, Index v, TrackScratch& s) noexcept {
-    const std::span<const Index> children = s.out.neighbours(v);
-    const std::span<const float> scores = s.out.scores(v);
-    std::size_t best = children.size();
-    for (std::size_t i = 0; i < children.size(); ++i) {
-        if ((s.flags[children[i]] & retired) != 0) continue;
-        if (best == children.size() || scores[i] > scores[best]) best = i;
+    /// The best neighbour counts whatever its score: another one becomes the best when it retires.
+    [[nodiscard]] bool follows(Index v, Index child, float score) const noexcept {
+        return s_.best_out[v] == child || score > plan_.walk_add;
     }
-    s.count[v] = 1;
-    s.next[v] = no_hit;
-    s.last_hit[v] = v;
-    for (std::size_t i = 0; i < children.size(); ++i) {
-        const Index child = children[i];
-        if ((s.flags[child] & retired) != 0 || !(scores[i] > (i == best ? plan.walk_min : plan.walk_add))) continue;
-        if (!is_longer(v, child, scores[i], s)) continue;
-        s.count[v] = s.count[child] + 1;
-        s.last_score[v] = s.next[child] == no_hit ? scores[i] : s.last_score[child];
-        s.last_hit[v] = s.last_hit[child];
-        s.next[v] = child;
+
+    void choose(Index v) noexcept {
+        const std::span<const Index> children = s_.out.neighbours(v);
+        const std::span<const float> scores = s_.out.scores(v);
+        s_.count[v] = 1;
+        s_.next[v] = no_hit;
+        s_.last_hit[v] = v;
+        for (std::size_t i = 0; i < children.size(); ++i) {
+            const Index child = children[i];
+            const float threshold = child == s_.best_out[v] ? plan_.walk_min : plan_.walk_add;
+            if ((s_.flags[child] & retired) != 0 || !(scores[i] > threshold)) continue;
+            const float last_score = s_.next[child] == no_hit ? scores[i] : s_.last_score[child];
+            if (!is_longer(v, child, last_score)) continue;
+            s_.count[v] = s_.count[child] + 1;
+            s_.last_score[v] = last_score;
+            s_.last_hit[v] = s_.last_hit[child];
+            s_.next[v] = child;
+        }
     }
-}
+
+private:
+    /// True if the path over @p child, which ends with @p last_score, is better than the best so far from @p v.
+    [[nodiscard]] bool is_longer(Index v, Index child, float last_score) const noexcept {
+        const Index n_hits = s_.count[child] + 1;
+        if (n_hits != s_.count[v]) return n_hits > s_.count[v];
+        if (last_score != s_.last_score[v]) return last_score > s_.last_score[v];
+        return s_.last_hit[child] < s_.last_hit[v];  // children come in ascending order, so on a tie the smaller stays
+    }
+
+    const TrackBuildingPlan& plan_;
+    TrackScratch& s_;
+};
 
 /// Walks from every hit that is not retired yet.
 void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    const auto choose = [&](Index v) { choose_longest(plan, v, s); };
-    for (std::size_t i = s.order.size(); i-- > 0;) choose(s.order[i]);
+    LongestPath rule(plan, s);
+    choose_all_paths(s, rule);
     for (const Index start : s.order) {
         if ((s.flags[start] & retired) != 0) continue;
-        refresh_best_path(start, s, choose);
+        refresh_best_path(start, s, rule);
         if (s.count[start] >= plan.min_length) {
-            take_path(start, s);
+            take_path(start, s, rule);
         } else {
             s.flags[start] |= retired;  // whatever leads here came earlier in the order and is retired
         }
