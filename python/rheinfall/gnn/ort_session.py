@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import weakref
@@ -59,7 +60,13 @@ class OrtSessions:
             raise ValueError(f"{self.name}: ONNX Runtime cannot load it: {error}") from error
 
     def after_fork(self) -> None:
-        """Forget the parent's sessions, and its lock, which another thread of it may have held for ever."""
+        """Leave the parent's sessions alone, and its lock, which another thread of it may have held.
+
+        To destroy such a session would wait for ever for its threads, which do not exist in the child, so one reference
+        to each is given up for good.
+        """
+        for session in self._sessions.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
         self._lock = threading.Lock()
         self._sessions = {}
 

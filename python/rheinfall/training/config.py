@@ -49,7 +49,7 @@ class TrainingConfig:
     iterations: int = 4
     steps: int | None = None
     minutes: float = 6.0
-    learning_rate: float = 2e-2
+    learning_rate: float = 3e-2
     warm_up: float = 0.1
     weight_decay: float = 1e-4
     positive_weight: float | None = None
