@@ -26,7 +26,7 @@ void check_radius_graph(const RadiusGraphPlan& plan, const PointsView& points) {
 
 std::size_t radius_graph_workspace_size(const RadiusGraphLimits& limits) noexcept {
     const std::size_t cap = detail::nearest_kept(limits.max_neighbours, limits.n_points);
-    return detail::PointSweep::bytes(limits.n_points, limits.dimension) +
+    return detail::PointTree::bytes(limits.n_points, limits.dimension) +
            Workspace::padded<std::int64_t>(limits.n_points) +
            Workspace::padded<detail::Neighbour>(detail::n_radius_tasks * cap);
 }
@@ -38,8 +38,8 @@ bool fits(const RadiusGraphPlan& plan, const Workspace& workspace, const PointsV
     return needed <= workspace.capacity() - workspace.mark();
 }
 
-Status status_of(const detail::PointSweep& sweep, const PointsView& points) noexcept {
-    if (sweep.size() < points.n_points) return Status::not_finite;
+Status status_of(const detail::PointTree& tree, const PointsView& points) noexcept {
+    if (tree.size() < points.n_points) return Status::not_finite;
     return points.n_points == 0 ? Status::empty : Status::ok;
 }
 
@@ -49,18 +49,18 @@ Status count_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const
                         std::span<std::int64_t> counts, const ParallelFor& parallel_for) noexcept {
     if (!fits(plan, workspace, points) || counts.size() < points.n_points) return Status::capacity_exceeded;
     const std::size_t mark = workspace.mark();
-    const detail::PointSweep sweep(points, workspace);
+    const detail::PointTree tree(points, workspace);
     std::ranges::fill(counts, 0);
     if (std::isinf(plan.radius) && plan.directed) {
-        for (std::size_t i = 0; i < sweep.size(); ++i) {
-            counts[static_cast<std::size_t>(sweep.index(i))] =
-                static_cast<std::int64_t>(sweep.size()) - (plan.loop ? 0 : 1);
+        for (std::size_t i = 0; i < tree.size(); ++i) {
+            counts[static_cast<std::size_t>(tree.index(i))] =
+                static_cast<std::int64_t>(tree.size()) - (plan.loop ? 0 : 1);
         }
     } else {
-        detail::count_rows(plan, sweep, counts, parallel_for);
+        detail::count_rows(plan, tree, counts, parallel_for);
     }
     workspace.rewind(mark);
-    return status_of(sweep, points);
+    return status_of(tree, points);
 }
 
 std::size_t count_edges(const RadiusGraphPlan& plan, std::span<const std::int64_t> counts) noexcept {
@@ -75,7 +75,7 @@ Status build_radius_graph(const RadiusGraphPlan& plan, Workspace& workspace, con
     edges.n_edges = 0;
     if (!fits(plan, workspace, points) || counts.size() < points.n_points) return Status::capacity_exceeded;
     const std::size_t mark = workspace.mark();
-    const detail::PointSweep sweep(points, workspace);
+    const detail::PointTree tree(points, workspace);
     const auto offsets = workspace.take<std::int64_t>(points.n_points);
     const std::size_t cap = detail::nearest_kept(plan.max_neighbours, points.n_points);
     const auto nearest = workspace.take<detail::Neighbour>(detail::n_radius_tasks * cap);
@@ -83,13 +83,13 @@ Status build_radius_graph(const RadiusGraphPlan& plan, Workspace& workspace, con
         offsets[i] = static_cast<std::int64_t>(edges.n_edges);
         edges.n_edges += std::min(static_cast<std::size_t>(counts[i]), plan.max_neighbours);
     }
-    Status status = status_of(sweep, points);
+    Status status = status_of(tree, points);
     if (edges.source.size() < edges.n_edges || edges.target.size() < edges.n_edges) {
         status = Status::capacity_exceeded;
     } else if (cap == 0) {
-        detail::fill_rows(plan, sweep, offsets, edges, parallel_for);
+        detail::fill_rows(plan, tree, offsets, edges, parallel_for);
     } else {
-        detail::fill_nearest_rows(plan, sweep, offsets, nearest, edges, parallel_for);
+        detail::fill_nearest_rows(plan, tree, offsets, nearest, edges, parallel_for);
     }
     workspace.rewind(mark);
     return status;

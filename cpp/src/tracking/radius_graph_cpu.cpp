@@ -3,10 +3,10 @@
 namespace rheinfall::detail {
 namespace {
 
-/// Calls `body(task, position)` for each point of the sweep, in slices.
+/// Calls `body(task, position)` for each point of the tree, in slices.
 template <class Body>
-void for_each_point(const PointSweep& sweep, const ParallelFor& parallel_for, Body&& body) {
-    const std::size_t n = sweep.size();
+void for_each_point(const PointTree& tree, const ParallelFor& parallel_for, Body&& body) {
+    const std::size_t n = tree.size();
     const std::size_t n_tasks = n < 1024 || parallel_for.n_threads() == 1 ? 1 : n_radius_tasks;
     parallel_for(n_tasks, [&](std::size_t task) {
         for (std::size_t a = task * n / n_tasks; a < (task + 1) * n / n_tasks; ++a) body(task, a);
@@ -15,11 +15,12 @@ void for_each_point(const PointSweep& sweep, const ParallelFor& parallel_for, Bo
 
 /// Calls `edge(target)` for each neighbour of the point at @p a, in any order.
 template <class Edge>
-void visit_targets(const RadiusGraphPlan& plan, const PointSweep& sweep, std::size_t a, Edge&& edge) {
-    const std::int64_t source = sweep.index(a);
+void visit_targets(const RadiusGraphPlan& plan, const PointTree& tree, std::size_t a, Edge&& edge) {
+    const std::int64_t source = tree.index(a);
+    const double bound = plan.radius * plan.radius;
     if (plan.loop) edge(source);
-    sweep.visit_within(a, plan.radius * plan.radius, [&](std::size_t b, double) {
-        if (plan.directed || source < sweep.index(b)) edge(sweep.index(b));
+    tree.visit_within(a, bound, [&](std::size_t b, double) {
+        if (plan.directed || source < tree.index(b)) edge(tree.index(b));
     });
 }
 
@@ -31,35 +32,35 @@ void finish_row(std::int64_t source, std::size_t first, std::size_t n, const Rad
 
 }  // namespace
 
-void count_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std::span<std::int64_t> counts,
+void count_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<std::int64_t> counts,
                 const ParallelFor& parallel_for) noexcept {
-    for_each_point(sweep, parallel_for, [&](std::size_t, std::size_t a) {
+    for_each_point(tree, parallel_for, [&](std::size_t, std::size_t a) {
         std::int64_t n = 0;
-        visit_targets(plan, sweep, a, [&](std::int64_t) { ++n; });
-        counts[static_cast<std::size_t>(sweep.index(a))] = n;
+        visit_targets(plan, tree, a, [&](std::int64_t) { ++n; });
+        counts[static_cast<std::size_t>(tree.index(a))] = n;
     });
 }
 
-void fill_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std::span<const std::int64_t> offsets,
+void fill_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<const std::int64_t> offsets,
                const RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept {
-    for_each_point(sweep, parallel_for, [&](std::size_t, std::size_t a) {
-        const auto first = static_cast<std::size_t>(offsets[static_cast<std::size_t>(sweep.index(a))]);
+    for_each_point(tree, parallel_for, [&](std::size_t, std::size_t a) {
+        const auto first = static_cast<std::size_t>(offsets[static_cast<std::size_t>(tree.index(a))]);
         std::size_t n = 0;
-        visit_targets(plan, sweep, a, [&](std::int64_t target) { edges.target[first + n++] = target; });
-        finish_row(sweep.index(a), first, n, edges);
+        visit_targets(plan, tree, a, [&](std::int64_t target) { edges.target[first + n++] = target; });
+        finish_row(tree.index(a), first, n, edges);
     });
 }
 
-void fill_nearest_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std::span<const std::int64_t> offsets,
+void fill_nearest_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<const std::int64_t> offsets,
                        std::span<Neighbour> nearest, const RadiusGraphBuffers& edges,
                        const ParallelFor& parallel_for) noexcept {
     const std::size_t cap = nearest.size() / n_radius_tasks;
-    for_each_point(sweep, parallel_for, [&](std::size_t task, std::size_t a) {
+    for_each_point(tree, parallel_for, [&](std::size_t task, std::size_t a) {
         const auto heap = nearest.subspan(task * cap, cap);  // the farthest of the kept on top
         std::size_t n = 0;
         double bound = plan.radius * plan.radius;
         const auto offer = [&](std::size_t b, double distance2) {
-            const Neighbour candidate{distance2, sweep.index(b)};
+            const Neighbour candidate{distance2, tree.index(b)};
             if (n == cap) {
                 if (!(candidate < heap[0])) return;
                 std::pop_heap(heap.begin(), heap.end());
@@ -71,8 +72,8 @@ void fill_nearest_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std
             if (n == cap) bound = heap[0].distance2;
         };
         if (plan.loop) offer(a, 0.0);
-        sweep.visit_nearest(a, bound, offer);
-        const std::int64_t source = sweep.index(a);
+        tree.visit_within(a, bound, offer);
+        const std::int64_t source = tree.index(a);
         const auto first = static_cast<std::size_t>(offsets[static_cast<std::size_t>(source)]);
         for (std::size_t i = 0; i < n; ++i) edges.target[first + i] = heap[i].index;
         finish_row(source, first, n, edges);

@@ -13,7 +13,7 @@ namespace rheinfall {
 
 /// How scored edges become tracks. Every method first keeps the edges with score > score_cut, and takes two edges that
 /// join the same two hits in the same direction for one with the larger score. Each hit is in at most one track.
-enum class TrackMethod : std::int32_t {
+enum class TrackMethod : std::uint8_t {
     /// Connected components of the kept edges.
     components,
     /// Keep an edge if it is the best-scored one out of its source and into its target (ties to the smaller hit index),

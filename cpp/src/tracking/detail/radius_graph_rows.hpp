@@ -1,10 +1,10 @@
 #pragma once
 
-#include "tracking/detail/point_sweep.hpp"
+#include "tracking/detail/point_tree.hpp"
 
 namespace rheinfall::detail {
 
-/// Points are handed to the host's threads in this many slices of the sweep.
+/// Points are handed to the host's threads in this many slices.
 inline constexpr std::size_t n_radius_tasks = 32;
 
 /// A candidate among the nearest: nearer first, ties to the smaller index.
@@ -22,15 +22,15 @@ inline std::size_t nearest_kept(std::size_t max_neighbours, std::size_t n_points
 }
 
 /// Edges out of each point, before any cap.
-void count_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std::span<std::int64_t> counts,
+void count_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<std::int64_t> counts,
                 const ParallelFor& parallel_for) noexcept;
 
 /// Writes the edges out of point i from offsets[i] on, sorted by target.
-void fill_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std::span<const std::int64_t> offsets,
+void fill_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<const std::int64_t> offsets,
                const RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept;
 
 /// The same with a cap; @p nearest has room for the cap, once per task.
-void fill_nearest_rows(const RadiusGraphPlan& plan, const PointSweep& sweep, std::span<const std::int64_t> offsets,
+void fill_nearest_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<const std::int64_t> offsets,
                        std::span<Neighbour> nearest, const RadiusGraphBuffers& edges,
                        const ParallelFor& parallel_for) noexcept;
 
