@@ -17,7 +17,8 @@ _INEXACT = ["LayerNormFusionL1", "LayerNormFusionL2"]
 class OrtSessions:
     """Runs a serialized ONNX model on the CPU; safe to call from several threads and after a fork.
 
-    A session's threads do not survive a fork, so sessions are kept by process id.
+    A session's threads do not survive a fork, so sessions are kept by process id. A child must end by `os._exit`, as
+    those of multiprocessing do: at a plain exit ONNX Runtime itself waits for threads of its parent.
 
     Args:
         model: the serialized `onnx.ModelProto`.
