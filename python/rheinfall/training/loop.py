@@ -23,6 +23,7 @@ from rheinfall.training.features import (
     scaling_to_dict,
 )
 from rheinfall.training.graph_files import TrainingGraph, load_graph
+from rheinfall.training.memory import kept_memory
 from rheinfall.training.network import edge_logits, make_parameters
 from rheinfall.training.scores import describe, edge_figures
 from rheinfall.training.segments import EdgeLists
@@ -72,7 +73,7 @@ class TrainingLoop:
 
     def run(self) -> None:
         """Take all steps that remain, then judge the validation graphs."""
-        with _deterministic(self.config.threads):
+        with kept_memory(), _deterministic(self.config.threads):
             self.log(f"{self.n_parameters} parameters, {len(self.files)} graphs, {len(self.validation)} kept back")
             while self.n_steps is None or self.step < self.n_steps:
                 self._advance()
