@@ -312,6 +312,34 @@ def test_files_that_are_not_models(tmp_path):
         EdgeClassifier.load(tmp_path / "m.onnx", engine="tensorrt")
 
 
+def test_damaged_files_give_errors_that_name_them(tmp_path, capfd):
+    """Bit flips, cuts and insertions: a ValueError with the file's name, or a network that runs; nothing printed."""
+    nodes, edges, _ = toy_graph()
+    whole = write_model(tmp_path / "m.onnx").read_bytes()
+    path = tmp_path / "damaged.onnx"
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(0, len(content)))
+            kind = rng.integers(0, 3)
+            if kind == 0:
+                content[at] ^= 1 << int(rng.integers(0, 8))
+            elif kind == 1:
+                del content[at : at + int(rng.integers(1, 9))]
+            else:
+                content[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        path.write_bytes(content)
+        try:
+            EdgeClassifier.load(path, repair_scatter=True)(nodes, edges)
+            outcomes.add("ran")
+        except ValueError as error:
+            outcomes.add("names it" if "damaged.onnx" in str(error) or "node_features" in str(error) else str(error))
+    assert outcomes == {"ran", "names it"}
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "sub/../../secret.bin", "link.bin", "{absolute}", ""])
 def test_external_data_outside_the_folder_is_refused(tmp_path, location):
     folder = tmp_path / "model"

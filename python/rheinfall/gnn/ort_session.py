@@ -36,7 +36,11 @@ class OrtSessions:
 
     def run(self, inputs: dict[str, Any], output: str, n_threads: int) -> Any:
         """The tensor `output` for these inputs."""
-        return self.session(1 if self.single_thread else n_threads).run([output], inputs)[0]
+        session = self.session(1 if self.single_thread else n_threads)
+        try:
+            return session.run([output], inputs)[0]
+        except Exception as error:
+            raise ValueError(f"{self.name}: ONNX Runtime cannot run it: {error}") from error
 
     def session(self, n_threads: int) -> Any:
         """The session with `n_threads` threads in this process."""
@@ -55,7 +59,11 @@ class OrtSessions:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return ort.InferenceSession(
-                self.model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_INEXACT
+                self.model,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=_INEXACT,
+                enable_fallback=0,  # it would print to stdout and try the same again
             )
         except Exception as error:
             raise ValueError(f"{self.name}: ONNX Runtime cannot load it: {error}") from error
