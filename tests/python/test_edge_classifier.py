@@ -237,6 +237,18 @@ def test_scatter_that_does_not_start_from_zero_is_not_repaired(tmp_path):
         EdgeClassifier.load(path, repair_scatter=True)
 
 
+@pytest.mark.parametrize("opset, extra", [(10, None), (12, "Softmax")])
+def test_files_that_cannot_be_raised_to_a_newer_opset_are_not_repaired(tmp_path, opset, extra):
+    path = write_model(tmp_path / "m.onnx", reduction=None, opset=max(opset, 11))
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    if extra is not None:
+        model.graph.node.append(helper.make_node(extra, ["x"], ["unused"], name="the_extra"))
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match=rf"m\.onnx: its opset {opset} has no scatter that adds.*(before|the_extra)"):
+        EdgeClassifier.load(path, repair_scatter=True)
+
+
 def test_assignment_to_a_constant_slice_is_not_a_lost_sum(tmp_path):
     path = write_model(tmp_path / "m.onnx")
     model = onnx.load(path)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from rheinfall import _core
 from rheinfall.gnn.edge_order import canonical_edge_order
 from rheinfall.gnn.onnx_checks import LOST_SUM, find_lost_sums
-from rheinfall.gnn.onnx_file import load_model, opset_of
+from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
 from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
-from rheinfall.gnn.onnx_repair import add_reductions, has_parallel_hazard, raise_opset, sum_rows_in_double
+from rheinfall.gnn.onnx_opset import raise_opset
+from rheinfall.gnn.onnx_repair import add_reductions, has_parallel_hazard, sum_rows_in_double
 from rheinfall.gnn.ort_session import OrtSessions
 
 Engine = Literal["auto", "onnxruntime", "fused"]
@@ -85,18 +86,19 @@ class EdgeClassifier:
             raise ValueError("engine='fused': this release has no fused engine; use engine='onnxruntime' or 'auto'")
         path = Path(path)
         name = str(path)
-        model = load_model(path)
-        inputs = find_inputs(model, name, node_features, edge_index, edge_features)
-        info: dict[str, Any] = {"path": name, "opset": opset_of(model), "producer": model.producer_name}
-        model, info["repaired_scatters"] = _with_sums(model, inputs.edge_index, name, repair_scatter)
-        fetch, is_logits = find_logits(model, name, output, output_name)
+        with naming_damage(name):
+            model = load_model(path)
+            inputs = find_inputs(model, name, node_features, edge_index, edge_features)
+            info: dict[str, Any] = {"path": name, "opset": opset_of(model), "producer": model.producer_name}
+            info["repaired_scatters"] = _restore_sums(model, inputs.edge_index, name, repair_scatter)
+            fetch, is_logits = find_logits(model, name, output, output_name)
+            saved = model.SerializeToString()
+            sum_rows_in_double(model)
+            sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
+            sessions.session(1 if sessions.single_thread else _core.get_num_threads())
         info["output"] = fetch
         info["output_is"] = "logits" if is_logits else "scores"
-        saved = model.SerializeToString()
-        sum_rows_in_double(model)
-        sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
         info["single_thread"] = sessions.single_thread
-        sessions.session(1 if sessions.single_thread else _core.get_num_threads())
         return cls(sessions, saved, inputs, fetch, is_logits, info)
 
     def save(self, path: str | Path) -> None:
@@ -184,20 +186,19 @@ class EdgeClassifier:
         return np.ascontiguousarray(nodes), np.ascontiguousarray(edge_index), edge_features
 
 
-def _with_sums(model: Any, edge_index: str, name: str, repair: bool) -> tuple[Any, int]:
-    """The model with all sums over edges in place, and how many had to be repaired."""
+def _restore_sums(model: Any, edge_index: str, name: str, repair: bool) -> int:
+    """See to it that all sums over edges are in place; how many had to be repaired."""
     lost = find_lost_sums(model.graph, edge_index)
     if not lost:
-        return model, 0
+        return 0
     if not repair:
         first = lost[0].node
         raise ValueError(
             LOST_SUM.format(name=name, node=first.name, op=first.op_type, opset=opset_of(model), count=len(lost))
         )
-    model = raise_opset(model, name)
-    lost = find_lost_sums(model.graph, edge_index)
-    add_reductions(lost, name)
-    return model, len(lost)
+    raise_opset(model, name)
+    add_reductions(find_lost_sums(model.graph, edge_index), name)
+    return len(lost)
 
 
 def _check(name: str, array: Any, dtype: Any, shape: tuple[int | None, ...]) -> None:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rheinfall._extras import require
+
+
+@contextmanager
+def naming_damage(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into a ValueError that names the file.
+
+    A damaged file that still parses trips over its strings, shapes and attributes in any place that reads them.
+    """
+    try:
+        yield
+    except (ImportError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and name in str(error):
+            raise
+        raise ValueError(f"{name}: damaged ONNX file: {type(error).__name__}: {error}") from error
 
 
 def load_model(path: Path) -> Any:

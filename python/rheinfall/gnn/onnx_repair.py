@@ -7,23 +7,6 @@ from typing import Any
 
 from rheinfall._extras import require
 from rheinfall.gnn.onnx_checks import GraphIndex, LostSum, nodes_of, reduction_of, subgraphs
-from rheinfall.gnn.onnx_file import opset_of
-
-FIRST_OPSET_WITH_REDUCTION = 16
-
-
-def raise_opset(model: Any, name: str) -> Any:
-    """`model` in an operator set that knows `reduction="add"`; itself where it is new enough."""
-    if opset_of(model) >= FIRST_OPSET_WITH_REDUCTION:
-        return model
-    converter = require("onnx.version_converter", "onnx")
-    try:
-        return converter.convert_version(model, FIRST_OPSET_WITH_REDUCTION)
-    except Exception as error:
-        raise ValueError(
-            f"{name}: its opset {opset_of(model)} has no scatter that adds, and onnx cannot convert it to opset "
-            f"{FIRST_OPSET_WITH_REDUCTION}: {error}"
-        ) from error
 
 
 def add_reductions(lost: Sequence[LostSum], name: str) -> None:
