@@ -1,0 +1,352 @@
+#include <rheinfall/tracking/graph_construction.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "tracking/detail/hit_geometry.hpp"
+#include "tracking/detail/triplet_codes.hpp"
+
+namespace rheinfall {
+namespace {
+
+using detail::SpacePoint;
+
+constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
+
+/// A hit pair within its doublet's limits; hits are numbered by module, then phi.
+struct Candidate {
+    std::uint32_t source;
+    std::uint32_t target;
+    detail::DoubletQuantities quantities;
+    float dzdr;
+};
+
+/// The candidates of one doublet, and which of the middle hits (numbered modulo 64) they touch: two doublets whose
+/// signatures share no bit share no hit.
+struct CandidateRange {
+    std::size_t begin;
+    std::uint64_t source_signature;
+    std::uint64_t target_signature;
+    std::uint32_t size;
+};
+
+std::uint64_t signature_bit(std::uint32_t hit) { return std::uint64_t{1} << (hit & 63u); }
+
+/// Everything that one event needs, carved out of the workspace.
+struct Scratch {
+    std::span<std::uint32_t> module_of_hit;   ///< by caller's hit
+    std::span<std::uint32_t> module_offsets;  ///< hits of module m are [offsets[m], offsets[m + 1]) in `order`
+    std::span<std::uint32_t> order;           ///< caller's hit, by module and phi
+    std::span<SpacePoint> points;             ///< in that order
+    std::span<CandidateRange> ranges;         ///< by doublet
+    std::span<Candidate> candidates;
+    std::span<std::uint8_t> tagged;  ///< by candidate
+    std::span<std::uint32_t> edge_offsets;
+
+    static std::size_t size(const ModuleMap& map, const GraphLimits& limits) {
+        return Workspace::padded<std::uint32_t>(limits.n_hits) + Workspace::padded<std::uint32_t>(map.n_modules() + 1) +
+               Workspace::padded<std::uint32_t>(limits.n_hits) + Workspace::padded<SpacePoint>(limits.n_hits) +
+               Workspace::padded<CandidateRange>(map.n_doublets()) + Workspace::padded<Candidate>(limits.n_doublets) +
+               Workspace::padded<std::uint8_t>(limits.n_doublets) + Workspace::padded<std::uint32_t>(limits.n_hits + 1);
+    }
+
+    Scratch(const ModuleMap& map, const GraphLimits& limits, std::size_t n_hits, Workspace& workspace) {
+        module_of_hit = workspace.take<std::uint32_t>(n_hits);
+        module_offsets = workspace.take<std::uint32_t>(map.n_modules() + 1);
+        order = workspace.take<std::uint32_t>(n_hits);
+        points = workspace.take<SpacePoint>(n_hits);
+        ranges = workspace.take<CandidateRange>(map.n_doublets());
+        candidates = workspace.take<Candidate>(limits.n_doublets);
+        tagged = workspace.take<std::uint8_t>(limits.n_doublets);
+        edge_offsets = workspace.take<std::uint32_t>(n_hits + 1);
+    }
+};
+
+/// Finds each hit's module, then lists the hits by (module, phi). Returns how many hits take part.
+std::size_t bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphResult& result) {
+    const auto modules = map.modules();
+    std::ranges::fill(s.module_offsets, 0u);
+    std::uint64_t last_id = 0;
+    std::uint32_t last_module = no_module;
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        const std::uint64_t id = hits.module_id[i];
+        if (i == 0 || id != last_id) {  // hits of one module mostly stand together
+            const auto at = std::lower_bound(modules.begin(), modules.end(), id);
+            last_id = id;
+            last_module = (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : no_module;
+        }
+        std::uint32_t module = last_module;
+        if (!(std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]))) {
+            ++result.n_not_finite;
+            module = no_module;
+        } else if (module == no_module) {
+            ++result.n_unknown_modules;
+        }
+        s.module_of_hit[i] = module;
+        if (module != no_module) ++s.module_offsets[module];
+    }
+    std::uint32_t n_used = 0;
+    for (auto& offset : s.module_offsets) {
+        const std::uint32_t count = offset;
+        offset = n_used;
+        n_used += count;
+    }
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        if (s.module_of_hit[i] != no_module) s.order[s.module_offsets[s.module_of_hit[i]]++] = static_cast<std::uint32_t>(i);
+    }
+    for (std::size_t m = map.n_modules(); m > 0; --m) s.module_offsets[m] = s.module_offsets[m - 1];
+    s.module_offsets[0] = 0;
+    return n_used;
+}
+
+/// Computes the points of modules [first, last) and sorts each module's hits by (phi, caller's hit).
+void sort_modules(const HitsView& hits, Scratch& s, std::size_t first, std::size_t last) {
+    const auto point = [&hits](std::uint32_t i) { return detail::make_space_point(hits.x[i], hits.y[i], hits.z[i]); };
+    for (std::size_t m = first; m < last; ++m) {
+        const std::size_t begin = s.module_offsets[m];
+        const std::size_t end = s.module_offsets[m + 1];
+        for (std::size_t k = begin; k < end; ++k) s.points[k] = point(s.order[k]);
+        // Insertion sort: a module has a handful of hits, and a degenerate event pays with time only.
+        if (end - begin <= 64) {
+            for (std::size_t k = begin + 1; k < end; ++k) {
+                const SpacePoint moving = s.points[k];
+                const std::uint32_t hit = s.order[k];
+                std::size_t at = k;
+                for (; at > begin && moving.phi < s.points[at - 1].phi; --at) {
+                    s.points[at] = s.points[at - 1];
+                    s.order[at] = s.order[at - 1];
+                }
+                s.points[at] = moving;
+                s.order[at] = hit;
+            }
+        } else {
+            std::sort(s.order.begin() + static_cast<std::ptrdiff_t>(begin),
+                      s.order.begin() + static_cast<std::ptrdiff_t>(end), [&](std::uint32_t a, std::uint32_t b) {
+                          const float phi_a = detail::atan2(hits.y[a], hits.x[a]);
+                          const float phi_b = detail::atan2(hits.y[b], hits.x[b]);
+                          return phi_a < phi_b || (phi_a == phi_b && a < b);
+                      });
+            for (std::size_t k = begin; k < end; ++k) s.points[k] = point(s.order[k]);
+        }
+    }
+}
+
+/// Where one task writes its candidates.
+struct Output {
+    std::size_t begin;
+    std::size_t end;
+    std::size_t n = 0;  ///< candidates found, beyond the capacity too
+};
+
+/// Hits of the outer module whose phi may lie within the limits of dphi: a contiguous window, or everything where the
+/// window would wrap. Only saves work: `passes` decides.
+struct Window {
+    std::size_t begin;
+    std::size_t end;
+};
+
+Window phi_window(const Scratch& s, float phi, const Interval& dphi, std::size_t begin, std::size_t end) {
+    constexpr float slack = 4e-6f;  // a few float32 steps at pi, more than the rounding of dphi
+    const float low = phi + dphi.low - slack;
+    const float high = phi + dphi.high + slack;
+    if (low < -detail::pi || high > detail::pi) return {begin, end};
+    const auto first = s.points.begin();
+    const auto from = std::lower_bound(first + static_cast<std::ptrdiff_t>(begin), first + static_cast<std::ptrdiff_t>(end),
+                                       low, [](const SpacePoint& p, float v) { return p.phi < v; });
+    auto to = from;
+    const auto last = first + static_cast<std::ptrdiff_t>(end);
+    while (to != last && to->phi <= high) ++to;
+    return {static_cast<std::size_t>(from - first), static_cast<std::size_t>(to - first)};
+}
+
+/// Finds the candidates of doublet @p d.
+void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& out) {
+    const std::uint32_t inner = map.doublet_inner()[d];
+    const std::uint32_t outer = map.doublet_outer()[d];
+    const std::size_t begin1 = s.module_offsets[inner];
+    const std::size_t end1 = s.module_offsets[inner + 1];
+    const std::size_t begin2 = s.module_offsets[outer];
+    const std::size_t end2 = s.module_offsets[outer + 1];
+    CandidateRange range{out.begin + out.n, 0, 0, 0};
+    if (begin1 != end1 && begin2 != end2) {
+        const DoubletLimits limits = map.doublet_limits()[d];
+        for (std::size_t i = begin1; i < end1; ++i) {
+            const SpacePoint& a = s.points[i];
+            const Window window = phi_window(s, a.phi, limits.dphi, begin2, end2);
+            for (std::size_t j = window.begin; j < window.end; ++j) {
+                const SpacePoint& b = s.points[j];
+                const auto q = detail::doublet_quantities(a, b);
+                if (i == j || !detail::passes(limits, q)) continue;
+                const std::size_t at = out.begin + out.n++;
+                if (at >= out.end) continue;
+                const auto source = static_cast<std::uint32_t>(i);
+                const auto target = static_cast<std::uint32_t>(j);
+                s.candidates[at] = {source, target, q, detail::slope_dzdr(a, b)};
+                range.source_signature |= signature_bit(source);
+                range.target_signature |= signature_bit(target);
+                ++range.size;
+            }
+        }
+    }
+    s.ranges[d] = range;
+}
+
+/// Tags both edges of each pair of candidates of inner doublet @p d that passes a triplet. Tasks may tag the same edge, so
+/// the flag is atomic.
+void tag_triplets(const ModuleMap& map, Scratch& s, std::size_t d) {
+    const CandidateRange inner = s.ranges[d];
+    if (inner.size == 0) return;
+    const Bend convention = map.bend_convention();
+    const auto tag = [&s](std::size_t candidate) {
+        std::atomic_ref<std::uint8_t>(s.tagged[candidate]).store(1, std::memory_order_relaxed);
+    };
+    for (std::size_t t = map.triplet_offsets()[d]; t < map.triplet_offsets()[d + 1]; ++t) {
+        const CandidateRange& outer = s.ranges[map.triplet_outer()[t]];
+        if ((inner.target_signature & outer.source_signature) == 0) continue;
+        const TripletLimits limits = map.triplet_limits(d, t);
+        for (std::size_t i = inner.begin; i < inner.begin + inner.size; ++i) {
+            const Candidate& c12 = s.candidates[i];
+            if ((outer.source_signature & signature_bit(c12.target)) == 0) continue;
+            if (!detail::passes(limits.inner, c12.quantities)) continue;
+            for (std::size_t j = outer.begin; j < outer.begin + outer.size; ++j) {
+                const Candidate& c23 = s.candidates[j];
+                if (c23.source != c12.target) continue;
+                if (!detail::passes(limits.outer, c23.quantities)) continue;
+                if (!limits.diff_dzdr.contains(c12.dzdr - c23.dzdr)) continue;
+                const float bend =
+                    detail::bend(convention, s.points[c12.source], s.points[c12.target], s.points[c23.target]);
+                if (!limits.bend.contains(bend)) continue;
+                tag(i);
+                tag(j);
+            }
+        }
+    }
+}
+
+/// Writes the tagged candidates, sorted by (source, target) in the caller's numbering.
+std::size_t write_edges(std::span<const Output> outputs, std::size_t n_hits, Scratch& s, EdgesBuffer edges) {
+    std::ranges::fill(s.edge_offsets, 0u);
+    std::size_t n_edges = 0;
+    const auto for_each_edge = [&](auto&& visit) {
+        for (const Output& out : outputs) {
+            for (std::size_t c = out.begin; c < out.begin + out.n; ++c) {
+                if (s.tagged[c] != 0) visit(s.order[s.candidates[c].source], s.order[s.candidates[c].target]);
+            }
+        }
+    };
+    for_each_edge([&](std::uint32_t source, std::uint32_t) {
+        ++s.edge_offsets[source];
+        ++n_edges;
+    });
+    if (n_edges > edges.source.size()) return n_edges;
+    std::uint32_t offset = 0;
+    for (auto& entry : s.edge_offsets) {
+        const std::uint32_t count = entry;
+        entry = offset;
+        offset += count;
+    }
+    for_each_edge([&](std::uint32_t source, std::uint32_t target) {
+        const std::uint32_t at = s.edge_offsets[source]++;
+        edges.source[at] = source;
+        edges.target[at] = target;
+    });
+    std::uint32_t begin = 0;
+    for (std::size_t i = 0; i < n_hits; ++i) {
+        const std::uint32_t end = s.edge_offsets[i];
+        std::sort(edges.target.begin() + begin, edges.target.begin() + end);
+        begin = end;
+    }
+    return n_edges;
+}
+
+/// Cuts the doublets into runs of about equal work, each with its share of the candidates' room.
+void share_out(const ModuleMap& map, const Scratch& s, std::span<Output> outputs, std::span<std::size_t> first_doublet) {
+    const auto cost = [&](std::size_t d) {
+        const std::uint32_t a = map.doublet_inner()[d];
+        const std::uint32_t b = map.doublet_outer()[d];
+        return 1.0 + static_cast<double>(s.module_offsets[a + 1] - s.module_offsets[a]) *
+                         static_cast<double>(s.module_offsets[b + 1] - s.module_offsets[b]);
+    };
+    double total = 0;
+    for (std::size_t d = 0; d < map.n_doublets(); ++d) total += cost(d);
+    const std::size_t n = outputs.size();
+    std::size_t d = 0;
+    double done = 0;
+    for (std::size_t t = 0; t < n; ++t) {
+        first_doublet[t] = d;
+        const double until = total * static_cast<double>(t + 1) / static_cast<double>(n);
+        for (; d < map.n_doublets() && (done < until || t + 1 == n); ++d) done += cost(d);
+        outputs[t] = {s.candidates.size() * t / n, s.candidates.size() * (t + 1) / n};
+    }
+    first_doublet[n] = map.n_doublets();
+}
+
+}  // namespace
+
+std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
+    return Scratch::size(map, limits) + Workspace::padded<Output>(n_threads) +
+           Workspace::padded<std::size_t>(n_threads + 1);
+}
+
+GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits, EdgesBuffer edges,
+                        Workspace& workspace, const ParallelFor& parallel_for) noexcept {
+    GraphResult result;
+    if (hits.size() == 0) {
+        result.status = Status::empty;
+        return result;
+    }
+    workspace.clear();
+    const std::size_t n_tasks = parallel_for.n_threads();
+    const auto outputs = workspace.take<Output>(n_tasks);
+    const auto first_doublet = workspace.take<std::size_t>(n_tasks + 1);
+    Scratch s(map, limits, hits.size(), workspace);
+    if (hits.size() > limits.n_hits || workspace.overflowed()) {
+        result.status = Status::capacity_exceeded;
+        return result;
+    }
+
+    bucket_hits(map, hits, s, result);
+    parallel_for(n_tasks, [&](std::size_t t) {
+        sort_modules(hits, s, map.n_modules() * t / n_tasks, map.n_modules() * (t + 1) / n_tasks);
+    });
+    share_out(map, s, outputs, first_doublet);
+    parallel_for(n_tasks, [&](std::size_t t) {
+        for (std::size_t d = first_doublet[t]; d < first_doublet[t + 1]; ++d) find_candidates(map, s, d, outputs[t]);
+    });
+    bool fits = true;
+    std::size_t largest = 0;
+    for (const Output& out : outputs) {
+        fits = fits && out.n <= out.end - out.begin;
+        largest = std::max(largest, out.n);
+        result.n_doublets += out.n;
+    }
+    if (!fits) {
+        // Room is shared out evenly, so the fullest share says what is needed.
+        result.n_doublets = (largest + 1) * n_tasks;
+        result.status = Status::capacity_exceeded;
+        return result;
+    }
+
+    const std::uint8_t all_are_edges = map.doublets_only() ? 1 : 0;
+    for (const Output& out : outputs) {
+        std::fill_n(s.tagged.begin() + static_cast<std::ptrdiff_t>(out.begin), out.n, all_are_edges);
+    }
+    if (!map.doublets_only()) {
+        parallel_for(n_tasks, [&](std::size_t t) {
+            for (std::size_t d = first_doublet[t]; d < first_doublet[t + 1]; ++d) tag_triplets(map, s, d);
+        });
+    }
+    result.n_edges = write_edges(outputs, hits.size(), s, edges);
+    if (result.n_edges > edges.source.size()) {
+        result.status = Status::capacity_exceeded;
+        return result;
+    }
+    if (result.n_edges == 0) result.status = Status::empty;
+    if (result.n_unknown_modules > 0) result.status = worst(result.status, Status::unknown_modules);
+    if (result.n_not_finite > 0) result.status = worst(result.status, Status::not_finite);
+    return result;
+}
+
+}  // namespace rheinfall
