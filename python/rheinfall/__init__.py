@@ -6,6 +6,8 @@ from rheinfall import io, metrics, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking.graph import Graph, TripletModel, build_graph
+from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.radius_graph import knn_graph, radius_graph
 from rheinfall.tracking.track_building import build_tracks
 from rheinfall.tracking.tracks import Tracks
@@ -15,11 +17,15 @@ __version__: str = build_info()["version"]
 __all__ = [
     "EdgeClassifier",
     "Event",
+    "Graph",
     "Hits",
+    "ModuleMap",
     "Particles",
     "Tracks",
+    "TripletModel",
     "Truth",
     "__version__",
+    "build_graph",
     "build_info",
     "build_tracks",
     "decode_module_id",

@@ -1,6 +1,6 @@
 """Compiled core of rheinfall"""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy
 from numpy.typing import NDArray
@@ -20,6 +20,93 @@ def set_num_threads(n: int) -> None:
 
 def get_num_threads() -> int:
     """How many threads the stages may use."""
+
+def build_graph(map: ModuleMap, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple:
+    """Edges (2, n_edges), status, counts. See rheinfall.build_graph."""
+
+def triplet_chi2(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, min_chi2_pt: float) -> NDArray[numpy.float32]:
+    """
+    chi2 of the best and second-best continuation outward, then inward: (4, n_edges).
+    """
+
+def edge_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], chi2: Annotated[NDArray[numpy.float32], dict(shape=(4, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
+    """Edge features (n_edges, 10)."""
+
+def node_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
+    """Node features (n_hits, 4)."""
+
+LIMIT_RULE_DEFAULTS: tuple = (0.0, 2.0, 4.0, 4.0, 1, True)
+
+class ModuleMap:
+    """Module pairs and triples that particles connect, with their limits."""
+
+    @staticmethod
+    def load(path: str) -> ModuleMap: ...
+
+    @staticmethod
+    def from_bytes(bytes: bytes, name: str) -> ModuleMap: ...
+
+    @staticmethod
+    def from_triplets(modules: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C', device='cpu', writable=False)], occurrence: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], limits: Annotated[NDArray[numpy.float32], dict(shape=(None, None, 2), order='C', device='cpu', writable=False)], bend: str) -> ModuleMap: ...
+
+    @staticmethod
+    def from_doublets(modules: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C', device='cpu', writable=False)], limits: Annotated[NDArray[numpy.float32], dict(shape=(None, None, 2), order='C', device='cpu', writable=False)], bend: str) -> ModuleMap: ...
+
+    def save(self, path: str, appendix: bytes) -> None: ...
+
+    def to_bytes(self) -> bytes: ...
+
+    def triplets(self) -> tuple:
+        """Modules (n, 3), log2 of the occurrence (n,), limits (n, 10, 2)."""
+
+    def doublets(self) -> tuple:
+        """Modules (n, 2), limits (n, 4, 2)."""
+
+    @property
+    def modules(self) -> NDArray[numpy.uint64]: ...
+
+    @property
+    def n_modules(self) -> int: ...
+
+    @property
+    def n_doublets(self) -> int: ...
+
+    @property
+    def n_triplets(self) -> int: ...
+
+    @property
+    def bend(self) -> str: ...
+
+    format_version: Final[int] = ...
+    """(arg: object, /) -> int"""
+
+class ModuleMapBuilder:
+    """Gathers the quantities of true hit triples by module triplet."""
+
+    def __init__(self, bend: str = 'angle') -> None: ...
+
+    def add(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], triples: Annotated[NDArray[numpy.uint32], dict(shape=(None, 3), order='C', device='cpu', writable=False)]) -> None:
+        """Add the hit triples of one event: uint32 (n, 3), inner to outer."""
+
+    def merge(self, other: ModuleMapBuilder) -> None:
+        """Add what another builder saw; exact and associative."""
+
+    def finish(self, *, relative: float, sigmas: float, sigmas_differences: float, prior_weight: float, min_occurrence: int, remove_two_cycles: bool) -> ModuleMap:
+        """Make the map."""
+
+    @property
+    def n_triplets(self) -> int: ...
+
+    @property
+    def bend(self) -> str: ...
+
+    def to_bytes(self) -> bytes: ...
+
+    @staticmethod
+    def from_bytes(bytes: bytes, name: str) -> ModuleMapBuilder: ...
+
+    @staticmethod
+    def load(path: str) -> ModuleMapBuilder: ...
 
 def radius_graph(points: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], r: float, max_neighbours: int | None, loop: bool, directed: bool) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(2, None))], Annotated[NDArray[numpy.int64], dict(shape=(None,))]]:
     """

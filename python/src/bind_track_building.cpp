@@ -10,6 +10,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "hits.hpp"
 #include "threads.hpp"
 
 namespace nb = nanobind;
@@ -19,7 +20,6 @@ using rheinfall::TrackMethod;
 
 namespace {
 
-using EdgeIndex = nb::ndarray<const std::int64_t, nb::shape<2, -1>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::array<const char*, 6> method_names = {"components", "mutual_best", "cc_and_walk",

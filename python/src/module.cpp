@@ -3,6 +3,8 @@
 NB_MODULE(_core, m) {
     m.doc() = "Compiled core of rheinfall";
     bind_core(m);
+    bind_graph(m);
+    bind_module_map(m);
     bind_radius_graph(m);
     bind_track_building(m);
 }

@@ -32,16 +32,23 @@ RHEINFALL_HOST_DEVICE inline float decode_bfloat16(std::uint16_t code) {
     return std::bit_cast<float>(static_cast<std::uint32_t>(code) << 16);
 }
 
+/// A code that is not below the one for an end that lies @p inward from the range's end.
+inline int guess_code(const Interval& range, float inward) {
+    const float step = (range.high - range.low) / 255.0f;
+    const float steps = inward / step;  // NaN for an empty range, where every code means the same
+    return steps < 254.0f ? static_cast<int>(steps) + 1 : 255;
+}
+
 /// Largest code whose decoded low end is at or below @p low.
 inline std::uint8_t encode_low(const Interval& range, float low) {
-    int code = 255;
+    int code = guess_code(range, low - range.low);
     while (code > 0 && decode_low(range, static_cast<std::uint8_t>(code)) > low) --code;
     return static_cast<std::uint8_t>(code);
 }
 
 /// Largest code whose decoded high end is at or above @p high.
 inline std::uint8_t encode_high(const Interval& range, float high) {
-    int code = 255;
+    int code = guess_code(range, range.high - high);
     while (code > 0 && decode_high(range, static_cast<std::uint8_t>(code)) < high) --code;
     return static_cast<std::uint8_t>(code);
 }

@@ -1,0 +1,157 @@
+"""Graph construction with a module map: hits in, edges and their features out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from rheinfall import _core
+from rheinfall.event import Bool, Float32, Hits, Int64
+from rheinfall.tracking.module_map import ModuleMap
+
+
+@dataclass(frozen=True)
+class TripletModel:
+    """What the triplet chi² needs to know of a detector.
+
+    Attributes:
+        resolution: volume number -> standard deviations of a hit [mm] along the azimuth, along z and along the radius.
+        default_resolution: of the volumes not named.
+        field: magnetic field along z [T].
+        layer_x0: thickness of a layer [radiation lengths].
+        min_chi2_pt: momentum above which multiple scattering no longer shrinks [GeV].
+    """
+
+    resolution: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    default_resolution: tuple[float, float, float] = (0.05, 0.1, 0.1)
+    field: float = 2.0
+    layer_x0: float = 0.03
+    min_chi2_pt: float = 10.0
+
+    def table(self) -> Float32:
+        """float32 (256, 3): the resolution by volume number."""
+        table = np.tile(np.asarray(self.default_resolution, np.float32), (256, 1))
+        for volume, sigmas in self.resolution.items():
+            table[volume] = sigmas
+        return table
+
+
+# Names of the columns, in the order of the arrays.
+NODE_FEATURES = ("r", "phi", "z", "eta")
+EDGE_FEATURES = (
+    "dr",
+    "dphi",
+    "dz",
+    "deta",
+    "phi_slope",
+    "r_phi_slope",
+    "chi2_out_best",
+    "chi2_out_second",
+    "chi2_in_best",
+    "chi2_in_second",
+)
+
+
+@dataclass
+class Graph:
+    """The graph of one event.
+
+    Attributes:
+        edge_index: int64 C-contiguous (2, n_edges), inner and outer hit, sorted by (source, target), no duplicates.
+        hits: the hits, in the caller's order; each is a node.
+        status: "ok", or the gravest of "empty" (no edges), "unknown_modules", "not_finite".
+        n_doublets: hit pairs that passed a doublet's limits, before triplets.
+        n_unknown_modules: hits on modules that the map does not know; they are isolated nodes.
+        n_not_finite: hits with a NaN or infinite coordinate; isolated too.
+        triplet_model: for the chi² of edge continuations.
+    """
+
+    edge_index: Int64
+    hits: Hits
+    status: str = "ok"
+    n_doublets: int = 0
+    n_unknown_modules: int = 0
+    n_not_finite: int = 0
+    triplet_model: TripletModel = field(default_factory=TripletModel)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of hits."""
+        return len(self.hits)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return int(self.edge_index.shape[1])
+
+    @cached_property
+    def node_features(self) -> Float32:
+        """float32 (n_nodes, 4): r / 1000, phi / pi, z / 1000, eta (ACORN's scaling)."""
+        return _core.node_features(*_arrays(self.hits))
+
+    @cached_property
+    def edge_features(self) -> Float32:
+        """float32 (n_edges, 10).
+
+        dr, dphi / pi, dz, deta, phi slope clamped to ±100 and mean r × phi slope of the scaled node features (ACORN),
+        then log(1 + chi²) / 4 of the best and the second-best continuation outward, and inward.
+        """
+        return _core.edge_features(*_arrays(self.hits), self.edge_index, self.triplet_chi2)
+
+    @cached_property
+    def triplet_chi2(self) -> Float32:
+        """float32 (4, n_edges): chi² (2 degrees of freedom) of the best and second-best continuation out, then in.
+
+        Two edges that share a hit are compared in the curvature of the circle through the beam line and in cot θ, within
+        resolution and multiple scattering; 10,000 where there is no continuation, and at most.
+        """
+        model = self.triplet_model
+        return _core.triplet_chi2(
+            *_arrays(self.hits), self.edge_index, model.table(), model.field, model.layer_x0, model.min_chi2_pt
+        )
+
+    def select(self, mask: Bool) -> Graph:
+        """The graph with the edges of `mask`, bool (n_edges,), alone."""
+        edges = np.ascontiguousarray(self.edge_index[:, mask])
+        status = "empty" if self.status == "ok" and edges.shape[1] == 0 else self.status
+        return Graph(
+            edges, self.hits, status, self.n_doublets, self.n_unknown_modules, self.n_not_finite, self.triplet_model
+        )
+
+    def prune(self, chi2_max: float) -> Graph:
+        """The graph without the edges whose best continuation on either side has a chi² of `chi2_max` or more.
+
+        The chi² of the edges that stay is that within the pruned graph.
+        """
+        chi2 = self.triplet_chi2
+        return self.select(np.minimum(chi2[0], chi2[2]) < np.float32(chi2_max))
+
+
+def build_graph(hits: Hits, module_map: ModuleMap, triplet_model: TripletModel | None = None) -> Graph:
+    """Build the graph of an event with a module map.
+
+    An edge is a pair of hits within the limits of a module doublet that, with another such pair sharing one of its hits,
+    is within the limits of a module triplet (of a map without triplets: each pair within its doublet's limits). Which
+    edges there are depends neither on the order of the hits nor on the number of threads. Algorithm: the module map of
+    C. Rougier et al., "ATLAS ITk Track Reconstruction with a GNN-based Pipeline" (2022).
+
+    Args:
+        hits: the hits of one event.
+        module_map: the map.
+        triplet_model: resolutions for `Graph.triplet_chi2`.
+    """
+    if not isinstance(hits, Hits):
+        raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
+    edge_index, status, counts = _core.build_graph(module_map.core, *_arrays(hits))
+    return Graph(edge_index, hits, status, **counts, triplet_model=triplet_model or TripletModel())
+
+
+def _arrays(hits: Hits) -> tuple[Float32, Float32, Float32, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
+    # A view of every second hit, say, is a legal `Hits`; the core wants contiguous arrays.
+    x, y, z = (np.ascontiguousarray(v) for v in (hits.x, hits.y, hits.z))
+    return x, y, z, np.ascontiguousarray(hits.module_id)
+
+
+__all__ = ["EDGE_FEATURES", "NODE_FEATURES", "Graph", "TripletModel", "build_graph"]

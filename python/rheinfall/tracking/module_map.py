@@ -1,0 +1,232 @@
+"""The module map: which pairs and triples of modules particles connect, and within which limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rheinfall import _core
+from rheinfall.event import Event, UInt64
+from rheinfall.tracking.module_symmetry import ModuleSymmetry
+from rheinfall.tracking.true_triples import TripleSelection, find_true_triples
+
+_RELATIVE, _SIGMAS, _SIGMAS_DIFFERENCES, _PRIOR_WEIGHT, _MIN_OCCURRENCE, _REMOVE_TWO_CYCLES = _core.LIMIT_RULE_DEFAULTS
+
+QUANTITIES = (
+    "z0_12",
+    "dphi_12",
+    "phi_slope_12",
+    "deta_12",
+    "z0_23",
+    "dphi_23",
+    "phi_slope_23",
+    "deta_23",
+    "diff_dzdr",
+    "bend",
+)
+
+
+class ModuleMap:
+    """Module doublets and triplets with their limits; immutable.
+
+    A map made by `build` or `merge` also carries the statistics that its limits come from, so that it can be merged and
+    its limits chosen anew with `with_limits`.
+    """
+
+    def __init__(self, core: _core.ModuleMap, statistics: _core.ModuleMapBuilder | None = None) -> None:
+        self.core = core
+        self.statistics = statistics
+
+    @classmethod
+    def build(
+        cls,
+        events: Iterable[Event],
+        min_pt: float = 0.5,
+        *,
+        max_eta: float = 4.0,
+        max_radius: float = 260.0,
+        min_hits: int = 3,
+        primary_only: bool = False,
+        bend: str = "angle",
+        symmetries: Sequence[ModuleSymmetry] = (),
+        **limits: Any,
+    ) -> ModuleMap:
+        """Build a map from simulated events; they are streamed, one in memory at a time.
+
+        The hits of each selected particle are ordered outward by 3-D distance from its production vertex, of two
+        successive hits on one layer the second is dropped, and each three successive hits widen [min, max] of the ten
+        quantities of their module triplet.
+
+        Args:
+            events: events with full truth and a table of particles.
+            min_pt: least transverse momentum [GeV], inclusive.
+            max_eta: largest absolute pseudorapidity, inclusive.
+            max_radius: largest production radius [mm], inclusive.
+            min_hits: fewest hits of a particle.
+            primary_only: leave out particles from decays and material.
+            bend: "angle" or "slope_difference", how the change of direction in the transverse plane is measured.
+            symmetries: maps of the detector onto itself; each event is used once more for each of them.
+            **limits: of `with_limits`.
+        """
+        selection = TripleSelection(min_pt, max_eta, max_radius, min_hits, primary_only)
+        builder = _core.ModuleMapBuilder(bend)
+        for event in events:
+            triples = find_true_triples(event, selection)
+            hits = event.hits
+            builder.add(hits.x, hits.y, hits.z, hits.module_id, triples)
+            for symmetry in symmetries:
+                image = symmetry.apply(hits)
+                builder.add(image.x, image.y, image.z, image.module_id, triples)
+        return cls._from_statistics(builder, **limits)
+
+    @classmethod
+    def _from_statistics(
+        cls,
+        builder: _core.ModuleMapBuilder,
+        *,
+        relative: float = _RELATIVE,
+        sigmas: float = _SIGMAS,
+        sigmas_differences: float = _SIGMAS_DIFFERENCES,
+        prior_weight: float = _PRIOR_WEIGHT,
+        min_occurrence: int = _MIN_OCCURRENCE,
+        remove_two_cycles: bool = _REMOVE_TWO_CYCLES,
+    ) -> ModuleMap:
+        core = builder.finish(
+            relative=relative,
+            sigmas=sigmas,
+            sigmas_differences=sigmas_differences,
+            prior_weight=prior_weight,
+            min_occurrence=min_occurrence,
+            remove_two_cycles=remove_two_cycles,
+        )
+        return cls(core, builder)
+
+    def with_limits(self, **limits: Any) -> ModuleMap:
+        """The same statistics with other limits: [min - m, max + m], m = relative·range + sigmas·s / sqrt(occurrence).
+
+        s is the triplet's rms of the quantity, shrunk towards the pooled rms of all triplets on its three layers, which
+        weighs as much as `prior_weight` occurrences: so rare triplets are widened most.
+
+        Args:
+            **limits: `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr and bend),
+                `prior_weight`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where doublets occur
+                both ways, drop the triplets of the rarer direction).
+
+        Raises:
+            ValueError: the map carries no statistics.
+        """
+        return self._from_statistics(self._need_statistics("with_limits"), **limits)
+
+    def merge(self, other: ModuleMap, **limits: Any) -> ModuleMap:
+        """The map that `build` gives for the events of both; exact and associative.
+
+        Args:
+            other: a map with statistics, as this one.
+            **limits: of `with_limits`; they are not remembered from either map.
+
+        Raises:
+            ValueError: a map carries no statistics, or the two measure the bend differently.
+        """
+        mine, theirs = self._need_statistics("merge"), other._need_statistics("merge")
+        merged = _core.ModuleMapBuilder(self.bend)
+        merged.merge(mine)
+        merged.merge(theirs)
+        return self._from_statistics(merged, **limits)
+
+    def _need_statistics(self, what: str) -> _core.ModuleMapBuilder:
+        if self.statistics is None:
+            raise ValueError(f"{what}: this map carries limits only; save it with statistics=True where it is built")
+        return self.statistics
+
+    def save(self, path: str | os.PathLike[str], statistics: bool | None = None) -> None:
+        """Write the map; with its statistics too, about ten times the size, if it has some and they are not declined."""
+        if statistics and self.statistics is None:
+            self._need_statistics("save with statistics")
+        wanted = self.statistics is not None and statistics is not False
+        appendix = self.statistics.to_bytes() if wanted and self.statistics is not None else b""
+        self.core.save(os.fspath(path), appendix)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ModuleMap:
+        """Memory-map a map; its statistics are read too, if the file carries some.
+
+        Raises:
+            RuntimeError: no such file, a damaged one, or one of a newer format; names file, field and reason.
+        """
+        name = os.fspath(path)
+        core = _core.ModuleMap.load(name)
+        has_statistics = Path(name).stat().st_size > len(core.to_bytes())
+        return cls(core, _core.ModuleMapBuilder.load(name) if has_statistics else None)
+
+    @classmethod
+    def from_text(cls, path: str | os.PathLike[str], *, convention: str) -> ModuleMap:
+        """Read a foreign text map; see `module_map_text.read_text`."""
+        from rheinfall.tracking.module_map_text import read_text
+
+        return read_text(path, convention=convention)
+
+    def to_text(self, path: str | os.PathLike[str]) -> None:
+        """Write the 24 columns of `from_text` (convention "rheinfall")."""
+        from rheinfall.tracking.module_map_text import write_text
+
+        write_text(self, path)
+
+    @classmethod
+    def from_root(cls, path: str | os.PathLike[str], *, convention: str) -> ModuleMap:
+        """Read a ROOT file of ModuleMapGraph; see `module_map_root.read_root` (extra [io])."""
+        from rheinfall.tracking.module_map_root import read_root
+
+        return read_root(path, convention=convention)
+
+    @property
+    def modules(self) -> UInt64:
+        """uint64 (n_modules,), the modules of the map, ascending."""
+        return np.asarray(self.core.modules)
+
+    @property
+    def n_modules(self) -> int:
+        """Modules that occur in a doublet."""
+        return self.core.n_modules
+
+    @property
+    def n_doublets(self) -> int:
+        """Ordered pairs of modules."""
+        return self.core.n_doublets
+
+    @property
+    def n_triplets(self) -> int:
+        """Ordered triples of modules; 0 for a map of doublets alone."""
+        return self.core.n_triplets
+
+    @property
+    def bend(self) -> str:
+        """"angle" or "slope_difference"."""
+        return self.core.bend
+
+    @property
+    def convention(self) -> str:
+        """Signs and special cases of the quantities, as the file states them."""
+        return f"deta=2-1;dr0=1e-6;order=12,23;bend={self.bend}"
+
+    def triplets(self) -> tuple[Any, Any, Any]:
+        """Modules uint64 (n, 3), floor(log2(occurrence)) uint8 (n,), limits float32 (n, 10, 2) of `QUANTITIES`."""
+        return self.core.triplets()
+
+    def doublets(self) -> tuple[Any, Any]:
+        """Modules uint64 (n, 2), limits float32 (n, 4, 2) of z0, dphi, phi_slope, deta."""
+        return self.core.doublets()
+
+    def __getstate__(self) -> tuple[bytes, bytes | None]:
+        statistics = None if self.statistics is None else self.statistics.to_bytes()
+        return self.core.to_bytes(), statistics
+
+    def __setstate__(self, state: tuple[bytes, bytes | None]) -> None:
+        self.core = _core.ModuleMap.from_bytes(state[0], "pickle")
+        self.statistics = None if state[1] is None else _core.ModuleMapBuilder.from_bytes(state[1], "pickle")
+
+    def __repr__(self) -> str:
+        return f"ModuleMap({self.n_modules} modules, {self.n_doublets} doublets, {self.n_triplets} triplets)"
