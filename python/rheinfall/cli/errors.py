@@ -88,7 +88,7 @@ class writing(reading):  # noqa: N801
     """Errors inside are those of an output file."""
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError | RuntimeError):
             raise CommandError(_name_source(self.source, error), ExitCode.BAD_OUTPUT) from error
 
 

@@ -176,7 +176,8 @@ def report_events(out: Output, found: Sequence[Found]) -> None:
     for item in found:
         _warn(out, item)
         for kind, path in item.files.items():
-            out.say_plain(f"{kind:<8} {path}")
+            hint = "  (open it in a browser)" if kind == "display" else ""
+            out.say_plain(f"{kind:<8} {path}{hint}")
 
 
 def _warn(out: Output, item: Found) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from rheinfall.cli.errors import reading
 from rheinfall.cli.output import Output
 
-CHUNK = 8
-"""Events per part: few enough to show progress, enough to make merging cheap."""
+LARGEST_PART = 8
+"""Events per part at most: few enough to show progress, enough to make merging cheap."""
 
 
 def read_with_truth(prefixes: Sequence[Path]) -> Iterator[Any]:
@@ -28,17 +28,20 @@ def read_with_truth(prefixes: Sequence[Path]) -> Iterator[Any]:
         yield event
 
 
-def build_part(prefixes: Sequence[Path], min_pt: float) -> Any:
+def build_part(prefixes: Sequence[Path], min_pt: float, symmetries: Sequence[Any]) -> Any:
     """The map of some events."""
     from rheinfall import ModuleMap
 
-    return ModuleMap.build(read_with_truth(prefixes), min_pt=min_pt)
+    return ModuleMap.build(read_with_truth(prefixes), min_pt=min_pt, symmetries=symmetries)
 
 
-def build_in_workers(prefixes: Sequence[Path], workers: int, output: Output, *, min_pt: float) -> Any:
-    """The map of all events; parts are the same, and merged in the same order, for any number of workers."""
-    parts = [prefixes[i : i + CHUNK] for i in range(0, len(prefixes), CHUNK)]
-    build = partial(build_part, min_pt=min_pt)
+def build_in_workers(
+    prefixes: Sequence[Path], workers: int, output: Output, *, min_pt: float, symmetries: Sequence[Any] = ()
+) -> Any:
+    """The map of all events; merging is exact and associative, so that it does not matter how they are shared out."""
+    size = min(LARGEST_PART, -(-len(prefixes) // workers))
+    parts = [prefixes[i : i + size] for i in range(0, len(prefixes), size)]
+    build = partial(build_part, min_pt=min_pt, symmetries=symmetries)
     if workers == 1 or len(parts) == 1:
         return reduce(lambda a, b: a.merge(b), (build(part) for part in output.track(parts, "Building")))
     # spawn: forking a process that has threads may deadlock.
