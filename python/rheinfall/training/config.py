@@ -35,7 +35,8 @@ class TrainingConfig:
             so that a run can be repeated exactly by giving it as `steps`.
         learning_rate: the peak; it rises over `warm_up` of the steps, then falls along a cosine to 1 % of it.
         weight_decay: of AdamW, on matrices.
-        positive_weight: weight of true edges in the loss; None: false / true edges of the training graphs.
+        positive_weight: weight of true edges in the loss; with 1 scores are probabilities; None: false / true edges of
+            the training graphs, so that both classes weigh the same.
         n_validation: graphs kept back, the last ones by name.
         ignored_node_features: columns that the network never sees; phi by default, since the detector is round.
         mirrors: reflections to apply at random.
@@ -52,7 +53,7 @@ class TrainingConfig:
     learning_rate: float = 3e-2
     warm_up: float = 0.1
     weight_decay: float = 1e-4
-    positive_weight: float | None = None
+    positive_weight: float | None = 1.0
     n_validation: int = 2
     ignored_node_features: tuple[int, ...] = (1,)
     mirrors: tuple[Mirror, ...] = MIRRORS
