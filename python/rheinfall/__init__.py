@@ -10,6 +10,7 @@ from rheinfall.tracking.graph import Graph, TripletModel, build_graph
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.radius_graph import knn_graph, radius_graph
 from rheinfall.tracking.track_building import build_tracks
+from rheinfall.tracking.track_finder import TrackFinder
 from rheinfall.tracking.tracks import Tracks
 
 __version__: str = build_info()["version"]
@@ -21,6 +22,7 @@ __all__ = [
     "Hits",
     "ModuleMap",
     "Particles",
+    "TrackFinder",
     "Tracks",
     "TripletModel",
     "Truth",

@@ -13,7 +13,10 @@ import rheinfall as rf
 from rheinfall.event import Hits
 from rheinfall.tracking import bundle
 from rheinfall.tracking.bundle import Thresholds
+from rheinfall.tracking.graph import TripletModel
 from rheinfall.tracking.hit_order import canonical_hit_order
+
+MODEL = TripletModel({7: (0.02, 0.03, 0.1), 8: (0.03, 0.1, 0.2)}, field=1.9)
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / bundle.MODULE_MAP).write_bytes(b"map")
     (tmp_path / bundle.EDGE_CLASSIFIER).write_bytes(b"network")
     thresholds = Thresholds(chi2_max=25.0, score_cut=0.05, sure=0.98, min_length=7)
-    bundle.write_description(tmp_path, thresholds, {"output": "logits"}, {"seed": 1})
+    bundle.write_description(tmp_path, thresholds, MODEL, {"output": "logits"}, {"seed": 1})
     return tmp_path
 
 
@@ -36,6 +39,7 @@ def test_description_round_trip(folder):
     assert bundle.read_thresholds(folder, content["thresholds"]) == Thresholds(
         chi2_max=25.0, score_cut=0.05, sure=0.98, min_length=7
     )
+    assert bundle.read_triplet_model(folder, content["triplet_model"]) == MODEL
     assert content["provenance"] == {"seed": 1}
     assert content["edge_classifier"] == {"output": "logits"}
     for name in (bundle.MODULE_MAP, bundle.EDGE_CLASSIFIER):
@@ -85,6 +89,19 @@ def test_bad_thresholds_are_named(folder):
     for values in ({"min_length": 7.5}, {"method": 3}, {"score_cut": "0.5"}, {"sure": True}):
         with pytest.raises(ValueError, match=f"thresholds.{next(iter(values))}: wrong type"):
             bundle.read_thresholds(folder, values)
+
+
+@pytest.mark.parametrize(
+    "values", [{"resolution": 3}, {"resolution": {"a": [1, 1, 1]}}, {"resolution": {"7": [1]}}, {"field": None}]
+)
+def test_bad_triplet_model_is_named(folder, values):
+    content = bundle.read_description(folder)["triplet_model"]
+    with pytest.raises(ValueError, match="triplet_model: missing or wrong"):
+        bundle.read_triplet_model(folder, {**content, **values})
+    with pytest.raises(ValueError, match="triplet_model: missing or wrong: 'layer_x0'"):
+        bundle.read_triplet_model(folder, {key: value for key, value in content.items() if key != "layer_x0"})
+    with pytest.raises(ValueError, match="expected volumes 0 to 255"):
+        bundle.read_triplet_model(folder, {**content, "resolution": {"256": [1, 1, 1]}})
 
 
 def test_damaged_and_missing_files_are_named(folder):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rheinfall import _core
+from rheinfall.tracking.graph import TripletModel
 
 FORMAT_VERSION = 1
 # The first release that reads this format: raise it together with FORMAT_VERSION.
@@ -87,7 +88,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         )
     if version < 1:
         raise ValueError(f"{path}: format_version: expected 1 to {FORMAT_VERSION}, got {version}")
-    for key in ("files", "thresholds", "provenance", "edge_classifier"):
+    for key in ("files", "thresholds", "triplet_model", "provenance", "edge_classifier"):
         _get(path, content, key, dict)
     return content
 
@@ -102,6 +103,24 @@ def read_thresholds(path: Path, values: dict[str, Any]) -> Thresholds:
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ValueError(f"{path}: thresholds.{key}: wrong type of {value!r}")
     return Thresholds(**values)
+
+
+def read_triplet_model(path: Path, values: dict[str, Any]) -> TripletModel:
+    """The triplet model from a bundle's description; `path` stands in errors."""
+    try:
+        resolution = {int(volume): _sigmas(sigmas) for volume, sigmas in values["resolution"].items()}
+        scalars = {key: float(values[key]) for key in ("field", "layer_x0", "min_chi2_pt")}
+        model = TripletModel(resolution, _sigmas(values["default_resolution"]), **scalars)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: triplet_model: missing or wrong: {error}") from error
+    if not all(0 <= volume < 256 for volume in resolution):
+        raise ValueError(f"{path}: triplet_model.resolution: expected volumes 0 to 255, got {sorted(resolution)}")
+    return model
+
+
+def _sigmas(values: Any) -> tuple[float, float, float]:
+    rphi, z, r = (float(v) for v in values)
+    return rphi, z, r
 
 
 def checked_file(folder: Path, description: dict[str, Any], name: str) -> Path:
@@ -124,7 +143,11 @@ def checked_file(folder: Path, description: dict[str, Any], name: str) -> Path:
 
 
 def write_description(
-    folder: Path, thresholds: Thresholds, edge_classifier: dict[str, Any], provenance: dict[str, Any]
+    folder: Path,
+    thresholds: Thresholds,
+    triplet_model: TripletModel,
+    edge_classifier: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> None:
     """Write `bundle.json` for the files that lie in `folder`."""
     files = {
@@ -136,6 +159,7 @@ def write_description(
         "needs_rheinfall": NEEDS_RELEASE,
         "files": files,
         "thresholds": asdict(thresholds),
+        "triplet_model": asdict(triplet_model),
         "edge_classifier": edge_classifier,
         "provenance": provenance,
     }

@@ -1,0 +1,206 @@
+"""The whole chain: hits in, tracks out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rheinfall.event import Float32, Hits, Int64
+from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking import bundle
+from rheinfall.tracking.bundle import Thresholds
+from rheinfall.tracking.graph import TripletModel, build_graph
+from rheinfall.tracking.hit_order import canonical_hit_order
+from rheinfall.tracking.module_map import ModuleMap
+from rheinfall.tracking.track_building import STATUSES, build_tracks
+from rheinfall.tracking.tracks import Tracks
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredGraph:
+    """The pruned graph of an event's hits in canonical order, with scores.
+
+    Attributes:
+        order: int64 (n_hits,), node i of the graph is hit order[i] of the event.
+        graph: its graph.
+        scores: float32 (n_edges,).
+        status: of graph construction.
+        counts: hits, edges, pruned_edges (those left by pruning).
+    """
+
+    order: Int64
+    graph: Any
+    scores: Float32
+    status: str
+    counts: dict[str, int]
+
+
+class TrackFinder:
+    """Finds the tracks of an event: module map, pruning, edge classification, track building.
+
+    Hits are sorted first, so that the tracks do not depend on their order, save for hits that agree in all fields; nor
+    do they depend on the number of threads. One finder may be called from several Python threads; it pickles and
+    survives a fork.
+
+    Args:
+        module_map: what connects modules.
+        edge_classifier: what scores edges.
+        thresholds: settings of pruning and track building.
+        provenance: stored in the bundle and shown in `info`: seeds, versions, inputs, figures.
+        name: shown in `info`.
+        triplet_model: the detector's resolutions, for the triplet chi²; it must be that of the training.
+    """
+
+    def __init__(
+        self,
+        module_map: ModuleMap,
+        edge_classifier: EdgeClassifier,
+        thresholds: Thresholds | None = None,
+        provenance: dict[str, Any] | None = None,
+        name: str = "",
+        triplet_model: TripletModel | None = None,
+    ) -> None:
+        self.module_map = module_map
+        self.edge_classifier = edge_classifier
+        self.thresholds = thresholds or Thresholds()
+        self.provenance = provenance or {}
+        self.name = name
+        self.triplet_model = triplet_model or TripletModel()
+        self._last = threading.local()
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> TrackFinder:
+        """Load a shipped bundle by name, or any bundle by the path of its folder.
+
+        Raises:
+            FileNotFoundError: no such bundle.
+            ValueError: a file of it is damaged or missing, or it needs a newer release; the message names the file,
+                the key and the reason.
+        """
+        folder = bundle.find_bundle(name_or_path)
+        description = bundle.read_description(folder)
+        path = folder / bundle.DESCRIPTION
+        thresholds = bundle.read_thresholds(path, description["thresholds"])
+        map_file = bundle.checked_file(folder, description, bundle.MODULE_MAP)
+        network_file = bundle.checked_file(folder, description, bundle.EDGE_CLASSIFIER)
+        try:
+            classifier = EdgeClassifier.load(network_file, **description["edge_classifier"])
+        except TypeError as error:
+            raise ValueError(f"{path}: edge_classifier: {error}") from error
+        model = bundle.read_triplet_model(path, description["triplet_model"])
+        name = folder.resolve().name
+        return cls(ModuleMap.load(map_file), classifier, thresholds, description["provenance"], name, model)
+
+    def save(self, path: str | Path) -> None:
+        """Write a bundle: a folder with the map, the network and `bundle.json`, which comes last."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
+        self.module_map.save(folder / bundle.MODULE_MAP, statistics=False)  # a tenth of the size
+        self.edge_classifier.save(folder / bundle.EDGE_CLASSIFIER)
+        bundle.write_description(
+            folder, self.thresholds, self.triplet_model, self.edge_classifier.load_options, self.provenance
+        )
+
+    def __call__(self, hits: Hits) -> Tracks:
+        """The tracks among `hits`, as indices into them; numbered by their first hit in canonical order.
+
+        Nothing in an event raises: `status` of the tracks tells what was wrong with it.
+
+        Raises:
+            TypeError: not hits.
+        """
+        if not isinstance(hits, Hits):
+            raise TypeError(f"hits: expected Hits, got {type(hits).__name__}")
+        timings: dict[str, float] = {}
+        with _timed(timings, "total"):
+            scored = self._score(hits, timings)
+            with _timed(timings, "build"):
+                tracks = self.build(scored)
+        self._last.timings, self._last.counts = timings, {**scored.counts, "tracks": len(tracks)}
+        return tracks
+
+    def score_edges(self, hits: Hits) -> ScoredGraph:
+        """The chain up to the scores, to try several thresholds of track building on with `build`."""
+        return self._score(hits, {})
+
+    def build(self, scored: ScoredGraph, thresholds: Thresholds | None = None) -> Tracks:
+        """Tracks from scored edges, by the finder's thresholds or by others (whose `chi2_max` comes too late)."""
+        cuts = thresholds or self.thresholds
+        tracks = build_tracks(
+            scored.graph,
+            scored.scores,
+            cuts.method,
+            score_cut=cuts.score_cut,
+            sure=cuts.sure,
+            walk_min=cuts.walk_min,
+            walk_add=cuts.walk_add,
+            min_length=cuts.min_length,
+            on_cycle="break",
+        )
+        return _renumber(tracks, scored.order, scored.status)
+
+    def _score(self, hits: Hits, timings: dict[str, float]) -> ScoredGraph:
+        with _timed(timings, "sort"):
+            order = canonical_hit_order(hits)
+            ordered = hits.take(order)
+        with _timed(timings, "graph"):
+            graph = build_graph(ordered, self.module_map, self.triplet_model)
+            status, n_edges = graph.status, graph.edge_index.shape[1]
+        with _timed(timings, "prune"):
+            if self.thresholds.chi2_max is not None:
+                graph = graph.prune(self.thresholds.chi2_max)
+        with _timed(timings, "classify"):
+            scores = self.edge_classifier(graph)
+        counts = {"hits": len(hits), "edges": n_edges, "pruned_edges": graph.edge_index.shape[1]}
+        return ScoredGraph(order, graph, scores, status, counts)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Milliseconds per stage of this thread's last event: sort, graph, prune, classify, build, total."""
+        return dict(getattr(self._last, "timings", {}))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Sizes in this thread's last event: hits, edges, pruned_edges (those left by pruning), tracks."""
+        return dict(getattr(self._last, "counts", {}))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Name, thresholds, network and provenance."""
+        return {
+            "name": self.name,
+            "thresholds": asdict(self.thresholds),
+            "triplet_model": asdict(self.triplet_model),
+            "edge_classifier": dict(self.edge_classifier.info),
+            "provenance": self.provenance,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_last"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._last = threading.local()
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[stage] = 1e3 * (time.perf_counter() - start)
+
+
+def _renumber(tracks: Tracks, order: Any, status: str) -> Tracks:
+    """Tracks of sorted hits as tracks of the hits in their own order."""
+    labels = np.empty_like(tracks.labels)
+    labels[order] = tracks.labels
+    worst = max(tracks.status, status, key=STATUSES.index)
+    return Tracks(tracks.offsets, order[tracks.hits], labels, worst)
