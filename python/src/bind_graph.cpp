@@ -34,7 +34,8 @@ struct GrowingGraph {
         do {
             workspace.reserve(rheinfall::graph_workspace_size(map, limits, parallel_for.n_threads()));
             edge_index = std::make_unique_for_overwrite<std::int64_t[]>(2 * n_edges);
-            result = rheinfall::build_graph(map, hits, limits, {{edge_index.get(), n_edges}, {edge_index.get() + n_edges, n_edges}},
+            result = rheinfall::build_graph(map, hits, limits,
+                                            {{edge_index.get(), n_edges}, {edge_index.get() + n_edges, n_edges}},
                                             workspace, parallel_for);
             capacity_ = n_edges;
             limits.n_doublets = std::max(limits.n_doublets, result.n_doublets);
@@ -54,7 +55,8 @@ private:
     std::size_t capacity_ = 0;
 };
 
-nb::tuple build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id) {
+nb::tuple build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, const HitFloats& z,
+                const HitModules& module_id) {
     const HitsView hits = hits_view(x, y, z, module_id);
     GraphResult result;
     std::unique_ptr<std::int64_t[]> edges;
@@ -68,7 +70,8 @@ nb::tuple build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, co
     counts["n_doublets"] = result.n_doublets;
     counts["n_unknown_modules"] = result.n_unknown_modules;
     counts["n_not_finite"] = result.n_not_finite;
-    return nb::make_tuple(numpy_owning(std::move(edges), {2, result.n_edges}), rheinfall::to_string(result.status), counts);
+    return nb::make_tuple(numpy_owning(std::move(edges), {2, result.n_edges}), rheinfall::to_string(result.status),
+                          counts);
 }
 
 void check_edges(const EdgeIndex& edge_index, std::size_t n_hits) {
@@ -76,23 +79,25 @@ void check_edges(const EdgeIndex& edge_index, std::size_t n_hits) {
     for (std::size_t e = 0; e < edges.size(); ++e) {
         for (const std::int64_t i : {edges.source[e], edges.target[e]}) {
             if (i < 0 || static_cast<std::size_t>(i) >= n_hits) {
-                throw std::invalid_argument("edge_index: edge " + std::to_string(e) + " names hit " + std::to_string(i) + " of " +
-                                            std::to_string(n_hits));
+                throw std::invalid_argument("edge_index: edge " + std::to_string(e) + " names hit " +
+                                            std::to_string(i) + " of " + std::to_string(n_hits));
             }
         }
         if (e > 0 && edges.source[e - 1] > edges.source[e]) {
-            throw std::invalid_argument("edge_index: expected edges sorted by source, edge " + std::to_string(e) + " is not");
+            throw std::invalid_argument("edge_index: expected edges sorted by source, edge " + std::to_string(e) +
+                                        " is not");
         }
     }
 }
 
 using VolumeResolution = nb::ndarray<const float, nb::shape<256, 3>, nb::c_contig, nb::device::cpu>;
 
-auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id, const EdgeIndex& edge_index,
-          const VolumeResolution& resolution, float field, float layer_x0, float min_chi2_pt) {
+auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id,
+          const EdgeIndex& edge_index, const VolumeResolution& resolution, float field, float layer_x0,
+          float field_spread, float min_chi2_pt) {
     const HitsView hits = hits_view(x, y, z, module_id);
     check_edges(edge_index, hits.size());
-    rheinfall::TripletModel model{{}, field, layer_x0, min_chi2_pt};
+    rheinfall::TripletModel model{{}, field, layer_x0, field_spread, min_chi2_pt};
     for (std::size_t v = 0; v < 256; ++v) {
         const float* row = resolution.data() + 3 * v;
         model.resolution_by_volume[v] = {row[0], row[1], row[2]};
@@ -106,8 +111,8 @@ auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitM
         workspace.reserve(rheinfall::triplet_chi2_workspace_size(hits.size(), n));
         const std::span<float> all(values.get(), 4 * n);
         rheinfall::triplet_chi2(hits, edges_view(edge_index), model,
-                                {all.subspan(0, n), all.subspan(n, n), all.subspan(2 * n, n), all.subspan(3 * n, n)}, workspace,
-                                threads.parallel_for());
+                                {all.subspan(0, n), all.subspan(n, n), all.subspan(2 * n, n), all.subspan(3 * n, n)},
+                                workspace, threads.parallel_for());
     }
     return numpy_owning(std::move(values), {4, n});
 }
@@ -139,7 +144,8 @@ auto node_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
     {
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
-        rheinfall::node_features(hits, {values.get(), rheinfall::n_node_features * hits.size()}, threads.parallel_for());
+        rheinfall::node_features(hits, {values.get(), rheinfall::n_node_features * hits.size()},
+                                 threads.parallel_for());
     }
     return numpy_owning(std::move(values), {hits.size(), rheinfall::n_node_features});
 }
@@ -147,13 +153,13 @@ auto node_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
 }  // namespace
 
 void bind_graph(nb::module_& m) {
-    m.def("build_graph", &build, "map"_a, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
-          "Edges (2, n_edges), status, counts. See rheinfall.build_graph.");
+    m.def("build_graph", &build, "map"_a, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
+          "module_id"_a.noconvert(), "Edges (2, n_edges), status, counts. See rheinfall.build_graph.");
     m.def("triplet_chi2", &chi2, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
-          "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "min_chi2_pt"_a,
-          "chi2 of the best and second-best continuation outward, then inward: (4, n_edges).");
-    m.def("edge_features", &edge_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
-          "edge_index"_a.noconvert(), "chi2"_a.noconvert(), "Edge features (n_edges, 10).");
-    m.def("node_features", &node_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
-          "Node features (n_hits, 4).");
+          "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,
+          "min_chi2_pt"_a, "chi2 of the best and second-best continuation outward, then inward: (4, n_edges).");
+    m.def("edge_features", &edge_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
+          "module_id"_a.noconvert(), "edge_index"_a.noconvert(), "chi2"_a.noconvert(), "Edge features (n_edges, 10).");
+    m.def("node_features", &node_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
+          "module_id"_a.noconvert(), "Node features (n_hits, 4).");
 }

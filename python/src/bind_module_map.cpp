@@ -36,11 +36,17 @@ Bend bend_of(const std::string& name) {
     throw std::invalid_argument("bend: expected 'angle' or 'slope_difference', got '" + name + "'");
 }
 
-const char* name_of(Bend bend) { return bend == Bend::angle ? "angle" : "slope_difference"; }
+const char* name_of(Bend bend) {
+    return bend == Bend::angle ? "angle" : "slope_difference";
+}
 
-std::array<Interval, doublet_quantities> intervals(const DoubletLimits& l) { return {l.z0, l.dphi, l.phi_slope, l.deta}; }
+std::array<Interval, doublet_quantities> intervals(const DoubletLimits& l) {
+    return {l.z0, l.dphi, l.phi_slope, l.deta};
+}
 
-DoubletLimits doublet_limits(const float* v) { return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, {v[6], v[7]}}; }
+DoubletLimits doublet_limits(const float* v) {
+    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, {v[6], v[7]}};
+}
 
 /// Modules (n, 2) and limits (n, 4, 2) of the doublets.
 auto doublets(const ModuleMap& map) {
@@ -123,19 +129,24 @@ ModuleMap from_doublets(const Ids& modules, const Limits& limits, const std::str
     return ModuleMap::from_doublets(std::move(list), bend_of(bend));
 }
 
-nb::bytes to_bytes(std::span<const std::byte> bytes) { return nb::bytes(bytes.data(), bytes.size()); }
+nb::bytes to_bytes(std::span<const std::byte> bytes) {
+    return nb::bytes(bytes.data(), bytes.size());
+}
 
-std::span<const std::byte> view(const nb::bytes& bytes) { return {static_cast<const std::byte*>(bytes.data()), bytes.size()}; }
+std::span<const std::byte> view(const nb::bytes& bytes) {
+    return {static_cast<const std::byte*>(bytes.data()), bytes.size()};
+}
 
 void bind_builder(nb::module_& m) {
     nb::class_<ModuleMapBuilder>(m, "ModuleMapBuilder", "Gathers the quantities of true hit triples by module triplet.")
         .def(
-            "__init__", [](ModuleMapBuilder* self, const std::string& bend) { new (self) ModuleMapBuilder(bend_of(bend)); },
+            "__init__",
+            [](ModuleMapBuilder* self, const std::string& bend) { new (self) ModuleMapBuilder(bend_of(bend)); },
             "bend"_a = "angle")
         .def(
             "add",
-            [](ModuleMapBuilder& self, const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& modules,
-               const Triples& triples) {
+            [](ModuleMapBuilder& self, const HitFloats& x, const HitFloats& y, const HitFloats& z,
+               const HitModules& modules, const Triples& triples) {
                 const rheinfall::HitsView hits = hits_view(x, y, z, modules);
                 const nb::gil_scoped_release no_gil;
                 self.add(hits, {triples.data(), triples.size()});
@@ -145,10 +156,11 @@ void bind_builder(nb::module_& m) {
         .def("merge", &ModuleMapBuilder::merge, "other"_a, "Add what another builder saw; exact and associative.")
         .def(
             "finish",
-            [](const ModuleMapBuilder& self, double relative, double sigmas, double sigmas_differences, double prior_weight,
-               std::uint64_t min_occurrence, bool remove_two_cycles) {
+            [](const ModuleMapBuilder& self, double relative, double sigmas, double sigmas_differences,
+               double prior_weight, std::uint64_t min_occurrence, bool remove_two_cycles) {
                 const nb::gil_scoped_release no_gil;
-                return self.finish({relative, sigmas, prior_weight, sigmas_differences, min_occurrence, remove_two_cycles});
+                return self.finish(
+                    {relative, sigmas, prior_weight, sigmas_differences, min_occurrence, remove_two_cycles});
             },
             nb::kw_only(), "relative"_a, "sigmas"_a, "sigmas_differences"_a, "prior_weight"_a, "min_occurrence"_a,
             "remove_two_cycles"_a, "Make the map.")
@@ -157,7 +169,9 @@ void bind_builder(nb::module_& m) {
         .def("to_bytes", [](const ModuleMapBuilder& self) { return to_bytes(self.bytes()); })
         .def_static(
             "from_bytes",
-            [](const nb::bytes& bytes, const std::string& name) { return ModuleMapBuilder::from_bytes(view(bytes), name); },
+            [](const nb::bytes& bytes, const std::string& name) {
+                return ModuleMapBuilder::from_bytes(view(bytes), name);
+            },
             "bytes"_a, "name"_a)
         .def_static("load", &ModuleMapBuilder::load, "path"_a);
 }
@@ -166,8 +180,8 @@ void bind_builder(nb::module_& m) {
 
 void bind_module_map(nb::module_& m) {
     const LimitRule rule;
-    m.attr("LIMIT_RULE_DEFAULTS") = nb::make_tuple(rule.relative, rule.sigmas, rule.sigmas_differences, rule.prior_weight,
-                                                   rule.min_occurrence, rule.remove_two_cycles);
+    m.attr("LIMIT_RULE_DEFAULTS") = nb::make_tuple(rule.relative, rule.sigmas, rule.sigmas_differences,
+                                                   rule.prior_weight, rule.min_occurrence, rule.remove_two_cycles);
     nb::class_<ModuleMap>(m, "ModuleMap", "Module pairs and triples that particles connect, with their limits.")
         .def_static("load", &ModuleMap::load, "path"_a)
         .def_static(
@@ -179,7 +193,9 @@ void bind_module_map(nb::module_& m) {
         .def_static("from_doublets", &from_doublets, "modules"_a.noconvert(), "limits"_a.noconvert(), "bend"_a)
         .def(
             "save",
-            [](const ModuleMap& self, const std::string& path, const nb::bytes& appendix) { self.save(path, view(appendix)); },
+            [](const ModuleMap& self, const std::string& path, const nb::bytes& appendix) {
+                self.save(path, view(appendix));
+            },
             "path"_a, "appendix"_a)
         .def("to_bytes", [](const ModuleMap& self) { return to_bytes(self.bytes()); })
         .def("triplets", &triplets, "Modules (n, 3), log2 of the occurrence (n,), limits (n, 10, 2).")

@@ -8,10 +8,12 @@
 
 using HitFloats = nanobind::ndarray<const float, nanobind::ndim<1>, nanobind::c_contig, nanobind::device::cpu>;
 using HitModules = nanobind::ndarray<const std::uint64_t, nanobind::ndim<1>, nanobind::c_contig, nanobind::device::cpu>;
-using EdgeIndex = nanobind::ndarray<const std::int64_t, nanobind::shape<2, -1>, nanobind::c_contig, nanobind::device::cpu>;
+using EdgeIndex =
+    nanobind::ndarray<const std::int64_t, nanobind::shape<2, -1>, nanobind::c_contig, nanobind::device::cpu>;
 
 /// The four arrays as one view; throws if their lengths differ.
-inline rheinfall::HitsView hits_view(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id) {
+inline rheinfall::HitsView hits_view(const HitFloats& x, const HitFloats& y, const HitFloats& z,
+                                     const HitModules& module_id) {
     if (y.size() != x.size() || z.size() != x.size() || module_id.size() != x.size()) {
         throw std::invalid_argument("hits: expected x, y, z and module_id of one length");
     }

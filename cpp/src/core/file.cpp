@@ -81,7 +81,7 @@ bool write_all(int fd, std::span<const std::byte> bytes) {
 std::shared_ptr<const Bytes> map_file(const std::string& path) {
     const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (file.get() < 0) fail(path, "cannot open", errno);
-    struct stat status {};
+    struct stat status{};
     if (fstat(file.get(), &status) != 0) fail(path, "cannot read its size", errno);
     if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": expected a regular file");
     const auto size = static_cast<std::size_t>(status.st_size);
@@ -91,7 +91,9 @@ std::shared_ptr<const Bytes> map_file(const std::string& path) {
     return std::make_shared<MappedFile>(data, size);
 }
 
-std::shared_ptr<const Bytes> copy_bytes(std::span<const std::byte> bytes) { return std::make_shared<OwnedBytes>(bytes); }
+std::shared_ptr<const Bytes> copy_bytes(std::span<const std::byte> bytes) {
+    return std::make_shared<OwnedBytes>(bytes);
+}
 
 void write_file(const std::string& path, std::initializer_list<std::span<const std::byte>> parts) {
     const std::string temporary = path + ".tmp" + std::to_string(getpid());

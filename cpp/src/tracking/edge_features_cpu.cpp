@@ -18,7 +18,9 @@ struct Rows {
     std::span<std::uint32_t> in_edges;
 };
 
-std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+std::size_t index(std::int64_t i) {
+    return static_cast<std::size_t>(i);
+}
 
 void prefix_sum(std::span<std::uint32_t> counts) {
     std::uint32_t total = 0;
@@ -66,13 +68,17 @@ struct Share {
     std::size_t last;
 };
 
-Share share(std::size_t n, std::size_t t, std::size_t n_tasks) { return {n * t / n_tasks, n * (t + 1) / n_tasks}; }
+Share share(std::size_t n, std::size_t t, std::size_t n_tasks) {
+    return {n * t / n_tasks, n * (t + 1) / n_tasks};
+}
 
 detail::SpacePoint point(const HitsView& hits, std::size_t i) {
     return detail::make_space_point(hits.x[i], hits.y[i], hits.z[i]);
 }
 
-float log_chi2(float chi2) { return 0.25f * detail::log_positive(1.0f + chi2); }
+float log_chi2(float chi2) {
+    return 0.25f * detail::log_positive(1.0f + chi2);
+}
 
 }  // namespace
 
@@ -97,10 +103,9 @@ Status triplet_chi2(const HitsView& hits, const EdgesView& edges, const TripletM
         for (std::size_t e = edges_of_task.first; e < edges_of_task.last; ++e) {
             const std::size_t a = index(edges.source[e]);
             const std::size_t b = index(edges.target[e]);
-            segments[e] = detail::make_segment(hits.x[a], hits.y[a], hits.z[a],
-                                               model.resolution_by_volume[hits.module_id[a] >> volume_shift], hits.x[b],
-                                               hits.y[b], hits.z[b],
-                                               model.resolution_by_volume[hits.module_id[b] >> volume_shift]);
+            segments[e] = detail::make_segment(
+                hits.x[a], hits.y[a], hits.z[a], model.resolution_by_volume[hits.module_id[a] >> volume_shift],
+                hits.x[b], hits.y[b], hits.z[b], model.resolution_by_volume[hits.module_id[b] >> volume_shift]);
         }
     });
     parallel_for(n_tasks, [&](std::size_t t) {

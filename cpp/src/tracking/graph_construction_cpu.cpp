@@ -32,7 +32,9 @@ struct CandidateRange {
     std::uint32_t size;
 };
 
-std::uint64_t signature_bit(std::uint32_t hit) { return std::uint64_t{1} << (hit & 63u); }
+std::uint64_t signature_bit(std::uint32_t hit) {
+    return std::uint64_t{1} << (hit & 63u);
+}
 
 /// Everything that one event needs, carved out of the workspace.
 struct Scratch {
@@ -75,7 +77,8 @@ std::size_t bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, 
         if (i == 0 || id != last_id) {  // hits of one module mostly stand together
             const auto at = std::lower_bound(modules.begin(), modules.end(), id);
             last_id = id;
-            last_module = (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : no_module;
+            last_module =
+                (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : no_module;
         }
         std::uint32_t module = last_module;
         if (!(std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]))) {
@@ -94,7 +97,8 @@ std::size_t bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, 
         n_used += count;
     }
     for (std::size_t i = 0; i < hits.size(); ++i) {
-        if (s.module_of_hit[i] != no_module) s.order[s.module_offsets[s.module_of_hit[i]]++] = static_cast<std::uint32_t>(i);
+        if (s.module_of_hit[i] != no_module)
+            s.order[s.module_offsets[s.module_of_hit[i]]++] = static_cast<std::uint32_t>(i);
     }
     for (std::size_t m = map.n_modules(); m > 0; --m) s.module_offsets[m] = s.module_offsets[m - 1];
     s.module_offsets[0] = 0;
@@ -153,8 +157,9 @@ Window phi_window(const Scratch& s, float phi, const Interval& dphi, std::size_t
     const float high = phi + dphi.high + slack;
     if (low < -detail::pi || high > detail::pi) return {begin, end};
     const auto first = s.points.begin();
-    const auto from = std::lower_bound(first + static_cast<std::ptrdiff_t>(begin), first + static_cast<std::ptrdiff_t>(end),
-                                       low, [](const SpacePoint& p, float v) { return p.phi < v; });
+    const auto from =
+        std::lower_bound(first + static_cast<std::ptrdiff_t>(begin), first + static_cast<std::ptrdiff_t>(end), low,
+                         [](const SpacePoint& p, float v) { return p.phi < v; });
     auto to = from;
     const auto last = first + static_cast<std::ptrdiff_t>(end);
     while (to != last && to->phi <= high) ++to;
@@ -193,8 +198,8 @@ void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& ou
     s.ranges[d] = range;
 }
 
-/// Tags both edges of each pair of candidates of inner doublet @p d that passes a triplet. Tasks may tag the same edge, so
-/// the flag is atomic.
+/// Tags both edges of each pair of candidates of inner doublet @p d that passes a triplet. Tasks may tag the same edge,
+/// so the flag is atomic.
 void tag_triplets(const ModuleMap& map, Scratch& s, std::size_t d) {
     const CandidateRange inner = s.ranges[d];
     if (inner.size == 0) return;
@@ -262,7 +267,8 @@ std::size_t write_edges(std::span<const Output> outputs, std::size_t n_hits, Scr
 }
 
 /// Cuts the doublets into runs of about equal work, each with its share of the candidates' room.
-void share_out(const ModuleMap& map, const Scratch& s, std::span<Output> outputs, std::span<std::size_t> first_doublet) {
+void share_out(const ModuleMap& map, const Scratch& s, std::span<Output> outputs,
+               std::span<std::size_t> first_doublet) {
     const auto cost = [&](std::size_t d) {
         const std::uint32_t a = map.doublet_inner()[d];
         const std::uint32_t b = map.doublet_outer()[d];

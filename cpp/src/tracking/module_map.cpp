@@ -20,7 +20,9 @@ using detail::MapLayout;
 
 constexpr float unlimited = 1e30f;  ///< beyond any quantity of finite hits; keeps the width of a range finite
 
-[[noreturn]] void refuse(const std::string& name, const std::string& why) { throw std::runtime_error(name + ": " + why); }
+[[noreturn]] void refuse(const std::string& name, const std::string& why) {
+    throw std::runtime_error(name + ": " + why);
+}
 
 template <class T>
 std::span<const T> section(std::span<const std::byte> bytes, std::size_t offset, std::size_t n) {
@@ -45,7 +47,9 @@ DoubletLimits clamp(const DoubletLimits& limits) {
             clamp(limits.deta, "deta")};
 }
 
-Interval unite(const Interval& a, const Interval& b) { return {std::min(a.low, b.low), std::max(a.high, b.high)}; }
+Interval unite(const Interval& a, const Interval& b) {
+    return {std::min(a.low, b.low), std::max(a.high, b.high)};
+}
 
 DoubletLimits unite(const DoubletLimits& a, const DoubletLimits& b) {
     return {unite(a.z0, b.z0), unite(a.dphi, b.dphi), unite(a.phi_slope, b.phi_slope), unite(a.deta, b.deta)};
@@ -115,7 +119,8 @@ std::vector<ModuleMap::Doublet> doublets_of(std::span<const ModuleMap::Triplet> 
 }
 
 MapHeader make_header(std::size_t n_modules, std::size_t n_doublets, std::size_t n_triplets, Bend bend) {
-    if (n_modules > std::numeric_limits<std::uint32_t>::max() || n_triplets > std::numeric_limits<std::uint32_t>::max() ||
+    if (n_modules > std::numeric_limits<std::uint32_t>::max() ||
+        n_triplets > std::numeric_limits<std::uint32_t>::max() ||
         n_doublets > std::numeric_limits<std::uint32_t>::max()) {
         throw std::invalid_argument("a module map holds at most 2^32 - 1 modules, doublets or triplets");
     }
@@ -173,8 +178,8 @@ MapHeader read_header(std::span<const std::byte> bytes, const std::string& name)
     }
     const MapLayout layout(header);
     if (header.payload_bytes != layout.size - sizeof header) {
-        refuse(name, "payload_bytes: expected " + std::to_string(layout.size - sizeof header) + " for its counts, got " +
-                         std::to_string(header.payload_bytes));
+        refuse(name, "payload_bytes: expected " + std::to_string(layout.size - sizeof header) +
+                         " for its counts, got " + std::to_string(header.payload_bytes));
     }
     if (bytes.size() < layout.size) {
         refuse(name, "truncated: expected " + std::to_string(layout.size) + " bytes, the file has " +
@@ -193,7 +198,9 @@ struct ModuleMap::Storage {
     MapHeader header;
 };
 
-ModuleMap::ModuleMap() { *this = from_doublets({}, Bend::angle); }
+ModuleMap::ModuleMap() {
+    *this = from_doublets({}, Bend::angle);
+}
 
 ModuleMap ModuleMap::load(const std::string& path) {
     auto bytes = detail::map_file(path);
@@ -270,7 +277,9 @@ std::span<const std::byte> ModuleMap::bytes() const noexcept {
     return storage_->bytes->view().first(MapLayout(storage_->header).size);
 }
 
-Bend ModuleMap::bend_convention() const noexcept { return static_cast<Bend>(storage_->header.bend); }
+Bend ModuleMap::bend_convention() const noexcept {
+    return static_cast<Bend>(storage_->header.bend);
+}
 
 TripletLimits ModuleMap::triplet_limits(std::size_t inner, std::size_t triplet) const noexcept {
     const TripletCodes& codes = triplet_codes_[triplet];

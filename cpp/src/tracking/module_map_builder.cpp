@@ -29,8 +29,8 @@ struct StatisticsHeader {
     std::uint64_t checksum;
 };
 
-/// Fixed-point units per unit of each quantity. Values are clamped to 2^20 units, which only bounds the rms of outliers,
-/// never min and max; 2^23 occurrences of a triplet then fit 64 bits.
+/// Fixed-point units per unit of each quantity. Values are clamped to 2^20 units, which only bounds the rms of
+/// outliers, never min and max; 2^23 occurrences of a triplet then fit 64 bits.
 std::array<double, n_quantities> scales(Bend bend) {
     const double bend_scale = bend == Bend::angle ? 262144.0 : 4096.0;
     return {64.0, 262144.0, 67108864.0, 65536.0, 64.0, 262144.0, 67108864.0, 65536.0, 32768.0, bend_scale};
@@ -45,8 +45,16 @@ Quantities triple_quantities(Bend convention, const detail::SpacePoint& a, const
                              const detail::SpacePoint& c) {
     const auto q12 = detail::doublet_quantities(a, b);
     const auto q23 = detail::doublet_quantities(b, c);
-    return {q12.z0, q12.dphi, q12.phi_slope, q12.deta, q23.z0, q23.dphi, q23.phi_slope, q23.deta,
-            detail::slope_dzdr(a, b) - detail::slope_dzdr(b, c), detail::bend(convention, a, b, c)};
+    return {q12.z0,
+            q12.dphi,
+            q12.phi_slope,
+            q12.deta,
+            q23.z0,
+            q23.dphi,
+            q23.phi_slope,
+            q23.deta,
+            detail::slope_dzdr(a, b) - detail::slope_dzdr(b, c),
+            detail::bend(convention, a, b, c)};
 }
 
 std::uint64_t hash(const std::array<std::uint64_t, 3>& modules) {
@@ -107,10 +115,13 @@ void drop_two_cycles(std::vector<Record>& records) {
 /// Rounds to float32 away from the inside.
 float round_down(double value) {
     const auto rounded = static_cast<float>(value);
-    return static_cast<double>(rounded) > value ? std::nextafter(rounded, -std::numeric_limits<float>::infinity()) : rounded;
+    return static_cast<double>(rounded) > value ? std::nextafter(rounded, -std::numeric_limits<float>::infinity())
+                                                : rounded;
 }
 
-float round_up(double value) { return -round_down(-value); }
+float round_up(double value) {
+    return -round_down(-value);
+}
 
 ModuleMap::Triplet widen(const Record& record, const Pool& pool, const LimitRule& rule,
                          const std::array<double, n_quantities>& scale) {
@@ -127,7 +138,10 @@ ModuleMap::Triplet widen(const Record& record, const Pool& pool, const LimitRule
     }
     return {record.modules,
             record.occurrence,
-            {{limits[0], limits[1], limits[2], limits[3]}, {limits[4], limits[5], limits[6], limits[7]}, limits[8], limits[9]}};
+            {{limits[0], limits[1], limits[2], limits[3]},
+             {limits[4], limits[5], limits[6], limits[7]},
+             limits[8],
+             limits[9]}};
 }
 
 }  // namespace
@@ -242,7 +256,8 @@ ModuleMapBuilder ModuleMapBuilder::from_bytes(std::span<const std::byte> bytes, 
     const auto payload = bytes.subspan(sizeof header);
     if (header.bend > 1) refuse("bend: expected 0 or 1, got " + std::to_string(header.bend));
     if (payload.size() / sizeof(Record) != header.n_records || payload.size() % sizeof(Record) != 0) {
-        refuse("expected " + std::to_string(header.n_records) + " records, got " + std::to_string(payload.size()) + " bytes");
+        refuse("expected " + std::to_string(header.n_records) + " records, got " + std::to_string(payload.size()) +
+               " bytes");
     }
     if (detail::checksum(payload) != header.checksum) refuse("checksum: the file is damaged");
     ModuleMapBuilder builder(static_cast<Bend>(header.bend));

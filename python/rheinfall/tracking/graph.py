@@ -21,6 +21,7 @@ class TripletModel:
         default_resolution: of the volumes not named.
         field: magnetic field along z [T].
         layer_x0: thickness of a layer [radiation lengths].
+        field_spread: relative change of the field from one segment to the next.
         min_chi2_pt: momentum above which multiple scattering no longer shrinks [GeV].
     """
 
@@ -28,6 +29,7 @@ class TripletModel:
     default_resolution: tuple[float, float, float] = (0.05, 0.1, 0.1)
     field: float = 2.0
     layer_x0: float = 0.03
+    field_spread: float = 0.05
     min_chi2_pt: float = 10.0
 
     def table(self) -> Float32:
@@ -109,7 +111,13 @@ class Graph:
         """
         model = self.triplet_model
         return _core.triplet_chi2(
-            *_arrays(self.hits), self.edge_index, model.table(), model.field, model.layer_x0, model.min_chi2_pt
+            *_arrays(self.hits),
+            self.edge_index,
+            model.table(),
+            model.field,
+            model.layer_x0,
+            model.field_spread,
+            model.min_chi2_pt,
         )
 
     def select(self, mask: Bool) -> Graph:

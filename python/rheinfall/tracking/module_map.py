@@ -204,7 +204,7 @@ class ModuleMap:
 
     @property
     def bend(self) -> str:
-        """"angle" or "slope_difference"."""
+        """ "angle" or "slope_difference"."""
         return self.core.bend
 
     @property

@@ -91,11 +91,11 @@ _UNIFORM = float(1 / np.sqrt(12))  # standard deviation of a uniform distributio
 # barrel and along the radius in the end caps.
 TRIPLET_MODEL = TripletModel(
     resolution={
-        **{v: (0.05 * _UNIFORM, 0.05625 * _UNIFORM, 0.05625 * _UNIFORM) for v in (7, 8, 9)},
+        **dict.fromkeys((7, 8, 9), (0.05 * _UNIFORM, 0.05625 * _UNIFORM, 0.05625 * _UNIFORM)),
         13: (0.08 * _UNIFORM, 1.2 * _UNIFORM, 0.01),
-        **{v: (0.08 * _UNIFORM, 0.01, 1.2 * _UNIFORM) for v in (12, 14)},
+        **dict.fromkeys((12, 14), (0.08 * _UNIFORM, 0.01, 1.2 * _UNIFORM)),
         17: (0.12 * _UNIFORM, 10.8 * _UNIFORM, 0.01),
-        **{v: (0.12 * _UNIFORM, 0.01, 10.8 * _UNIFORM) for v in (16, 18)},
+        **dict.fromkeys((16, 18), (0.12 * _UNIFORM, 0.01, 10.8 * _UNIFORM)),
     },
 )
 
@@ -103,7 +103,7 @@ TRIPLET_MODEL = TripletModel(
 def detector_symmetries(detectors: str | Path) -> list[ModuleSymmetry]:
     """The symmetries of the TrackML detector, from its table of modules."""
     table = io.read_detectors(detectors)
-    return find_symmetries(table.module_id, table.center)
+    return find_symmetries(table.module_id, table.center.astype(np.float64))
 
 
 def build_map(sample: Sample, detectors: str | Path, first: int = 0, last: int | None = None) -> ModuleMap:

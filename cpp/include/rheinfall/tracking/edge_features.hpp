@@ -28,9 +28,10 @@ struct HitResolution {
 /// What the triplet chi2 needs to know of the detector.
 struct TripletModel {
     std::array<HitResolution, 256> resolution_by_volume;  ///< by the volume number, the top 8 bits of a module_id
-    float field;       ///< [T], along z
-    float layer_x0;    ///< thickness of a layer in radiation lengths, at perpendicular incidence
-    float min_chi2_pt; ///< momentum above which multiple scattering is taken as constant [GeV]
+    float field;                                          ///< [T], along z
+    float layer_x0;      ///< thickness of a layer in radiation lengths, at perpendicular incidence
+    float field_spread;  ///< relative change of the field from one segment to the next
+    float min_chi2_pt;   ///< momentum above which multiple scattering is taken as constant [GeV]
 };
 
 /// chi2 of a continuation that does not exist.
@@ -51,12 +52,15 @@ RHEINFALL_API std::size_t triplet_chi2_workspace_size(std::size_t n_hits, std::s
 /// beam line and their hits, and in cot(theta) along it, within resolution and multiple scattering (G. R. Lynch and
 /// O. I. Dahl, Nucl. Instrum. Meth. B58 (1991) 6, without the logarithm). Order-independent: minima only.
 ///
-/// @p edges must be sorted by source, with indices into @p hits. Status::capacity_exceeded if the workspace is too small.
+/// @p edges must be sorted by source, with indices into @p hits. Status::capacity_exceeded if the workspace is too
+/// small.
 RHEINFALL_API Status triplet_chi2(const HitsView& hits, const EdgesView& edges, const TripletModel& model,
-                                  ContinuationChi2 out, Workspace& workspace, const ParallelFor& parallel_for = {}) noexcept;
+                                  ContinuationChi2 out, Workspace& workspace,
+                                  const ParallelFor& parallel_for = {}) noexcept;
 
 /// Fills (n_hits, n_node_features) values, row by row.
-RHEINFALL_API void node_features(const HitsView& hits, std::span<float> out, const ParallelFor& parallel_for = {}) noexcept;
+RHEINFALL_API void node_features(const HitsView& hits, std::span<float> out,
+                                 const ParallelFor& parallel_for = {}) noexcept;
 
 /// Fills (n_edges, n_edge_features) values, row by row.
 RHEINFALL_API void edge_features(const HitsView& hits, const EdgesView& edges, const ContinuationChi2& chi2,

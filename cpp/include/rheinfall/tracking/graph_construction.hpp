@@ -33,16 +33,19 @@ struct GraphResult {
 };
 
 /// Bytes of workspace that `build_graph` needs for @p map and events within @p limits on up to @p n_threads threads.
-RHEINFALL_API std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads = 1);
+RHEINFALL_API std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits,
+                                               std::size_t n_threads = 1);
 
 /// Builds the graph of one event: the hit pairs that pass a doublet of @p map and, with another such pair that shares a
 /// hit, one of its triplets.
 ///
-/// Edges index the hits as given, run from the inner to the outer hit of their doublet, and are sorted by (source, target)
-/// without duplicates; which edges there are depends neither on the order of the hits nor on the number of threads. Hits
-/// on unknown modules and hits that are not finite stay isolated. With `Status::capacity_exceeded` nothing is written and
-/// the counts needed are in the result; `n_edges` is then known only if `n_doublets` fitted, and is 0 otherwise.
-RHEINFALL_API GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits, EdgesBuffer edges,
-                                      Workspace& workspace, const ParallelFor& parallel_for = {}) noexcept;
+/// Edges index the hits as given, run from the inner to the outer hit of their doublet, and are sorted by (source,
+/// target) without duplicates; which edges there are depends neither on the order of the hits nor on the number of
+/// threads. Hits on unknown modules and hits that are not finite stay isolated. With `Status::capacity_exceeded`
+/// nothing is written and the counts needed are in the result; `n_edges` is then known only if `n_doublets` fitted, and
+/// is 0 otherwise.
+RHEINFALL_API GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits,
+                                      EdgesBuffer edges, Workspace& workspace,
+                                      const ParallelFor& parallel_for = {}) noexcept;
 
 }  // namespace rheinfall

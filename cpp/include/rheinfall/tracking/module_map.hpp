@@ -54,8 +54,8 @@ public:
     /// Version of the file format that this library writes, and the newest that it reads.
     static constexpr std::uint32_t format_version = 1;
 
-    /// The eight coded ends of a triplet's pair limits: fractions of 1/255 of the doublet's range, upward from its low end
-    /// for a low limit, downward from its high end for a high one.
+    /// The eight coded ends of a triplet's pair limits: fractions of 1/255 of the doublet's range, upward from its low
+    /// end for a low limit, downward from its high end for a high one.
     struct TripletCodes {
         std::array<std::uint8_t, 8> inner_low_high;  ///< low, high of z0, dphi, phi_slope, deta of pair 12
         std::array<std::uint8_t, 8> outer_low_high;  ///< of pair 23

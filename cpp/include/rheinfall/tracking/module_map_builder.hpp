@@ -15,8 +15,9 @@ namespace rheinfall {
 /// How a triplet's limits follow from what training saw: [min - m, max + m] for each quantity, with
 /// m = relative * (max - min) + sigmas * s / sqrt(occurrence).
 ///
-/// s is the triplet's rms, shrunk towards that of its layers: s^2 = (n * var + prior_weight * s0^2) / (n + prior_weight)
-/// with s0^2 the pooled variance of all triplets on the same three layers. So rare triplets are widened most.
+/// s is the triplet's rms, shrunk towards that of its layers: s^2 = (n * var + prior_weight * s0^2) / (n +
+/// prior_weight) with s0^2 the pooled variance of all triplets on the same three layers. So rare triplets are widened
+/// most.
 struct LimitRule {
     double relative = 0.0;
     double sigmas = 2.0;
@@ -28,8 +29,8 @@ struct LimitRule {
     bool remove_two_cycles = true;
 };
 
-/// Gathers the quantities of true hit triples by module triplet. Builders merge associatively and exactly (sums are kept
-/// in integers), so that any number of workers build the same map.
+/// Gathers the quantities of true hit triples by module triplet. Builders merge associatively and exactly (sums are
+/// kept in integers), so that any number of workers build the same map.
 class RHEINFALL_API ModuleMapBuilder {
 public:
     static constexpr std::size_t n_quantities = 10;
@@ -44,8 +45,8 @@ public:
 
     explicit ModuleMapBuilder(Bend bend = Bend::angle) : bend_(bend) {}
 
-    /// Adds the triples of one event: @p triples holds three hit indices each, inner to outer. Triples with a hit that is
-    /// not finite are an error (std::invalid_argument), as is an index out of range.
+    /// Adds the triples of one event: @p triples holds three hit indices each, inner to outer. Triples with a hit that
+    /// is not finite are an error (std::invalid_argument), as is an index out of range.
     void add(const HitsView& hits, std::span<const std::uint32_t> triples);
     /// Adds what @p other saw; throws std::invalid_argument if its convention differs.
     void merge(const ModuleMapBuilder& other);
@@ -55,8 +56,8 @@ public:
     [[nodiscard]] Bend bend_convention() const noexcept { return bend_; }
     [[nodiscard]] std::span<const Record> records() const noexcept { return records_; }
 
-    /// The state as bytes, for a file or another process: the same bytes for the same content, whatever the order in which
-    /// it came.
+    /// The state as bytes, for a file or another process: the same bytes for the same content, whatever the order in
+    /// which it came.
     [[nodiscard]] std::vector<std::byte> bytes() const;
     /// The inverse; throws std::runtime_error that names @p name, the field and the reason.
     static ModuleMapBuilder from_bytes(std::span<const std::byte> bytes, const std::string& name);

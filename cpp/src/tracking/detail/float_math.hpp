@@ -1,9 +1,9 @@
 #pragma once
 
 /// @file
-/// float32 functions that give the same bits on every machine: only + - * / and sqrt, which IEEE 754 rounds correctly, in
-/// one fixed order and never contracted; libm's last bits differ between systems and CUDA. The polynomials are those of
-/// the Cephes library (S. Moshier, atanf, logf, asinhf). rheinfall.reference.float_math repeats them in NumPy.
+/// float32 functions that give the same bits on every machine: only + - * / and sqrt, which IEEE 754 rounds correctly,
+/// in one fixed order and never contracted; libm's last bits differ between systems and CUDA. The polynomials are those
+/// of the Cephes library (S. Moshier, atanf, logf, asinhf). rheinfall.reference.float_math repeats them in NumPy.
 
 #include <bit>
 #include <cmath>

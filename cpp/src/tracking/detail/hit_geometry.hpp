@@ -26,7 +26,9 @@ RHEINFALL_HOST_DEVICE inline SpacePoint make_space_point(float x, float y, float
 
 /// A difference that is divided by: an exact zero becomes 1e-6 mm, far below any resolution, so that no quantity of
 /// finite hits is ever NaN or infinite.
-RHEINFALL_HOST_DEVICE inline float divisor(float difference) { return difference == 0.0f ? 1e-6f : difference; }
+RHEINFALL_HOST_DEVICE inline float divisor(float difference) {
+    return difference == 0.0f ? 1e-6f : difference;
+}
 
 /// The quantities of a hit pair, 1 inner and 2 outer, in the order of `DoubletLimits`.
 struct DoubletQuantities {
@@ -50,9 +52,10 @@ RHEINFALL_HOST_DEVICE inline DoubletQuantities doublet_quantities(const SpacePoi
     return {inner.z - inner.r * ((outer.z - inner.z) / dr), dphi, dphi / dr, outer.eta - inner.eta};
 }
 
-/// How much the direction changes in the transverse plane between 1-2 and 2-3: the difference of the slopes dy/dx, which
-/// is singular for tracks along y, or the angle between the segments [rad].
-RHEINFALL_HOST_DEVICE inline float bend(Bend convention, const SpacePoint& a, const SpacePoint& b, const SpacePoint& c) {
+/// How much the direction changes in the transverse plane between 1-2 and 2-3: the difference of the slopes dy/dx,
+/// which is singular for tracks along y, or the angle between the segments [rad].
+RHEINFALL_HOST_DEVICE inline float bend(Bend convention, const SpacePoint& a, const SpacePoint& b,
+                                        const SpacePoint& c) {
     const float x12 = b.x - a.x;
     const float y12 = b.y - a.y;
     const float x23 = c.x - b.x;
