@@ -22,7 +22,7 @@ run: $(VENV)/installed  ## find tracks in a simulated event; print the table, wr
 $(VENV)/installed: tools/venv.sh $(SOURCES)
 	@tools/venv.sh $(VENV)
 	@echo "Installing rheinfall with the extras cli and onnx (compiles the library: a minute or two) ..."
-	@$(BIN)/python -m pip install --quiet -C cmake.define.RHEINFALL_CUDA=OFF '.[cli,onnx]'
+	@$(BIN)/python -m pip install -qq -C cmake.define.RHEINFALL_CUDA=OFF '.[cli,onnx]'
 	@touch $@
 
 test:  ## set everything up, run every check and test

@@ -9,7 +9,7 @@ rm -rf .gpu-pack && mkdir .gpu-pack
 cmake --preset cuda >/dev/null
 cmake --build --preset cuda -- --quiet
 cp build/cuda/tests/cpp/rheinfall_tests .gpu-pack/
-python -m pip wheel --quiet --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=ON \
+python -m pip wheel -qq --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=ON \
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES=90 -w .gpu-pack .
 cp -r tests/python pyproject.toml .gpu-pack/
 du -sh .gpu-pack

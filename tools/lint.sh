@@ -4,7 +4,9 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 export PATH="$VENV/bin:$PATH"
 
-ruff check .
-ruff format --check .
-git ls-files -z -- '*.cpp' '*.hpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror
-mypy
+status=0
+ruff check . || status=1
+ruff format --check . || status=1
+git ls-files -z -- '*.cpp' '*.hpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror || status=1
+mypy || status=1
+exit $status

@@ -13,6 +13,6 @@ has_header tbb/version.h || missing+=(libtbb-dev)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 # The packages of the extras without rheinfall itself, which is built later.
-"$VENV/bin/python" -m pip install --quiet "packaging" "tomli; python_version < '3.11'"
+"$VENV/bin/python" -m pip install -qq "packaging" "tomli; python_version < '3.11'"
 "$VENV/bin/python" tools/requirements.py "$EXTRAS" >"$VENV/requirements.txt"
-"$VENV/bin/python" -m pip install --quiet -r "$VENV/requirements.txt" "cmake>=3.24" ninja
+"$VENV/bin/python" -m pip install -qq -r "$VENV/requirements.txt" "cmake>=3.24" ninja

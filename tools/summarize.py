@@ -1,4 +1,4 @@
-"""Add up JUnit reports: `N passed, F failed, M skipped`, each reason of a skip with its count. Exit status 1 on failures."""
+"""Add up JUnit reports: `N passed, F failed, M skipped`, and each reason of a skip. Exit status 1 on failures."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ install_package() {
     local cuda=OFF
     if nvidia-smi -L >/dev/null 2>&1 && [ "$(nvcc_release || echo 0)" -ge 12 ]; then cuda=ON; fi
     echo "RHEINFALL_CUDA=$cuda"
-    python -m pip install --quiet --force-reinstall --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=$cuda .
+    python -m pip install -qq --force-reinstall --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=$cuda .
 }
 
 # The installed package, not the sources: the tests are run from a folder that holds neither.

@@ -28,5 +28,5 @@ if [ ! -x "$VENV/bin/pip" ]; then
     [ ${#needed[@]} = 0 ] || install_packages "${needed[@]}"
     echo "Making .venv with $("$python" --version)"
     "$python" -m venv "$VENV"
-    "$VENV/bin/python" -m pip install --quiet --upgrade pip
+    "$VENV/bin/python" -m pip install -qq --upgrade pip
 fi
