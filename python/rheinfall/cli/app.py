@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rheinfall.cli import find, info, module_map, simulate
+from rheinfall.cli import find, info, module_map, simulate, train
 from rheinfall.cli.exit_codes import EPILOG, ExitCode
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ def _main(
 app.command("find", epilog=EPILOG)(find.find)
 app.command("simulate", epilog=EPILOG)(simulate.simulate)
 app.add_typer(module_map.app, name="module-map")
+app.command("train", epilog=EPILOG)(train.train)
 app.command("info", epilog=EPILOG)(info.info)
 
 
