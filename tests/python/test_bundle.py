@@ -16,7 +16,14 @@ from rheinfall.tracking.bundle import Thresholds
 from rheinfall.tracking.graph import TripletModel
 from rheinfall.tracking.hit_order import canonical_hit_order
 
-MODEL = TripletModel({7: (0.02, 0.03, 0.1), 8: (0.03, 0.1, 0.2)}, field=1.9)
+MODEL = TripletModel(
+    {7: (0.02, 0.03, 0.1), 8: (0.03, 0.1, 0.2)},
+    (1.0, 2.0, 3.0),
+    field=1.9,
+    field_spread=0.1,
+    layer_x0=0.02,
+    min_chi2_pt=5,
+)
 
 
 @pytest.fixture

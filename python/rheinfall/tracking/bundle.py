@@ -109,7 +109,8 @@ def read_triplet_model(path: Path, values: dict[str, Any]) -> TripletModel:
     """The triplet model from a bundle's description; `path` stands in errors."""
     try:
         resolution = {int(volume): _sigmas(sigmas) for volume, sigmas in values["resolution"].items()}
-        scalars = {key: float(values[key]) for key in ("field", "layer_x0", "min_chi2_pt")}
+        names = [f.name for f in fields(TripletModel) if f.name not in ("resolution", "default_resolution")]
+        scalars = {name: float(values[name]) for name in names}
         model = TripletModel(resolution, _sigmas(values["default_resolution"]), **scalars)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: triplet_model: missing or wrong: {error}") from error
