@@ -2,7 +2,7 @@
 # Brings what building and testing need: .venv with the tools and the packages of the extras, and system packages.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
-EXTRAS=test,onnx,cli,io,acts,train,plots
+EXTRAS=test,lint,onnx,cli,io,acts,train,plots
 
 tools/venv.sh
 

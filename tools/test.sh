@@ -25,7 +25,7 @@ stage() {
 test_preset() {
     cmake --preset "$1" >"$REPORTS/$1-configure.log" || { cat "$REPORTS/$1-configure.log"; return 1; }
     cmake --build --preset "$1" -- --quiet
-    ctest --preset "$1" --progress -j "$JOBS" --output-junit "$REPORTS/cpp-$1.xml" | grep -vE '^ *[0-9]+/[0-9]+ '
+    ctest --preset "$1" -j "$JOBS" --output-junit "$REPORTS/cpp-$1.xml" | grep -vE '^ *(Start +[0-9]+:|[0-9]+/[0-9]+ .* Passed )'
 }
 
 nvcc_release() { nvcc --version 2>/dev/null | sed -nE 's/.*release ([0-9]+).*/\1/p'; }
