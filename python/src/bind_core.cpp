@@ -17,7 +17,9 @@ std::atomic<std::size_t> thread_count{default_num_threads()};
 
 }  // namespace
 
-std::size_t num_threads() noexcept { return thread_count.load(); }
+std::size_t num_threads() noexcept {
+    return thread_count.load();
+}
 
 void bind_core(nb::module_& m) {
     m.def(
@@ -41,6 +43,5 @@ void bind_core(nb::module_& m) {
         "n"_a,
         "Set how many threads the stages may use; by default the cores that this process may run on.\n\n"
         "No result depends on it.");
-    m.def(
-        "get_num_threads", [] { return num_threads(); }, "How many threads the stages may use.");
+    m.def("get_num_threads", [] { return num_threads(); }, "How many threads the stages may use.");
 }

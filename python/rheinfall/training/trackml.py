@@ -107,7 +107,7 @@ def detector_symmetries(detectors: str | Path) -> list[ModuleSymmetry]:
 
 
 def build_map(sample: Sample, detectors: str | Path, first: int = 0, last: int | None = None) -> ModuleMap:
-    """The map of events [first, last) of a sample, with statistics; parts merge exactly, so workers may share a sample."""
+    """The map of events [first, last) of a sample, with statistics; parts merge exactly, so workers may share it."""
     return ModuleMap.build(
         sample.events(detectors, first, last), min_pt=sample.min_pt, symmetries=detector_symmetries(detectors)
     )

@@ -8,8 +8,8 @@
 namespace rheinfall {
 
 /// How the host runs independent pieces of work. The library starts no threads of its own: a stage cuts its work into
-/// @c n tasks and hands them to the host's parallel_for, which must call `task(i)` exactly once for each i in [0, n), in
-/// any order, on any threads, and return when all are done. No result depends on that order.
+/// @c n tasks and hands them to the host's parallel_for, which must call `task(i)` exactly once for each i in [0, n),
+/// in any order, on any threads, and return when all are done. No result depends on that order.
 ///
 /// A non-owning reference to any callable `void(std::size_t n, Task task)`; the callable must outlive it. The default
 /// runs the tasks one after the other on the calling thread.

@@ -4,15 +4,16 @@
 
 namespace rheinfall {
 
-/// What an event did to a stage. A wrong call or a bad file is an exception; whatever hangs on the event is one of these.
-/// Where several hold, the one with the largest value is reported.
+/// What an event did to a stage. A wrong call or a bad file is an exception; whatever hangs on the event is one of
+/// these. Where several hold, the one with the largest value is reported.
 enum class Status : std::int32_t {
     ok = 0,
-    empty = 1,              ///< nothing to work on: no hits, or no edges
-    unknown_modules = 2,    ///< some hits lie on modules that the module map does not know; they stay isolated nodes
-    not_finite = 3,         ///< some coordinates or scores are NaN or infinite; they take part in nothing
-    cycle = 4,              ///< the directed graph has a cycle where the method needs none
-    capacity_exceeded = 5,  ///< a caller's buffer is too small; the count that was needed is reported, the output is not
+    empty = 1,            ///< nothing to work on: no hits, or no edges
+    unknown_modules = 2,  ///< some hits lie on modules that the module map does not know; they stay isolated nodes
+    not_finite = 3,       ///< some coordinates or scores are NaN or infinite; they take part in nothing
+    cycle = 4,            ///< the directed graph has a cycle where the method needs none
+    capacity_exceeded =
+        5,  ///< a caller's buffer is too small; the count that was needed is reported, the output is not
 };
 
 /// The name of @p status, as Python shows it.
@@ -29,6 +30,8 @@ constexpr const char* to_string(Status status) noexcept {
 }
 
 /// The graver of two statuses.
-constexpr Status worst(Status a, Status b) noexcept { return a > b ? a : b; }
+constexpr Status worst(Status a, Status b) noexcept {
+    return a > b ? a : b;
+}
 
 }  // namespace rheinfall

@@ -14,7 +14,8 @@ class Workspace {
 public:
     static constexpr std::size_t alignment = 64;
 
-    explicit Workspace(std::pmr::memory_resource* memory = std::pmr::get_default_resource()) noexcept : memory_(memory) {}
+    explicit Workspace(std::pmr::memory_resource* memory = std::pmr::get_default_resource()) noexcept
+        : memory_(memory) {}
     ~Workspace() { release(); }
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
