@@ -15,9 +15,9 @@ using detail::SpacePoint;
 
 constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
 
-/// A hit pair within its doublet's limits; hits are numbered by module, then phi.
+/// A hit pair within its doublet's limits; hits are numbered by module, then phi. Sources stand apart, in
+/// `Scratch::sources`: joins search them.
 struct Candidate {
-    std::uint32_t source;
     std::uint32_t target;
     detail::DoubletQuantities quantities;
     float dzdr;
@@ -43,14 +43,16 @@ struct Scratch {
     std::span<std::uint32_t> order;           ///< caller's hit, by module and phi
     std::span<SpacePoint> points;             ///< in that order
     std::span<CandidateRange> ranges;         ///< by doublet
-    std::span<Candidate> candidates;
-    std::span<std::uint8_t> tagged;  ///< by candidate
+    std::span<Candidate> candidates;          ///< of each doublet, by rising source
+    std::span<std::uint32_t> sources;         ///< by candidate
+    std::span<std::uint8_t> tagged;           ///< by candidate
     std::span<std::uint32_t> edge_offsets;
 
     static std::size_t size(const ModuleMap& map, const GraphLimits& limits) {
         return Workspace::padded<std::uint32_t>(limits.n_hits) + Workspace::padded<std::uint32_t>(map.n_modules() + 1) +
                Workspace::padded<std::uint32_t>(limits.n_hits) + Workspace::padded<SpacePoint>(limits.n_hits) +
                Workspace::padded<CandidateRange>(map.n_doublets()) + Workspace::padded<Candidate>(limits.n_doublets) +
+               Workspace::padded<std::uint32_t>(limits.n_doublets) +
                Workspace::padded<std::uint8_t>(limits.n_doublets) + Workspace::padded<std::uint32_t>(limits.n_hits + 1);
     }
 
@@ -61,6 +63,7 @@ struct Scratch {
         points = workspace.take<SpacePoint>(n_hits);
         ranges = workspace.take<CandidateRange>(map.n_doublets());
         candidates = workspace.take<Candidate>(limits.n_doublets);
+        sources = workspace.take<std::uint32_t>(limits.n_doublets);
         tagged = workspace.take<std::uint8_t>(limits.n_doublets);
         edge_offsets = workspace.take<std::uint32_t>(n_hits + 1);
     }
@@ -188,7 +191,8 @@ void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& ou
                 if (at >= out.end) continue;
                 const auto source = static_cast<std::uint32_t>(i);
                 const auto target = static_cast<std::uint32_t>(j);
-                s.candidates[at] = {source, target, q, detail::slope_dzdr(a, b)};
+                s.candidates[at] = {target, q, detail::slope_dzdr(a, b)};
+                s.sources[at] = source;
                 range.source_signature |= signature_bit(source);
                 range.target_signature |= signature_bit(target);
                 ++range.size;
@@ -215,13 +219,15 @@ void tag_triplets(const ModuleMap& map, Scratch& s, std::size_t d) {
             const Candidate& c12 = s.candidates[i];
             if ((outer.source_signature & signature_bit(c12.target)) == 0) continue;
             if (!detail::passes(limits.inner, c12.quantities)) continue;
-            for (std::size_t j = outer.begin; j < outer.begin + outer.size; ++j) {
+            const auto sources = s.sources.subspan(outer.begin, outer.size);
+            const auto first = std::ranges::lower_bound(sources, c12.target);
+            std::size_t j = outer.begin + static_cast<std::size_t>(first - sources.begin());
+            for (; j < outer.begin + outer.size && s.sources[j] == c12.target; ++j) {
                 const Candidate& c23 = s.candidates[j];
-                if (c23.source != c12.target) continue;
                 if (!detail::passes(limits.outer, c23.quantities)) continue;
                 if (!limits.diff_dzdr.contains(c12.dzdr - c23.dzdr)) continue;
                 const float bend =
-                    detail::bend(convention, s.points[c12.source], s.points[c12.target], s.points[c23.target]);
+                    detail::bend(convention, s.points[s.sources[i]], s.points[c12.target], s.points[c23.target]);
                 if (!limits.bend.contains(bend)) continue;
                 tag(i);
                 tag(j);
@@ -237,7 +243,7 @@ std::size_t write_edges(std::span<const Output> outputs, std::size_t n_hits, Scr
     const auto for_each_edge = [&](auto&& visit) {
         for (const Output& out : outputs) {
             for (std::size_t c = out.begin; c < out.begin + out.n; ++c) {
-                if (s.tagged[c] != 0) visit(s.order[s.candidates[c].source], s.order[s.candidates[c].target]);
+                if (s.tagged[c] != 0) visit(s.order[s.sources[c]], s.order[s.candidates[c].target]);
             }
         }
     };
