@@ -36,7 +36,8 @@ def code_of(error: BaseException) -> ExitCode:
     if isinstance(error, CommandError):
         return error.code
     if isinstance(error, ImportError):
-        return ExitCode.MISSING_EXTRA
+        own = (error.name or "").startswith("rheinfall")
+        return ExitCode.INTERNAL if own else ExitCode.MISSING_EXTRA
     if isinstance(error, OSError) or type(error).__name__ == "EventFileError":
         return ExitCode.BAD_INPUT
     if isinstance(error, ValueError):
