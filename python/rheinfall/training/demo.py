@@ -1,7 +1,7 @@
 """How the bundle "demo" is made: a finder for the embedded simulation, from nothing but this package.
 
 `python -m rheinfall.training.demo FOLDER` makes it again, the same bit for bit on one kind of machine and with the same
-versions, in about five minutes on one core (extras [train] and [onnx]).
+versions (extras [train] and [onnx]).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rheinfall.training.train import train
 MAP_EVENTS: dict[str, Any] = {"seed": 1001, "n_events": 200, "pile_up": 50}
 GRAPH_EVENTS: tuple[dict[str, Any], ...] = (
     {"seed": 1002, "n_events": 80, "pile_up": 40},
-    {"seed": 1003, "n_events": 24, "pile_up": 120},
+    {"seed": 1003, "n_events": 16, "pile_up": 80},
 )
 THRESHOLD_EVENTS: dict[str, Any] = {"seed": 1004, "n_events": 8, "pile_up": 50}
 MAP_MIN_PT = 0.3
