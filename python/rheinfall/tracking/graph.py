@@ -106,8 +106,8 @@ class Graph:
     def triplet_chi2(self) -> Float32:
         """float32 (4, n_edges): chi² (2 degrees of freedom) of the best and second-best continuation out, then in.
 
-        Two edges that share a hit are compared in the curvature of the circle through the beam line and in cot θ, within
-        resolution and multiple scattering; 10,000 where there is no continuation, and at most.
+        Two edges that share a hit are compared in the curvature of the circle through the beam line and in cot θ,
+        within resolution and multiple scattering; 10,000 where there is no continuation, and at most.
         """
         model = self.triplet_model
         return _core.triplet_chi2(
@@ -140,10 +140,10 @@ class Graph:
 def build_graph(hits: Hits, module_map: ModuleMap, triplet_model: TripletModel | None = None) -> Graph:
     """Build the graph of an event with a module map.
 
-    An edge is a pair of hits within the limits of a module doublet that, with another such pair sharing one of its hits,
-    is within the limits of a module triplet (of a map without triplets: each pair within its doublet's limits). Which
-    edges there are depends neither on the order of the hits nor on the number of threads. Algorithm: the module map of
-    C. Rougier et al., "ATLAS ITk Track Reconstruction with a GNN-based Pipeline" (2022).
+    An edge is a pair of hits within the limits of a module doublet that, with another such pair sharing one of its
+    hits, is within the limits of a module triplet (of a map without triplets: each pair within its doublet's limits).
+    Which edges there are depends neither on the order of the hits nor on the number of threads. Algorithm: the module
+    map of C. Rougier et al., "ATLAS ITk Track Reconstruction with a GNN-based Pipeline" (2022).
 
     Args:
         hits: the hits of one event.

@@ -81,10 +81,10 @@ class ModuleMap:
             for symmetry in symmetries:
                 image = symmetry.apply(hits)
                 builder.add(image.x, image.y, image.z, image.module_id, triples)
-        return cls._from_statistics(builder, **limits)
+        return cls.from_statistics(builder, **limits)
 
     @classmethod
-    def _from_statistics(
+    def from_statistics(
         cls,
         builder: _core.ModuleMapBuilder,
         *,
@@ -95,6 +95,7 @@ class ModuleMap:
         min_occurrence: int = _MIN_OCCURRENCE,
         remove_two_cycles: bool = _REMOVE_TWO_CYCLES,
     ) -> ModuleMap:
+        """The map of gathered statistics; the limits are those of `with_limits`."""
         core = builder.finish(
             relative=relative,
             sigmas=sigmas,
@@ -113,13 +114,13 @@ class ModuleMap:
 
         Args:
             **limits: `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr and bend),
-                `prior_weight`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where doublets occur
-                both ways, drop the triplets of the rarer direction).
+                `prior_weight`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where doublets
+                occur both ways, drop the triplets of the rarer direction).
 
         Raises:
             ValueError: the map carries no statistics.
         """
-        return self._from_statistics(self._need_statistics("with_limits"), **limits)
+        return self.from_statistics(self._need_statistics("with_limits"), **limits)
 
     def merge(self, other: ModuleMap, **limits: Any) -> ModuleMap:
         """The map that `build` gives for the events of both; exact and associative.
@@ -135,7 +136,7 @@ class ModuleMap:
         merged = _core.ModuleMapBuilder(self.bend)
         merged.merge(mine)
         merged.merge(theirs)
-        return self._from_statistics(merged, **limits)
+        return self.from_statistics(merged, **limits)
 
     def _need_statistics(self, what: str) -> _core.ModuleMapBuilder:
         if self.statistics is None:
@@ -143,7 +144,7 @@ class ModuleMap:
         return self.statistics
 
     def save(self, path: str | os.PathLike[str], statistics: bool | None = None) -> None:
-        """Write the map; with its statistics too, about ten times the size, if it has some and they are not declined."""
+        """Write the map; with its statistics too, ten times the size, if it has some and they are not declined."""
         if statistics and self.statistics is None:
             self._need_statistics("save with statistics")
         wanted = self.statistics is not None and statistics is not False

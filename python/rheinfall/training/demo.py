@@ -15,13 +15,12 @@ from rheinfall import simulation
 from rheinfall.event import Event
 from rheinfall.gnn import EdgeClassifier
 from rheinfall.tracking.bundle import Thresholds
-from rheinfall.tracking.graph import build_graph
-from rheinfall.tracking.hit_order import canonical_hit_order
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.module_symmetry import find_symmetries
 from rheinfall.tracking.track_finder import TrackFinder
 from rheinfall.training.config import TrainingConfig
-from rheinfall.training.graph_files import TrainingGraph, label_edges, save_graph
+from rheinfall.training.event_graphs import make_graph
+from rheinfall.training.graph_files import save_graph
 from rheinfall.training.thresholds import best_trial, scan_thresholds
 from rheinfall.training.train import train
 
@@ -45,7 +44,7 @@ def make_demo(folder: str | Path, work: str | Path, log: Callable[[str], None] =
     module_map = build_demo_map()
     log(f"{module_map}")
     for number, event in enumerate(_graph_events()):
-        save_graph(graphs / f"{number:04d}.npz", make_graph(event, module_map))
+        save_graph(graphs / f"{number:04d}.npz", make_graph(event, module_map, CHI2_MAX))
     result = train(graphs, work, CONFIG, log=log)
     finder = TrackFinder(module_map, EdgeClassifier.load(result.path), Thresholds(chi2_max=CHI2_MAX), name="demo")
     trials = scan_thresholds(finder, simulation.simulate(**THRESHOLD_EVENTS), min_lengths=(4, 5, 6))
@@ -62,16 +61,6 @@ def build_demo_map() -> ModuleMap:
     modules = simulation.demo_detector().modules
     symmetries = find_symmetries(modules.module_id, modules.centre)
     return ModuleMap.build(simulation.simulate(**MAP_EVENTS), min_pt=MAP_MIN_PT, symmetries=symmetries)
-
-
-def make_graph(event: Event, module_map: ModuleMap) -> TrainingGraph:
-    """The graph of an event as a finder sees it, with the answers."""
-    if event.truth is None:
-        raise ValueError(f"event {event.name!r}: no truth to learn from")
-    order = canonical_hit_order(event.hits)
-    graph = build_graph(event.hits.take(order), module_map).prune(CHI2_MAX)
-    label, weight = label_edges(graph.edge_index, event.truth.take(order))
-    return TrainingGraph(graph.node_features, graph.edge_index, graph.edge_features, label, weight)
 
 
 def _graph_events() -> Iterator[Event]:

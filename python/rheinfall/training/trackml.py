@@ -1,19 +1,38 @@
-"""How the bundle "trackml" is made: which events teach its module map and its network, with which settings."""
+"""How the bundle "trackml" is made: which events teach its module map and its network, with which settings.
+
+`python -m rheinfall.training.trackml DETECTORS FOLDER` makes it again (extras [acts], [train] and [onnx]). Every event is
+simulated; of the real detector only the table of modules enters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rheinfall import io
+from rheinfall._core import ModuleMapBuilder
 from rheinfall.event import Event
+from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking.bundle import Thresholds
 from rheinfall.tracking.graph import TripletModel
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.module_symmetry import ModuleSymmetry, find_symmetries
+from rheinfall.tracking.track_finder import TrackFinder
+from rheinfall.training.config import TrainingConfig
+from rheinfall.training.event_graphs import make_graph
+from rheinfall.training.graph_files import save_graph
+from rheinfall.training.thresholds import best_trial, scan_thresholds
+from rheinfall.training.train import train
+
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -65,25 +84,35 @@ MAP_SAMPLES = (
     Sample("decays and secondaries", 1004, 60, 0.7, {**_REAL, "displaced_fraction": 0.4, "secondary_fraction": 0.2}),
 )
 
+EVENTS_PER_PART = 20
+LIMITS: dict[str, Any] = {"min_occurrence": 2}
+
+_DENSE_PIONS = {**_PIONS, "n_particles": 10_000}
+_REALISTIC = {
+    **_REAL,
+    "n_particles": 11_000,
+    "pt_range": (0.15, 10.0),
+    "displaced_fraction": 0.1,
+    "secondary_fraction": 0.05,
+    "noise_fraction": 0.1,
+}
+
 # What the network learns from: events of the densities and mixtures in which it will be used.
 GRAPH_SAMPLES = (
-    Sample("pions", 2001, 14, 0.0, {**_PIONS, "n_particles": 10_000}),
-    Sample("pions with noise", 2002, 8, 0.0, {**_PIONS, "n_particles": 10_000, "noise_fraction": 0.15}),
-    Sample(
-        "mixed species in a solenoid",
-        2003,
-        26,
-        0.0,
-        {
-            **_REAL,
-            "n_particles": 12_000,
-            "pt_range": (0.15, 10.0),
-            "displaced_fraction": 0.1,
-            "secondary_fraction": 0.05,
-            "noise_fraction": 0.1,
-        },
-    ),
+    Sample("pions", 2001, 12, 0.0, _DENSE_PIONS),
+    Sample("pions with noise", 2002, 12, 0.0, {**_DENSE_PIONS, "noise_fraction": 0.15}),
+    Sample("realistic", 2003, 24, 0.0, _REALISTIC),
 )
+CHI2_MAX = 100.0
+CONFIG = TrainingConfig(steps=450, n_validation=2, seed=1)
+
+# What the thresholds of track building are chosen on.
+THRESHOLD_SAMPLES = (
+    Sample("pions", 3001, 2, 0.0, _DENSE_PIONS),
+    Sample("realistic", 3002, 2, 0.0, _REALISTIC),
+)
+MIN_LENGTHS = (5, 6, 7)
+MAX_UNMATCHED = 0.02
 
 _UNIFORM = float(1 / np.sqrt(12))  # standard deviation of a uniform distribution, per unit width
 
@@ -107,7 +136,84 @@ def detector_symmetries(detectors: str | Path) -> list[ModuleSymmetry]:
 
 
 def build_map(sample: Sample, detectors: str | Path, first: int = 0, last: int | None = None) -> ModuleMap:
-    """The map of events [first, last) of a sample, with statistics; parts merge exactly, so workers may share it."""
+    """The map of events [first, last) of a sample, with statistics; parts merge exactly: workers may share a sample."""
     return ModuleMap.build(
         sample.events(detectors, first, last), min_pt=sample.min_pt, symmetries=detector_symmetries(detectors)
     )
+
+
+def build_maps(detectors: str | Path, work: Path, workers: int, log: Log = print) -> ModuleMap:
+    """The map of all `MAP_SAMPLES`, merged from parts in `work`; parts that are there already are not made again."""
+    work.mkdir(parents=True, exist_ok=True)
+    parts = [
+        (work / f"{number}-{first:04d}.rfmap", sample, first)
+        for number, sample in enumerate(MAP_SAMPLES)
+        for first in range(0, sample.n_events, EVENTS_PER_PART)
+    ]
+    jobs = [(path, sample, str(detectors), first) for path, sample, first in parts if not path.exists()]
+    with get_context("spawn").Pool(workers) as pool:
+        for line in pool.imap_unordered(_build_part, jobs):
+            log(line)
+    merged = ModuleMapBuilder("angle")
+    for path, _, _ in parts:
+        merged.merge(ModuleMapBuilder.load(str(path)))
+    return ModuleMap.from_statistics(merged, **LIMITS)
+
+
+def _build_part(job: tuple[Path, Sample, str, int]) -> str:
+    path, sample, detectors, first = job
+    part = build_map(sample, detectors, first, min(first + EVENTS_PER_PART, sample.n_events))
+    part.save(path)
+    return f"{path.name}: {sample.name}: {part}"
+
+
+def make_graphs(detectors: str | Path, module_map: ModuleMap, folder: Path, log: Log = print) -> None:
+    """Write the training graphs; kinds of events alternate, so that the last ones, kept back, are of every kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, sample in enumerate(GRAPH_SAMPLES):
+        for number, event in enumerate(sample.events(detectors)):
+            graph = make_graph(event, module_map, CHI2_MAX, TRIPLET_MODEL)
+            save_graph(folder / f"{number:03d}-{kind}.npz", graph)
+        log(f"{sample.name}: {sample.n_events} graphs")
+
+
+def make_trackml(
+    detectors: str | Path, folder: str | Path, work: Path, workers: int = 2, log: Log = print
+) -> TrackFinder:
+    """Build map and graphs, train, choose thresholds, and write the bundle to `folder`; `work` is for the rest."""
+    module_map = build_maps(detectors, work / "maps", workers, log)
+    log(f"{module_map}")
+    make_graphs(detectors, module_map, work / "graphs", log)
+    result = train(work / "graphs", work, CONFIG, log=log)
+    finder = TrackFinder(
+        module_map,
+        EdgeClassifier.load(result.path),
+        Thresholds(chi2_max=CHI2_MAX),
+        name="trackml",
+        triplet_model=TRIPLET_MODEL,
+    )
+    events = chain.from_iterable(sample.events(detectors) for sample in THRESHOLD_SAMPLES)
+    trials = scan_thresholds(finder, events, min_lengths=MIN_LENGTHS)
+    best = best_trial(trials, max_unmatched=MAX_UNMATCHED)
+    log(str(best))
+    finder.thresholds = best.thresholds
+    finder.provenance = {
+        **result.provenance,
+        "recipe": "rheinfall.training.trackml",
+        "inputs": ["TrackML detectors.csv: centres, orientations, sizes and pitches of the modules"],
+        "map_samples": [sample.to_dict() for sample in MAP_SAMPLES],
+        "map_limits": LIMITS,
+        "graph_samples": [sample.to_dict() for sample in GRAPH_SAMPLES],
+        "threshold_samples": [sample.to_dict() for sample in THRESHOLD_SAMPLES],
+        "thresholds_on_their_events": str(best),
+        "figures": result.figures,
+        "pyacts": version("pyacts"),
+    }
+    finder.save(folder)
+    return finder
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m rheinfall.training.trackml DETECTORS FOLDER")
+    make_trackml(sys.argv[1], sys.argv[2], Path(sys.argv[2] + "-training"))

@@ -1,0 +1,25 @@
+"""From an event with truth to a training graph, as a finder will see it."""
+
+from __future__ import annotations
+
+from rheinfall.event import Event
+from rheinfall.tracking.graph import TripletModel, build_graph
+from rheinfall.tracking.hit_order import canonical_hit_order
+from rheinfall.tracking.module_map import ModuleMap
+from rheinfall.training.graph_files import TrainingGraph, label_edges
+
+
+def make_graph(
+    event: Event, module_map: ModuleMap, chi2_max: float, triplet_model: TripletModel | None = None
+) -> TrainingGraph:
+    """The pruned graph of an event, its hits in canonical order, with the answers.
+
+    Raises:
+        ValueError: the event has no truth.
+    """
+    if event.truth is None:
+        raise ValueError(f"event {event.name!r}: no truth to learn from")
+    order = canonical_hit_order(event.hits)
+    graph = build_graph(event.hits.take(order), module_map, triplet_model).prune(chi2_max)
+    label, weight = label_edges(graph.edge_index, event.truth.take(order))
+    return TrainingGraph(graph.node_features, graph.edge_index, graph.edge_features, label, weight)
