@@ -1,7 +1,7 @@
 """How the bundle "trackml" is made: which events teach its module map and its network, with which settings.
 
-`python -m rheinfall.training.trackml DETECTORS FOLDER` makes it again (extras [acts], [train] and [onnx]). Every event is
-simulated; of the real detector only the table of modules enters.
+`python -m rheinfall.training.trackml DETECTORS FOLDER` makes it again (extras [acts], [train] and [onnx]). Every
+event is simulated; of the real detector only the table of modules enters.
 """
 
 from __future__ import annotations
