@@ -35,7 +35,7 @@ def edge_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order
 def node_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
     """Node features (n_hits, 4)."""
 
-LIMIT_RULE_DEFAULTS: tuple = (0.0, 2.0, 4.0, 4.0, 1, True)
+LIMIT_RULE_DEFAULTS: tuple = (0.0, 2.0, 4.0, 4.0, 5.0, 1, True)
 
 class ModuleMap:
     """Module pairs and triples that particles connect, with their limits."""
@@ -91,7 +91,7 @@ class ModuleMapBuilder:
     def merge(self, other: ModuleMapBuilder) -> None:
         """Add what another builder saw; exact and associative."""
 
-    def finish(self, *, relative: float, sigmas: float, sigmas_differences: float, prior_weight: float, min_occurrence: int, remove_two_cycles: bool) -> ModuleMap:
+    def finish(self, *, relative: float, sigmas: float, sigmas_differences: float, prior_weight: float, core: float, min_occurrence: int, remove_two_cycles: bool) -> ModuleMap:
         """Make the map."""
 
     @property

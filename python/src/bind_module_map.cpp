@@ -157,13 +157,13 @@ void bind_builder(nb::module_& m) {
         .def(
             "finish",
             [](const ModuleMapBuilder& self, double relative, double sigmas, double sigmas_differences,
-               double prior_weight, std::uint64_t min_occurrence, bool remove_two_cycles) {
+               double prior_weight, double core, std::uint64_t min_occurrence, bool remove_two_cycles) {
                 const nb::gil_scoped_release no_gil;
                 return self.finish(
-                    {relative, sigmas, prior_weight, sigmas_differences, min_occurrence, remove_two_cycles});
+                    {relative, sigmas, prior_weight, sigmas_differences, core, min_occurrence, remove_two_cycles});
             },
-            nb::kw_only(), "relative"_a, "sigmas"_a, "sigmas_differences"_a, "prior_weight"_a, "min_occurrence"_a,
-            "remove_two_cycles"_a, "Make the map.")
+            nb::kw_only(), "relative"_a, "sigmas"_a, "sigmas_differences"_a, "prior_weight"_a, "core"_a,
+            "min_occurrence"_a, "remove_two_cycles"_a, "Make the map.")
         .def_prop_ro("n_triplets", [](const ModuleMapBuilder& self) { return self.records().size(); })
         .def_prop_ro("bend", [](const ModuleMapBuilder& self) { return name_of(self.bend_convention()); })
         .def("to_bytes", [](const ModuleMapBuilder& self) { return to_bytes(self.bytes()); })
@@ -180,8 +180,9 @@ void bind_builder(nb::module_& m) {
 
 void bind_module_map(nb::module_& m) {
     const LimitRule rule;
-    m.attr("LIMIT_RULE_DEFAULTS") = nb::make_tuple(rule.relative, rule.sigmas, rule.sigmas_differences,
-                                                   rule.prior_weight, rule.min_occurrence, rule.remove_two_cycles);
+    m.attr("LIMIT_RULE_DEFAULTS") =
+        nb::make_tuple(rule.relative, rule.sigmas, rule.sigmas_differences, rule.prior_weight, rule.core,
+                       rule.min_occurrence, rule.remove_two_cycles);
     nb::class_<ModuleMap>(m, "ModuleMap", "Module pairs and triples that particles connect, with their limits.")
         .def_static("load", &ModuleMap::load, "path"_a)
         .def_static(

@@ -133,8 +133,12 @@ ModuleMap::Triplet widen(const Record& record, const Pool& pool, const LimitRule
         const double sigmas = q < 8 ? rule.sigmas : rule.sigmas_differences;
         const double range = static_cast<double>(record.max[q]) - static_cast<double>(record.min[q]);
         const double margin = rule.relative * range + sigmas * std::sqrt(variance / n) / scale[q];
-        limits[q] = {round_down(static_cast<double>(record.min[q]) - margin),
-                     round_up(static_cast<double>(record.max[q]) + margin)};
+        const double mean = static_cast<double>(record.sum[q]) / n / scale[q];
+        const double core = rule.core * std::sqrt(variance) / scale[q];
+        // The mean itself is rounded to fixed point and clamped: never let the cut turn the limits around.
+        const double low = std::min(std::max(static_cast<double>(record.min[q]) - margin, mean - core), mean);
+        const double high = std::max(std::min(static_cast<double>(record.max[q]) + margin, mean + core), mean);
+        limits[q] = {round_down(low), round_up(high)};
     }
     return {record.modules,
             record.occurrence,

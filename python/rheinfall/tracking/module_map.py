@@ -14,7 +14,7 @@ from rheinfall.event import Event, UInt64
 from rheinfall.tracking.module_symmetry import ModuleSymmetry
 from rheinfall.tracking.true_triples import TripleSelection, find_true_triples
 
-_RELATIVE, _SIGMAS, _SIGMAS_DIFFERENCES, _PRIOR_WEIGHT, _MIN_OCCURRENCE, _REMOVE_TWO_CYCLES = _core.LIMIT_RULE_DEFAULTS
+_RELATIVE, _SIGMAS, _SIGMAS_DIFFERENCES, _PRIOR_WEIGHT, _CORE, _MIN_OCCURRENCE, _REMOVE_TWO_CYCLES = _core.LIMIT_RULE_DEFAULTS
 
 QUANTITIES = (
     "z0_12",
@@ -92,6 +92,7 @@ class ModuleMap:
         sigmas: float = _SIGMAS,
         sigmas_differences: float = _SIGMAS_DIFFERENCES,
         prior_weight: float = _PRIOR_WEIGHT,
+        core: float = _CORE,
         min_occurrence: int = _MIN_OCCURRENCE,
         remove_two_cycles: bool = _REMOVE_TWO_CYCLES,
     ) -> ModuleMap:
@@ -101,6 +102,7 @@ class ModuleMap:
             sigmas=sigmas,
             sigmas_differences=sigmas_differences,
             prior_weight=prior_weight,
+            core=core,
             min_occurrence=min_occurrence,
             remove_two_cycles=remove_two_cycles,
         )
@@ -110,11 +112,12 @@ class ModuleMap:
         """The same statistics with other limits: [min - m, max + m], m = relative·range + sigmas·s / sqrt(occurrence).
 
         s is the triplet's rms of the quantity, shrunk towards the pooled rms of all triplets on its three layers, which
-        weighs as much as `prior_weight` occurrences: so rare triplets are widened most.
+        weighs as much as `prior_weight` occurrences: so rare triplets are widened most. Limits are cut to mean ± core·s,
+        since min and max of a triplet seen often are outliers, which let in many wrong pairs for few right ones.
 
         Args:
             **limits: `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr and bend),
-                `prior_weight`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where doublets
+                `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where doublets
                 occur both ways, drop the triplets of the rarer direction).
 
         Raises:

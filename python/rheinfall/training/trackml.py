@@ -80,12 +80,12 @@ _REAL = {
 MAP_SAMPLES = (
     Sample("pions", 1001, 140, 0.5, _PIONS),
     Sample("pions, wide vertices", 1002, 40, 0.5, {**_PIONS, "vertex_sigma_z": 100.0}),
-    Sample("mixed species in a solenoid", 1003, 180, 0.7, {**_REAL, "displaced_fraction": 0.05}),
+    Sample("mixed species in a solenoid", 1003, 100, 0.7, {**_REAL, "displaced_fraction": 0.05}),
     Sample("decays and secondaries", 1004, 60, 0.7, {**_REAL, "displaced_fraction": 0.4, "secondary_fraction": 0.2}),
 )
 
 EVENTS_PER_PART = 20
-LIMITS: dict[str, Any] = {"min_occurrence": 2}
+LIMITS: dict[str, Any] = {"min_occurrence": 4, "core": 3.5, "sigmas": 1.0, "sigmas_differences": 2.0}
 
 _DENSE_PIONS = {**_PIONS, "n_particles": 10_000}
 _REALISTIC = {
@@ -99,12 +99,12 @@ _REALISTIC = {
 
 # What the network learns from: events of the densities and mixtures in which it will be used.
 GRAPH_SAMPLES = (
-    Sample("pions", 2001, 12, 0.0, _DENSE_PIONS),
-    Sample("pions with noise", 2002, 12, 0.0, {**_DENSE_PIONS, "noise_fraction": 0.15}),
-    Sample("realistic", 2003, 24, 0.0, _REALISTIC),
+    Sample("pions", 2001, 20, 0.0, _DENSE_PIONS),
+    Sample("pions with noise", 2002, 16, 0.0, {**_DENSE_PIONS, "noise_fraction": 0.15}),
+    Sample("realistic", 2003, 44, 0.0, _REALISTIC),
 )
-CHI2_MAX = 100.0
-CONFIG = TrainingConfig(steps=450, n_validation=2, seed=1)
+CHI2_MAX = 50.0
+CONFIG = TrainingConfig(steps=1000, n_validation=3, seed=1)
 
 # What the thresholds of track building are chosen on.
 THRESHOLD_SAMPLES = (

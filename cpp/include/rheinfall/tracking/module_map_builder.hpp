@@ -13,7 +13,8 @@
 namespace rheinfall {
 
 /// How a triplet's limits follow from what training saw: [min - m, max + m] for each quantity, with
-/// m = relative * (max - min) + sigmas * s / sqrt(occurrence).
+/// m = relative * (max - min) + sigmas * s / sqrt(occurrence), cut to mean +- core * s: min and max of a triplet seen often
+/// are outliers, which let in many wrong pairs for few right ones.
 ///
 /// s is the triplet's rms, shrunk towards that of its layers: s^2 = (n * var + prior_weight * s0^2) / (n +
 /// prior_weight) with s0^2 the pooled variance of all triplets on the same three layers. So rare triplets are widened
@@ -24,6 +25,7 @@ struct LimitRule {
     double prior_weight = 4.0;
     /// The same for the two differences diff_dzdr and bend, whose tails are what cuts true triplets first.
     double sigmas_differences = 4.0;
+    double core = 5.0;
     std::uint64_t min_occurrence = 1;  ///< rarer triplets are left out
     /// Where both (a, b) and (b, a) occur as doublets, drop the triplets of the rarer direction.
     bool remove_two_cycles = true;
