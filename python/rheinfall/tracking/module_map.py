@@ -14,7 +14,9 @@ from rheinfall.event import Event, UInt64
 from rheinfall.tracking.module_symmetry import ModuleSymmetry
 from rheinfall.tracking.true_triples import TripleSelection, find_true_triples
 
-_RELATIVE, _SIGMAS, _SIGMAS_DIFFERENCES, _PRIOR_WEIGHT, _CORE, _MIN_OCCURRENCE, _REMOVE_TWO_CYCLES = _core.LIMIT_RULE_DEFAULTS
+_RELATIVE, _SIGMAS, _SIGMAS_DIFFERENCES, _PRIOR_WEIGHT, _CORE, _MIN_OCCURRENCE, _REMOVE_TWO_CYCLES = (
+    _core.LIMIT_RULE_DEFAULTS
+)
 
 QUANTITIES = (
     "z0_12",
@@ -97,7 +99,7 @@ class ModuleMap:
         remove_two_cycles: bool = _REMOVE_TWO_CYCLES,
     ) -> ModuleMap:
         """The map of gathered statistics; the limits are those of `with_limits`."""
-        core = builder.finish(
+        finished = builder.finish(
             relative=relative,
             sigmas=sigmas,
             sigmas_differences=sigmas_differences,
@@ -106,19 +108,20 @@ class ModuleMap:
             min_occurrence=min_occurrence,
             remove_two_cycles=remove_two_cycles,
         )
-        return cls(core, builder)
+        return cls(finished, builder)
 
     def with_limits(self, **limits: Any) -> ModuleMap:
         """The same statistics with other limits: [min - m, max + m], m = relative·range + sigmas·s / sqrt(occurrence).
 
         s is the triplet's rms of the quantity, shrunk towards the pooled rms of all triplets on its three layers, which
-        weighs as much as `prior_weight` occurrences: so rare triplets are widened most. Limits are cut to mean ± core·s,
-        since min and max of a triplet seen often are outliers, which let in many wrong pairs for few right ones.
+        weighs as much as `prior_weight` occurrences: so rare triplets are widened most. Limits are cut to mean ±
+        core·s, since min and max of a triplet seen often are outliers, which let in many wrong pairs for few right
+        ones.
 
         Args:
             **limits: `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr and bend),
-                `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where doublets
-                occur both ways, drop the triplets of the rarer direction).
+                `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where
+                doublets occur both ways, drop the triplets of the rarer direction).
 
         Raises:
             ValueError: the map carries no statistics.
