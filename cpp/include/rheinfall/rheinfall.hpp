@@ -3,6 +3,7 @@
 /// @file
 /// Everything public, for C++. None of these headers needs CUDA, Python or any other package.
 
+#include <rheinfall/core/build_info.hpp>
 #include <rheinfall/core/device.hpp>
 #include <rheinfall/core/execution.hpp>
 #include <rheinfall/core/status.hpp>
@@ -10,5 +11,11 @@
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
 #include <rheinfall/tracking/bucket_by_module.hpp>
+#include <rheinfall/tracking/edge_features.hpp>
+#include <rheinfall/tracking/edge_scorer.hpp>
+#include <rheinfall/tracking/graph_construction.hpp>
+#include <rheinfall/tracking/module_map.hpp>
+#include <rheinfall/tracking/module_map_builder.hpp>
 #include <rheinfall/tracking/radius_graph.hpp>
 #include <rheinfall/tracking/track_building.hpp>
+#include <rheinfall/tracking/track_finder.hpp>

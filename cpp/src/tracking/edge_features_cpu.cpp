@@ -90,7 +90,7 @@ std::size_t triplet_chi2_workspace_size(std::size_t n_hits, std::size_t n_edges)
 Status triplet_chi2(const HitsView& hits, const EdgesView& edges, const TripletModel& model, ContinuationChi2 out,
                     Workspace& workspace, const ParallelFor& parallel_for) noexcept {
     if (edges.size() == 0) return Status::empty;
-    workspace.clear();
+    const WorkspaceScope scope(workspace);
     const Rows rows{workspace.take<std::uint32_t>(hits.size() + 1), workspace.take<std::uint32_t>(hits.size() + 1),
                     workspace.take<std::uint32_t>(edges.size())};
     const auto segments = workspace.take<detail::Segment>(edges.size());

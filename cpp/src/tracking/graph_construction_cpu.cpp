@@ -309,7 +309,7 @@ GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphL
         result.status = Status::empty;
         return result;
     }
-    workspace.clear();
+    const WorkspaceScope scope(workspace);
     const std::size_t n_tasks = parallel_for.n_threads();
     const auto outputs = workspace.take<Output>(n_tasks);
     const auto first_doublet = workspace.take<std::size_t>(n_tasks + 1);

@@ -8,12 +8,12 @@ namespace rheinfall {
 /// these. Where several hold, the one with the largest value is reported.
 enum class Status : std::int32_t {
     ok = 0,
-    empty = 1,            ///< nothing to work on: no hits, or no edges
-    unknown_modules = 2,  ///< some hits lie on modules that the module map does not know; they stay isolated nodes
-    not_finite = 3,       ///< some coordinates or scores are NaN or infinite; they take part in nothing
-    cycle = 4,            ///< the directed graph has a cycle where the method needs none
-    capacity_exceeded =
-        5,  ///< a caller's buffer is too small; the count that was needed is reported, the output is not
+    empty = 1,              ///< nothing to work on: no hits, or no edges
+    unknown_modules = 2,    ///< some hits lie on modules that the module map does not know; they stay isolated nodes
+    not_finite = 3,         ///< some coordinates or scores are NaN or infinite; they take part in nothing
+    cycle = 4,              ///< the directed graph has a cycle where the method needs none
+    capacity_exceeded = 5,  ///< a caller's buffer is too small; what was needed is reported, the output is not
+    scoring_failed = 6,     ///< the host's edge scorer gave up; there are no tracks
 };
 
 /// The name of @p status, as Python shows it.
@@ -25,6 +25,7 @@ constexpr const char* to_string(Status status) noexcept {
         case Status::not_finite: return "not_finite";
         case Status::cycle: return "cycle";
         case Status::capacity_exceeded: return "capacity_exceeded";
+        case Status::scoring_failed: return "scoring_failed";
     }
     return "invalid";
 }

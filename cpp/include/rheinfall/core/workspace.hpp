@@ -59,7 +59,10 @@ public:
 
     /// A mark to `rewind` to, so that a stage gives back what it took.
     [[nodiscard]] std::size_t mark() const noexcept { return used_; }
-    void rewind(std::size_t mark) noexcept { used_ = mark; }
+    void rewind(std::size_t mark) noexcept {
+        used_ = mark;
+        overflowed_ = false;
+    }
 
 private:
     void release() noexcept {
@@ -73,6 +76,19 @@ private:
     std::size_t capacity_ = 0;
     std::size_t used_ = 0;
     bool overflowed_ = false;
+};
+
+/// Gives back, at the end of a scope, what was taken from a workspace within it: so stages nest.
+class WorkspaceScope {
+public:
+    explicit WorkspaceScope(Workspace& workspace) noexcept : workspace_(workspace), mark_(workspace.mark()) {}
+    ~WorkspaceScope() { workspace_.rewind(mark_); }
+    WorkspaceScope(const WorkspaceScope&) = delete;
+    WorkspaceScope& operator=(const WorkspaceScope&) = delete;
+
+private:
+    Workspace& workspace_;
+    std::size_t mark_;
 };
 
 }  // namespace rheinfall

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <rheinfall/core/execution.hpp>
+#include <rheinfall/core/export.hpp>
+#include <rheinfall/core/status.hpp>
+#include <rheinfall/core/views.hpp>
+#include <rheinfall/core/workspace.hpp>
+#include <rheinfall/tracking/edge_features.hpp>
+#include <rheinfall/tracking/edge_scorer.hpp>
+#include <rheinfall/tracking/module_map.hpp>
+#include <rheinfall/tracking/track_building.hpp>
+#include <string>
+
+namespace rheinfall {
+
+/// The standard deviations that `rheinfall.TripletModel()` has in Python: 50, 100, 100 um, 2 T, layers of 3 % X0.
+RHEINFALL_API TripletModel default_triplet_model() noexcept;
+
+/// Settings of a track finder, fixed for many events.
+struct TrackFinderOptions {
+    /// Edges whose best triplet chi2 on both sides is this or more are dropped before scoring; infinity: none are.
+    float chi2_max = std::numeric_limits<float>::infinity();
+    TripletModel triplet_model = default_triplet_model();
+    /// Method, cuts on scores, minimum length. `orient` is not needed (a map's edges lead outward); cycles are always
+    /// broken, with status `cycle`.
+    TrackBuildingPlan building = {};
+    /// Of the built-in scores, for finders without a network: see `score_by_chi2`.
+    float chi2_scale = 25.0F;
+};
+
+/// The largest event that a workspace is made for, each at most 2^31 - 1.
+struct TrackFinderLimits {
+    std::size_t n_hits;
+    std::size_t n_doublets;  ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge
+    std::size_t n_edges;     ///< of the graph, before pruning
+};
+
+/// What an event did. Where a limit was too small, the counts up to that stage say how much is needed.
+struct TrackFinderResult {
+    Status status = Status::ok;
+    std::size_t n_tracks = 0;
+    std::size_t n_track_hits = 0;
+    std::size_t n_edges = 0;            ///< of the graph
+    std::size_t n_pruned_edges = 0;     ///< left by pruning
+    std::size_t n_doublets = 0;         ///< hit pairs within their doublet's limits
+    std::size_t n_unknown_modules = 0;  ///< hits on modules that the map does not know
+    std::size_t n_not_finite = 0;       ///< hits with a NaN or infinite coordinate
+};
+
+/// The scores of a finder without a network: 1 / (1 + mean / @p scale), with mean that of the chi2 of the edge's best
+/// continuations outward and inward, each counted as @p scale at most. Deterministic, from 0.5 (neither continues) to
+/// 1; the default cut of 0.5 drops the former. (On simulated events with pile-up 20 the mean finds 89 % of the
+/// particles above 1 GeV, the minimum of the two 85 % with 2 % fakes.)
+RHEINFALL_API void score_by_chi2(const ContinuationChi2& chi2, float scale, std::span<float> scores) noexcept;
+
+/// Finds the tracks of events: sort, graph, prune, score, build. A plan: immutable after construction, copies share the
+/// module map, and any number of events may run at once, each with its own workspace.
+class RHEINFALL_API TrackFinder {
+public:
+    /// Memory-maps the module map at @p map_path. Throws std::runtime_error that names the file, the field and the
+    /// reason; std::invalid_argument for options that make no sense.
+    static TrackFinder load(const std::string& map_path, const TrackFinderOptions& options = {});
+
+    /// Throws std::invalid_argument, naming the option, for thresholds that are not numbers, a min_length of 0, and
+    /// resolutions, field, layer_x0, min_chi2_pt or chi2_scale that are not above 0.
+    TrackFinder(ModuleMap map, const TrackFinderOptions& options);
+
+    [[nodiscard]] const ModuleMap& module_map() const noexcept { return map_; }
+    [[nodiscard]] const TrackFinderOptions& options() const noexcept { return options_; }
+
+    /// Bytes of workspace for events within @p limits on up to @p n_threads threads. Throws std::invalid_argument for
+    /// limits beyond 2^31 - 1.
+    [[nodiscard]] std::size_t workspace_size(const TrackFinderLimits& limits, std::size_t n_threads = 1) const;
+
+    /// Finds the tracks of one event, as indices into @p hits as given.
+    ///
+    /// The hits are first brought into one order (module_id, z, phi, x, y, index), so that the tracks do not depend on
+    /// the caller's, save for hits that agree in all fields; tracks are numbered by their first hit in that order, and
+    /// run from inside to outside. Neither does the number of threads change them. Without a @p scorer the scores are
+    /// those of `score_by_chi2`, and no features are computed.
+    ///
+    /// `capacity_exceeded` if the workspace, a limit or a buffer of @p tracks is too small; room for n_hits + 1 offsets
+    /// and n_hits hits always suffices. Other statuses as of `build_graph` and `build_tracks`, and `scoring_failed`.
+    /// Allocates nothing, throws nothing, and touches nothing but its arguments: re-entrant.
+    TrackFinderResult run(Workspace& workspace, const HitsView& hits, const TrackFinderLimits& limits,
+                          TracksBuffers& tracks, EdgeScorer scorer = {},
+                          const ParallelFor& parallel_for = {}) const noexcept;
+
+private:
+    ModuleMap map_;
+    TrackFinderOptions options_;
+};
+
+}  // namespace rheinfall
