@@ -208,9 +208,7 @@ rf_workspace* rf_workspace_create(size_t bytes, const rf_allocator* allocator, r
         workspace->workspace.reserve(bytes);
         return workspace.release();
     } catch (const std::exception&) {
-        if (error != nullptr) {
-            fill(error, "", "workspace: no memory for " + std::to_string(bytes) + " bytes");
-        }
+        fill(error, "", "workspace: there is no memory for so many bytes");
     }
     return nullptr;
 }

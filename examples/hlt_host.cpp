@@ -1,0 +1,107 @@
+// A host of the library, as a high-level trigger is one: loads once, reserves once, then runs two events at a time and
+// counts that the event loop allocates nothing.
+//   hlt_host MAP HITS.csv...      (TrackML: hit_id,x,y,z,volume_id,layer_id,module_id)
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <rheinfall/rheinfall.hpp>
+#include <thread>
+#include <vector>
+
+static thread_local std::size_t n_allocations = 0;
+void* operator new(std::size_t n) {
+    ++n_allocations;
+    if (void* memory = std::malloc(n)) return memory;
+    throw std::bad_alloc();
+}
+void* operator new(std::size_t n, std::align_val_t a) {
+    ++n_allocations;
+    const auto alignment = static_cast<std::size_t>(a);
+    if (void* memory = std::aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+    std::free(memory);
+}
+
+struct Event {
+    std::vector<float> x, y, z;
+    std::vector<std::uint64_t> module_id;
+    std::vector<std::int64_t> offsets, hits;
+    rheinfall::TrackFinderResult result;
+    std::size_t n_allocations = 0;
+};
+
+static Event read_event(const char* path) {
+    Event event;
+    std::FILE* file = std::fopen(path, "r");
+    if (file == nullptr) throw std::runtime_error(std::string(path) + ": cannot be read");
+    unsigned long long volume = 0, layer = 0, module = 0;
+    float x = 0, y = 0, z = 0;
+    while (std::fgetc(file) != '\n' && std::feof(file) == 0) {
+    }  // the header
+    while (std::fscanf(file, "%*u,%f,%f,%f,%llu,%llu,%llu", &x, &y, &z, &volume, &layer, &module) == 6) {
+        event.x.push_back(x);
+        event.y.push_back(y);
+        event.z.push_back(z);
+        event.module_id.push_back(volume << 56 | layer << 36 | module << 8);
+    }
+    std::fclose(file);
+    event.offsets.resize(event.x.size() + 1);
+    event.hits.resize(event.x.size());
+    return event;
+}
+
+int main(int argc, char** argv) try {
+    if (argc < 3) return std::fprintf(stderr, "usage: hlt_host MAP HITS.csv...\n"), 2;
+    rheinfall::TrackFinderOptions options;
+    options.chi2_max = 25.0F;
+    const auto finder = rheinfall::TrackFinder::load(argv[1], options);
+    std::vector<Event> events;
+    rheinfall::TrackFinderLimits limits{0, 0, 0};
+    for (int i = 2; i < argc; ++i)
+        limits.n_hits = std::max(limits.n_hits, events.emplace_back(read_event(argv[i])).x.size());
+    limits.n_doublets = 64 * limits.n_hits;
+    limits.n_edges = 16 * limits.n_hits;
+
+    std::atomic<std::size_t> next{0};
+    const auto stream = [&] {  // a stream of the framework: its workspace, then event after event
+        rheinfall::Workspace workspace;
+        workspace.reserve(finder.workspace_size(limits));
+        for (std::size_t i = next++; i < events.size(); i = next++) {
+            Event& event = events[i];
+            const std::size_t before = n_allocations;
+            rheinfall::TracksBuffers tracks{event.offsets, event.hits, {}};
+            event.result = finder.run(workspace, {event.x, event.y, event.z, event.module_id}, limits, tracks);
+            event.n_allocations = n_allocations - before;
+        }
+    };
+    {
+        const std::jthread first(stream), second(stream);
+    }
+
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        const Event& e = events[i];
+        std::printf("%s: %zu hits, %zu edges, %zu tracks with %zu hits, %s\n", argv[i + 2], e.x.size(),
+                    e.result.n_edges, e.result.n_tracks, e.result.n_track_hits, rheinfall::to_string(e.result.status));
+        total += e.n_allocations;
+    }
+    std::printf("allocations in the event loop: %zu\n", total);
+    return total == 0 ? 0 : 1;
+} catch (const std::exception& error) {
+    std::fprintf(stderr, "hlt_host: %s\n", error.what());
+    return 3;
+}

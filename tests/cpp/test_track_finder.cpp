@@ -1,0 +1,420 @@
+#include <gtest/gtest.h>
+#include <rheinfall/rheinfall.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <rheinfall/adapters/std_threads.hpp>
+#include <rheinfall/tracking/track_finder.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "allocation_counter.hpp"
+#include "tracking/detail/float_math.hpp"
+#include "tracking/hit_order.hpp"
+
+namespace {
+
+using rheinfall::EdgeScorer;
+using rheinfall::EdgeScoringInput;
+using rheinfall::ModuleMap;
+using rheinfall::Status;
+using rheinfall::TrackFinder;
+using rheinfall::TrackFinderLimits;
+
+constexpr std::size_t n_layers = 6;
+constexpr std::size_t n_sectors = 8;
+
+std::uint64_t module_of(std::size_t layer, std::size_t sector) {
+    return std::uint64_t{8} << 56 | std::uint64_t{2 * (layer + 1)} << 36 | std::uint64_t{sector + 1} << 8;
+}
+
+/// Cylinders 50 mm apart, of eight sectors in azimuth: any two sectors of neighbouring layers may connect.
+ModuleMap cylinders() {
+    std::vector<ModuleMap::Doublet> doublets;
+    for (std::size_t layer = 0; layer + 1 < n_layers; ++layer) {
+        for (std::size_t a = 0; a < n_sectors; ++a) {
+            for (std::size_t b = 0; b < n_sectors; ++b) {
+                doublets.push_back({{module_of(layer, a), module_of(layer + 1, b)},
+                                    {{-50.0f, 50.0f}, {-0.1f, 0.1f}, {-2e-3f, 2e-3f}, {-0.2f, 0.2f}}});
+            }
+        }
+    }
+    return ModuleMap::from_doublets(std::move(doublets), rheinfall::Bend::angle);
+}
+
+/// An event that owns its arrays; hit i of straight track t is hits[t * n_layers + i] before shuffling.
+struct Event {
+    std::vector<float> x = {}, y = {}, z = {};
+    std::vector<std::uint64_t> module_id = {};
+    std::vector<std::int64_t> track = {};
+
+    [[nodiscard]] rheinfall::HitsView view() const { return {x, y, z, module_id}; }
+
+    [[nodiscard]] Event take(const std::vector<std::size_t>& order) const {
+        Event other;
+        for (const std::size_t i : order) {
+            other.x.push_back(x[i]);
+            other.y.push_back(y[i]);
+            other.z.push_back(z[i]);
+            other.module_id.push_back(module_id[i]);
+            other.track.push_back(track[i]);
+        }
+        return other;
+    }
+};
+
+Event straight_tracks(std::size_t n, unsigned seed) {
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<double> angle(-3.1, 3.1), slope(-1.5, 1.5);
+    Event event;
+    for (std::size_t t = 0; t < n; ++t) {
+        const double phi = angle(random);
+        const double cot_theta = slope(random);
+        for (std::size_t layer = 0; layer < n_layers; ++layer) {
+            const double r = 50.0 * static_cast<double>(layer + 1);
+            event.x.push_back(static_cast<float>(r * std::cos(phi)));
+            event.y.push_back(static_cast<float>(r * std::sin(phi)));
+            event.z.push_back(static_cast<float>(r * cot_theta));
+            event.module_id.push_back(module_of(layer, static_cast<std::size_t>((phi + 3.15) / 6.3 * n_sectors)));
+            event.track.push_back(static_cast<std::int64_t>(t));
+        }
+    }
+    return event;
+}
+
+std::vector<std::size_t> shuffled(std::size_t n, unsigned seed) {
+    std::vector<std::size_t> order(n);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::shuffle(order.begin(), order.end(), std::mt19937(seed));
+    return order;
+}
+
+TrackFinderLimits limits_for(const Event& event) {
+    return {event.x.size(), 200 * event.x.size(), 100 * event.x.size()};
+}
+
+/// Buffers for one event in flight.
+struct Host {
+    Host(const TrackFinder& finder, const TrackFinderLimits& event_limits, std::size_t n_threads = 1)
+        : limits(event_limits), offsets(limits.n_hits + 1), hits(limits.n_hits), labels(limits.n_hits) {
+        workspace.reserve(finder.workspace_size(limits, n_threads));
+        tracks = {offsets, hits, labels};
+    }
+
+    rheinfall::TrackFinderResult run(const TrackFinder& finder, const Event& event, EdgeScorer scorer = {},
+                                     const rheinfall::ParallelFor& parallel_for = {}) {
+        return finder.run(workspace, event.view(), limits, tracks, scorer, parallel_for);
+    }
+
+    TrackFinderLimits limits;
+    rheinfall::Workspace workspace;
+    std::vector<std::int64_t> offsets, hits, labels;
+    rheinfall::TracksBuffers tracks;
+};
+
+/// The tracks as sorted lists of (x, y, z): whatever order the event is in.
+std::vector<std::vector<std::array<float, 3>>> positions(const Host& host, const Event& event) {
+    std::vector<std::vector<std::array<float, 3>>> result;
+    for (std::size_t t = 0; t < host.tracks.n_tracks; ++t) {
+        auto& track = result.emplace_back();
+        for (auto i = host.offsets[t]; i < host.offsets[t + 1]; ++i) {
+            const auto hit = static_cast<std::size_t>(host.hits[static_cast<std::size_t>(i)]);
+            track.push_back({event.x[hit], event.y[hit], event.z[hit]});
+        }
+    }
+    return result;
+}
+
+TrackFinder make_finder() {
+    rheinfall::TrackFinderOptions options;
+    options.chi2_max = 25.0f;
+    options.building.min_length = n_layers;
+    return {cylinders(), options};
+}
+
+TEST(TrackFinder, finds_straight_tracks_whatever_the_order_of_their_hits) {
+    const TrackFinder finder = make_finder();
+    const Event event = straight_tracks(200, 1);
+    Host host(finder, limits_for(event));
+    const auto result = host.run(finder, event);
+    EXPECT_EQ(result.status, Status::ok);
+    EXPECT_GE(result.n_edges, 200u * (n_layers - 1));
+    EXPECT_LE(result.n_pruned_edges, result.n_edges);
+    std::size_t n_exact = 0;
+    for (std::size_t t = 0; t < host.tracks.n_tracks; ++t) {
+        const auto begin = static_cast<std::size_t>(host.offsets[t]);
+        bool exact = static_cast<std::size_t>(host.offsets[t + 1]) == begin + n_layers;
+        for (std::size_t i = 0; exact && i < n_layers; ++i) {
+            const auto hit = static_cast<std::size_t>(host.hits[begin + i]);
+            exact = event.track[hit] == event.track[static_cast<std::size_t>(host.hits[begin])] && hit % n_layers == i;
+            EXPECT_EQ(host.labels[hit], static_cast<std::int64_t>(t));
+        }
+        n_exact += exact ? 1 : 0;
+    }
+    EXPECT_GE(n_exact, 190u);  // tracks closer than the resolution may merge
+
+    const Event other = event.take(shuffled(event.x.size(), 2));
+    Host other_host(finder, limits_for(other));
+    EXPECT_EQ(other_host.run(finder, other).n_tracks, result.n_tracks);
+    EXPECT_EQ(positions(other_host, other), positions(host, event));
+}
+
+TEST(TrackFinder, runs_events_at_once_with_the_same_tracks_and_no_allocation) {
+    const TrackFinder finder = make_finder();
+    const Event events[2] = {straight_tracks(150, 3), straight_tracks(170, 4)};
+    Host alone[2] = {{finder, limits_for(events[0])}, {finder, limits_for(events[1])}};
+    for (std::size_t i = 0; i < 2; ++i) alone[i].run(finder, events[i]);
+
+    Host together[2] = {{finder, limits_for(events[0])}, {finder, limits_for(events[1])}};
+    std::size_t n_allocations[2] = {1, 1};
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < 2; ++i) {
+            threads.emplace_back([&, i] {
+                const AllocationCounter counter;
+                for (int repeat = 0; repeat < 5; ++repeat) together[i].run(finder, events[i]);
+                n_allocations[i] = counter.count();
+            });
+        }
+    }
+    for (std::size_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(n_allocations[i], 0u);
+        EXPECT_EQ(together[i].hits, alone[i].hits);
+        EXPECT_EQ(together[i].offsets, alone[i].offsets);
+        EXPECT_EQ(together[i].labels, alone[i].labels);
+    }
+}
+
+TEST(TrackFinder, gives_the_same_tracks_on_several_threads) {
+    const TrackFinder finder = make_finder();
+    const Event event = straight_tracks(200, 5);
+    Host serial(finder, limits_for(event));
+    serial.run(finder, event);
+    rheinfall::StdThreads threads(3);
+    Host parallel(finder, limits_for(event), 3);
+    EXPECT_EQ(parallel.run(finder, event, {}, threads.parallel_for()).status, Status::ok);
+    EXPECT_EQ(parallel.hits, serial.hits);
+    EXPECT_EQ(parallel.labels, serial.labels);
+}
+
+TEST(TrackFinder, asks_the_scorer_of_the_host) {
+    const TrackFinder finder = make_finder();
+    const Event event = straight_tracks(100, 6);
+    Host host(finder, limits_for(event));
+    auto radius_grows = [&](const EdgeScoringInput& graph, std::span<float> scores) {
+        EXPECT_EQ(graph.node_features.size(), rheinfall::n_node_features * event.x.size());
+        EXPECT_EQ(graph.edge_features.size(), rheinfall::n_edge_features * scores.size());
+        for (std::size_t e = 0; e < scores.size(); ++e) {
+            EXPECT_GT(graph.edge_features[rheinfall::n_edge_features * e], 0.0f);  // dr
+            scores[e] = 0.0f;
+        }
+        return true;
+    };
+    const auto none = host.run(finder, event, EdgeScorer(radius_grows));
+    EXPECT_GT(none.n_pruned_edges, 0u);
+    EXPECT_EQ(none.n_tracks, 0u);
+
+    auto gives_up = [](const EdgeScoringInput&, std::span<float>) { return false; };
+    EXPECT_EQ(host.run(finder, event, EdgeScorer(gives_up)).status, Status::scoring_failed);
+    auto throws = [](const EdgeScoringInput&, std::span<float>) -> bool { throw std::runtime_error("no engine"); };
+    EXPECT_EQ(host.run(finder, event, EdgeScorer(throws)).status, Status::scoring_failed);
+    EXPECT_EQ(host.run(finder, event).status, Status::ok);
+}
+
+TEST(TrackFinder, says_by_status_what_is_too_small) {
+    const TrackFinder finder = make_finder();
+    const Event event = straight_tracks(50, 7);
+    Host reference(finder, limits_for(event));
+    const auto needed = reference.run(finder, event);
+
+    for (const int which : {0, 1, 2}) {
+        TrackFinderLimits limits = limits_for(event);
+        (which == 0 ? limits.n_hits : which == 1 ? limits.n_doublets : limits.n_edges) = 10;
+        Host small(finder, limits);
+        small.offsets.resize(event.x.size() + 1);
+        small.hits.resize(event.x.size());
+        small.labels.resize(event.x.size());
+        small.tracks = {small.offsets, small.hits, small.labels};
+        const auto result = small.run(finder, event);
+        EXPECT_EQ(result.status, Status::capacity_exceeded) << which;
+        EXPECT_EQ(result.n_tracks, 0u);
+        if (which == 1) { EXPECT_GE(result.n_doublets, needed.n_doublets); }
+        if (which == 2) { EXPECT_EQ(result.n_edges, needed.n_edges); }
+    }
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1000}, std::size_t{100000}}) {
+        Host host(finder, limits_for(event));
+        rheinfall::Workspace workspace;
+        workspace.reserve(bytes);
+        EXPECT_EQ(finder.run(workspace, event.view(), host.limits, host.tracks).status, Status::capacity_exceeded);
+    }
+    Host host(finder, limits_for(event));
+    host.tracks.hits = host.tracks.hits.first(5);
+    const auto result = host.run(finder, event);
+    EXPECT_EQ(result.status, Status::capacity_exceeded);
+    EXPECT_EQ(result.n_track_hits, needed.n_track_hits);
+}
+
+TEST(TrackFinder, survives_odd_events) {
+    const TrackFinder finder = make_finder();
+    Event event = straight_tracks(50, 8);
+    Host host(finder, limits_for(event));
+    const auto before = host.run(finder, event).n_tracks;
+    EXPECT_EQ(host.run(finder, Event()).status, Status::empty);
+    event.module_id[0] = 1;
+    const auto unknown = host.run(finder, event);
+    EXPECT_EQ(unknown.status, Status::unknown_modules);
+    EXPECT_EQ(unknown.n_unknown_modules, 1u);
+    event.x[n_layers] = std::numeric_limits<float>::quiet_NaN();
+    event.z[2 * n_layers] = std::numeric_limits<float>::infinity();
+    const auto result = host.run(finder, event);
+    EXPECT_EQ(result.status, Status::not_finite);
+    EXPECT_EQ(result.n_not_finite, 2u);
+    EXPECT_EQ(result.n_tracks, before - 3);  // each lost one of the hits that min_length asks for
+}
+
+TEST(TrackFinder, refuses_senseless_options) {
+    auto options = rheinfall::TrackFinderOptions();
+    options.chi2_scale = 0.0f;
+    EXPECT_THROW(TrackFinder(cylinders(), options), std::invalid_argument);
+    options = {};
+    options.building.min_length = 0;
+    EXPECT_THROW(TrackFinder(cylinders(), options), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(make_finder().workspace_size({std::size_t{1} << 40, 1, 1})), std::invalid_argument);
+}
+
+TEST(HitOrder, agrees_with_a_comparison_sort) {
+    std::mt19937 random(9);
+    std::uniform_int_distribution<int> few(0, 4);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::array<float, 5> values = {-1.5f, -0.0f, 0.0f, 2.0f, nan};
+    Event event;
+    for (int i = 0; i < 3000; ++i) {
+        event.x.push_back(values[static_cast<std::size_t>(few(random))]);
+        event.y.push_back(values[static_cast<std::size_t>(few(random))]);
+        event.z.push_back(values[static_cast<std::size_t>(few(random))]);
+        event.module_id.push_back(
+            module_of(static_cast<std::size_t>(few(random)), static_cast<std::size_t>(few(random))));
+    }
+    // NaN last, zeros alike.
+    const auto key = [nan](float v) { return std::pair(std::isnan(v), std::isnan(v) ? 0.0f : v + 0.0f); };
+    const auto fields = [&](std::uint32_t i) {
+        const float phi =
+            std::isnan(event.x[i]) || std::isnan(event.y[i]) ? nan : rheinfall::detail::atan2(event.y[i], event.x[i]);
+        return std::tuple(event.module_id[i], key(event.z[i]), key(phi), key(event.x[i]), key(event.y[i]), i);
+    };
+    std::vector<std::uint32_t> expected(event.x.size());
+    std::iota(expected.begin(), expected.end(), 0u);
+    std::ranges::sort(expected, {}, fields);
+
+    std::vector<std::uint32_t> order(event.x.size());
+    rheinfall::Workspace workspace;
+    EXPECT_FALSE(rheinfall::detail::canonical_hit_order(event.view(), order, workspace));
+    workspace.reserve(rheinfall::detail::hit_order_workspace_size(order.size()));
+    ASSERT_TRUE(rheinfall::detail::canonical_hit_order(event.view(), order, workspace));
+    EXPECT_EQ(order, expected);
+}
+
+// --- the C interface ---
+
+/// A map in a file that is removed at the end.
+struct MapFile {
+    std::string path = testing::TempDir() + "rheinfall_track_finder.rfmap";
+    MapFile() { cylinders().save(path); }
+    ~MapFile() { std::remove(path.c_str()); }
+};
+
+int count_edges_and_fail(void* context, const rf_graph* graph, float*) {
+    *static_cast<std::size_t*>(context) = graph->n_edges;
+    return 1;
+}
+
+TEST(CInterface, finds_the_same_tracks) {
+    const MapFile file;
+    const Event event = straight_tracks(100, 10);
+    const TrackFinder finder = make_finder();
+    Host host(finder, limits_for(event));
+    const auto expected = host.run(finder, event);
+
+    rf_finder_options options;
+    rf_finder_options_defaults(&options);
+    options.chi2_max = 25.0f;
+    options.min_length = n_layers;
+    rf_error error;
+    rf_finder* c_finder = rf_finder_load(file.path.c_str(), &options, &error);
+    ASSERT_NE(c_finder, nullptr) << error.reason;
+    const std::size_t n = event.x.size();
+    const rf_limits limits{host.limits.n_hits, host.limits.n_doublets, host.limits.n_edges, 1};
+    rf_workspace* workspace = rf_workspace_create(rf_finder_workspace_size(c_finder, &limits), nullptr, &error);
+    ASSERT_NE(workspace, nullptr) << error.reason;
+    std::vector<std::int64_t> offsets(n + 1), found(n), labels(n);
+    const rf_hits hits{event.x.data(), event.y.data(), event.z.data(), event.module_id.data(), n};
+    const rf_tracks tracks{offsets.data(), offsets.size(), found.data(), found.size(), labels.data()};
+    rf_result result{};
+    EXPECT_EQ(rf_finder_run(c_finder, workspace, &hits, &limits, nullptr, nullptr, &tracks, &result), RF_OK);
+    EXPECT_EQ(result.n_tracks, expected.n_tracks);
+    EXPECT_EQ(found, host.hits);
+    EXPECT_EQ(labels, host.labels);
+
+    std::size_t n_scored = 0;
+    const rf_edge_scorer scorer{count_edges_and_fail, &n_scored};
+    EXPECT_EQ(rf_finder_run(c_finder, workspace, &hits, &limits, &scorer, nullptr, &tracks, &result),
+              RF_SCORING_FAILED);
+    EXPECT_EQ(n_scored, expected.n_pruned_edges);
+    EXPECT_EQ(rf_finder_run(c_finder, workspace, nullptr, &limits, nullptr, nullptr, &tracks, &result),
+              RF_INVALID_ARGUMENT);
+    rf_workspace_free(workspace);
+    rf_finder_free(c_finder);
+}
+
+TEST(CInterface, every_failure_to_load_is_an_error_object) {
+    const MapFile file;
+    rf_error error;
+    EXPECT_EQ(rf_finder_load("/no/such/map.rfmap", nullptr, &error), nullptr);
+    EXPECT_STREQ(error.file, "/no/such/map.rfmap");
+    EXPECT_STRNE(error.reason, "");
+
+    std::FILE* damaged = std::fopen(file.path.c_str(), "r+b");
+    ASSERT_NE(damaged, nullptr);
+    std::fseek(damaged, 200, SEEK_SET);
+    std::fputc(0x5a, damaged);
+    std::fclose(damaged);
+    EXPECT_EQ(rf_finder_load(file.path.c_str(), nullptr, &error), nullptr);
+    EXPECT_STREQ(error.file, file.path.c_str());
+    EXPECT_STREQ(error.key, "checksum");
+
+    rf_finder_options options;
+    rf_finder_options_defaults(&options);
+    options.min_length = 0;
+    cylinders().save(file.path);
+    EXPECT_EQ(rf_finder_load(file.path.c_str(), &options, &error), nullptr);
+    EXPECT_STREQ(error.file, "");
+    EXPECT_STREQ(error.key, "min_length");
+    options.struct_size = 3;
+    EXPECT_EQ(rf_finder_load(file.path.c_str(), &options, nullptr), nullptr);
+    EXPECT_EQ(rf_finder_load(nullptr, nullptr, &error), nullptr);
+    EXPECT_STREQ(error.key, "map_path");
+}
+
+void* refuse_memory(void*, std::size_t, std::size_t) {
+    return nullptr;
+}
+
+TEST(CInterface, takes_memory_from_the_caller) {
+    rf_error error;
+    const rf_allocator none{refuse_memory, nullptr, nullptr};
+    EXPECT_EQ(rf_workspace_create(100, &none, &error), nullptr);
+    EXPECT_STREQ(error.key, "workspace");
+    EXPECT_STREQ(rf_status_string(RF_CAPACITY_EXCEEDED), "capacity_exceeded");
+    EXPECT_STREQ(rf_status_string(RF_INVALID_ARGUMENT), "invalid_argument");
+}
+
+}  // namespace
