@@ -82,6 +82,7 @@ TrackFinderOptions to_options(const rf_finder_options& c) {
     auto& model = options.triplet_model;
     model.field = c.field;
     model.layer_x0 = c.layer_x0;
+    model.field_spread = c.field_spread;
     model.min_chi2_pt = c.min_chi2_pt;
     for (std::size_t v = 0; v < model.resolution_by_volume.size(); ++v) {
         model.resolution_by_volume[v] = {c.resolution[v][0], c.resolution[v][1], c.resolution[v][2]};
@@ -166,6 +167,7 @@ void rf_finder_options_defaults(rf_finder_options* c) noexcept {
     c->chi2_scale = options.chi2_scale;
     c->field = model.field;
     c->layer_x0 = model.layer_x0;
+    c->field_spread = model.field_spread;
     c->min_chi2_pt = model.min_chi2_pt;
     for (std::size_t v = 0; v < model.resolution_by_volume.size(); ++v) {
         const auto& r = model.resolution_by_volume[v];

@@ -247,8 +247,12 @@ TEST(TrackFinder, says_by_status_what_is_too_small) {
         const auto result = small.run(finder, event);
         EXPECT_EQ(result.status, Status::capacity_exceeded) << which;
         EXPECT_EQ(result.n_tracks, 0u);
-        if (which == 1) { EXPECT_GE(result.n_doublets, needed.n_doublets); }
-        if (which == 2) { EXPECT_EQ(result.n_edges, needed.n_edges); }
+        if (which == 1) {
+            EXPECT_GE(result.n_doublets, needed.n_doublets);
+        }
+        if (which == 2) {
+            EXPECT_EQ(result.n_edges, needed.n_edges);
+        }
     }
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1000}, std::size_t{100000}}) {
         Host host(finder, limits_for(event));

@@ -64,6 +64,7 @@ typedef struct rf_finder_options {
     float chi2_scale;         /**< of the built-in scores */
     float field;              /**< [T], along z */
     float layer_x0;           /**< [radiation lengths] */
+    float field_spread;       /**< relative, from one segment to the next */
     float min_chi2_pt;        /**< [GeV] */
     float resolution[256][3]; /**< by volume: along the azimuth, along z, along the radius [mm] */
 } rf_finder_options;

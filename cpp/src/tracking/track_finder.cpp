@@ -87,6 +87,8 @@ void check_options(const TrackFinderOptions& options) {
     const TripletModel& model = options.triplet_model;
     require(above_zero(model.field), "triplet_model.field: expected a finite number above 0");
     require(above_zero(model.layer_x0), "triplet_model.layer_x0: expected a finite number above 0");
+    require(model.field_spread == 0.0f || above_zero(model.field_spread),
+            "triplet_model.field_spread: expected a finite number, at least 0");
     require(above_zero(model.min_chi2_pt), "triplet_model.min_chi2_pt: expected a finite number above 0");
     for (const HitResolution& r : model.resolution_by_volume) {
         require(above_zero(r.rphi) && above_zero(r.z) && above_zero(r.r),
@@ -104,7 +106,7 @@ void check_limits(const TrackFinderLimits& limits) {
 }  // namespace
 
 TripletModel default_triplet_model() noexcept {
-    TripletModel model{{}, 2.0f, 0.03f, 10.0f};
+    TripletModel model{{}, 2.0f, 0.03f, 0.05f, 10.0f};
     model.resolution_by_volume.fill({0.05f, 0.1f, 0.1f});
     return model;
 }

@@ -15,7 +15,8 @@
 
 namespace rheinfall {
 
-/// The standard deviations that `rheinfall.TripletModel()` has in Python: 50, 100, 100 um, 2 T, layers of 3 % X0.
+/// The standard deviations that `rheinfall.TripletModel()` has in Python: 50, 100, 100 um, 2 T with a
+/// spread of 5 %, layers of 3 % X0.
 RHEINFALL_API TripletModel default_triplet_model() noexcept;
 
 /// Settings of a track finder, fixed for many events.
