@@ -66,6 +66,9 @@ class ModuleMap:
     def modules(self) -> NDArray[numpy.uint64]: ...
 
     @property
+    def n_bytes(self) -> int: ...
+
+    @property
     def n_modules(self) -> int: ...
 
     @property

@@ -207,6 +207,7 @@ void bind_module_map(nb::module_& m) {
                          std::copy(self.modules().begin(), self.modules().end(), ids.get());
                          return numpy_owning(std::move(ids), {self.n_modules()});
                      })
+        .def_prop_ro("n_bytes", [](const ModuleMap& self) { return self.bytes().size(); })
         .def_prop_ro("n_modules", &ModuleMap::n_modules)
         .def_prop_ro("n_doublets", &ModuleMap::n_doublets)
         .def_prop_ro("n_triplets", &ModuleMap::n_triplets)

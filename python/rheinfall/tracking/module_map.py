@@ -166,7 +166,7 @@ class ModuleMap:
         """
         name = os.fspath(path)
         core = _core.ModuleMap.load(name)
-        has_statistics = Path(name).stat().st_size > len(core.to_bytes())
+        has_statistics = Path(name).stat().st_size > core.n_bytes
         return cls(core, _core.ModuleMapBuilder.load(name) if has_statistics else None)
 
     @classmethod
@@ -193,6 +193,11 @@ class ModuleMap:
     def modules(self) -> UInt64:
         """uint64 (n_modules,), the modules of the map, ascending."""
         return np.asarray(self.core.modules)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the map in memory and in its file, its statistics apart."""
+        return self.core.n_bytes
 
     @property
     def n_modules(self) -> int:
