@@ -15,4 +15,4 @@ has_header tbb/version.h || missing+=(libtbb-dev)
 # The packages of the extras without rheinfall itself, which is built later.
 "$VENV/bin/python" -m pip install -qq "packaging" "tomli; python_version < '3.11'"
 "$VENV/bin/python" tools/requirements.py "$EXTRAS" >"$VENV/requirements.txt"
-"$VENV/bin/python" -m pip install -qq -r "$VENV/requirements.txt" "cmake>=3.24" ninja
+"$VENV/bin/python" -m pip install -qq -r "$VENV/requirements.txt" "cmake>=3.24" ninja pybind11
