@@ -55,8 +55,12 @@ private:
     std::size_t capacity_ = 0;
 };
 
-nb::tuple build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, const HitFloats& z,
-                const HitModules& module_id) {
+/// Edges, status, and how many hit pairs passed the doublets, hits are on unknown modules, hits are not finite.
+using BuiltGraph =
+    nb::typed<nb::tuple, nb::ndarray<nb::numpy, std::int64_t>, std::string, std::size_t, std::size_t, std::size_t>;
+
+BuiltGraph build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, const HitFloats& z,
+                 const HitModules& module_id) {
     const HitsView hits = hits_view(x, y, z, module_id);
     GraphResult result;
     std::unique_ptr<std::int64_t[]> edges;
@@ -66,12 +70,8 @@ nb::tuple build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, co
         result = graph.result;
         edges = graph.compact();
     }
-    nb::dict counts;
-    counts["n_doublets"] = result.n_doublets;
-    counts["n_unknown_modules"] = result.n_unknown_modules;
-    counts["n_not_finite"] = result.n_not_finite;
     return nb::make_tuple(numpy_owning(std::move(edges), {2, result.n_edges}), rheinfall::to_string(result.status),
-                          counts);
+                          result.n_doublets, result.n_unknown_modules, result.n_not_finite);
 }
 
 void check_edges(const EdgeIndex& edge_index, std::size_t n_hits) {
@@ -154,7 +154,8 @@ auto node_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
 
 void bind_graph(nb::module_& m) {
     m.def("build_graph", &build, "map"_a, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
-          "module_id"_a.noconvert(), "Edges (2, n_edges), status, counts. See rheinfall.build_graph.");
+          "module_id"_a.noconvert(),
+          "Edges (2, n_edges), status, n_doublets, n_unknown_modules, n_not_finite. See rheinfall.build_graph.");
     m.def("triplet_chi2", &chi2, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
           "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,
           "min_chi2_pt"_a, "chi2 of the best and second-best continuation outward, then inward: (4, n_edges).");

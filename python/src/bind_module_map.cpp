@@ -27,6 +27,10 @@ using Ids = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::devi
 using Counts = nb::ndarray<const std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Limits = nb::ndarray<const float, nb::shape<-1, -1, 2>, nb::c_contig, nb::device::cpu>;
 
+using UInt64Array = nb::ndarray<nb::numpy, std::uint64_t>;
+using UInt8Array = nb::ndarray<nb::numpy, std::uint8_t>;
+using Float32Array = nb::ndarray<nb::numpy, float>;
+
 constexpr std::size_t doublet_quantities = 4;
 constexpr std::size_t triplet_quantities = 10;
 
@@ -34,10 +38,6 @@ Bend bend_of(const std::string& name) {
     if (name == "angle") return Bend::angle;
     if (name == "slope_difference") return Bend::slope_difference;
     throw std::invalid_argument("bend: expected 'angle' or 'slope_difference', got '" + name + "'");
-}
-
-const char* name_of(Bend bend) {
-    return bend == Bend::angle ? "angle" : "slope_difference";
 }
 
 std::array<Interval, doublet_quantities> intervals(const DoubletLimits& l) {
@@ -49,7 +49,7 @@ DoubletLimits doublet_limits(const float* v) {
 }
 
 /// Modules (n, 2) and limits (n, 4, 2) of the doublets.
-auto doublets(const ModuleMap& map) {
+nb::typed<nb::tuple, UInt64Array, Float32Array> doublets(const ModuleMap& map) {
     const std::size_t n = map.n_doublets();
     auto modules = std::make_unique_for_overwrite<std::uint64_t[]>(2 * n);
     auto limits = std::make_unique_for_overwrite<float[]>(2 * doublet_quantities * n);
@@ -67,7 +67,7 @@ auto doublets(const ModuleMap& map) {
 }
 
 /// Modules (n, 3), floor(log2(occurrence)) (n,) and limits (n, 10, 2) of the triplets.
-auto triplets(const ModuleMap& map) {
+nb::typed<nb::tuple, UInt64Array, UInt8Array, Float32Array> triplets(const ModuleMap& map) {
     const std::size_t n = map.n_triplets();
     auto modules = std::make_unique_for_overwrite<std::uint64_t[]>(3 * n);
     auto occurrence = std::make_unique_for_overwrite<std::uint8_t[]>(n);
@@ -137,6 +137,29 @@ std::span<const std::byte> view(const nb::bytes& bytes) {
     return {static_cast<const std::byte*>(bytes.data()), bytes.size()};
 }
 
+void bind_limit_rule(nb::module_& m) {
+    const LimitRule standard;
+    nb::class_<LimitRule>(m, "LimitRule", "How a triplet's limits follow from what training saw.")
+        .def(
+            "__init__",
+            [](LimitRule* self, double relative, double sigmas, double sigmas_differences, double prior_weight,
+               double core, std::uint64_t min_occurrence, bool remove_two_cycles) {
+                new (self) LimitRule{relative, sigmas,         prior_weight,     sigmas_differences,
+                                     core,     min_occurrence, remove_two_cycles};
+            },
+            nb::kw_only(), "relative"_a = standard.relative, "sigmas"_a = standard.sigmas,
+            "sigmas_differences"_a = standard.sigmas_differences, "prior_weight"_a = standard.prior_weight,
+            "core"_a = standard.core, "min_occurrence"_a = standard.min_occurrence,
+            "remove_two_cycles"_a = standard.remove_two_cycles)
+        .def_ro("relative", &LimitRule::relative)
+        .def_ro("sigmas", &LimitRule::sigmas)
+        .def_ro("sigmas_differences", &LimitRule::sigmas_differences)
+        .def_ro("prior_weight", &LimitRule::prior_weight)
+        .def_ro("core", &LimitRule::core)
+        .def_ro("min_occurrence", &LimitRule::min_occurrence)
+        .def_ro("remove_two_cycles", &LimitRule::remove_two_cycles);
+}
+
 void bind_builder(nb::module_& m) {
     nb::class_<ModuleMapBuilder>(m, "ModuleMapBuilder", "Gathers the quantities of true hit triples by module triplet.")
         .def(
@@ -154,16 +177,7 @@ void bind_builder(nb::module_& m) {
             "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(), "triples"_a.noconvert(),
             "Add the hit triples of one event: uint32 (n, 3), inner to outer.")
         .def("merge", &ModuleMapBuilder::merge, "other"_a, "Add what another builder saw; exact and associative.")
-        .def(
-            "finish",
-            [](const ModuleMapBuilder& self, double relative, double sigmas, double sigmas_differences,
-               double prior_weight, double core, std::uint64_t min_occurrence, bool remove_two_cycles) {
-                const nb::gil_scoped_release no_gil;
-                return self.finish(
-                    {relative, sigmas, prior_weight, sigmas_differences, core, min_occurrence, remove_two_cycles});
-            },
-            nb::kw_only(), "relative"_a, "sigmas"_a, "sigmas_differences"_a, "prior_weight"_a, "core"_a,
-            "min_occurrence"_a, "remove_two_cycles"_a, "Make the map.")
+        .def("finish", &ModuleMapBuilder::finish, "rule"_a, nb::call_guard<nb::gil_scoped_release>(), "Make the map.")
         .def_prop_ro("n_triplets", [](const ModuleMapBuilder& self) { return self.records().size(); })
         .def_prop_ro("bend", [](const ModuleMapBuilder& self) { return name_of(self.bend_convention()); })
         .def("to_bytes", [](const ModuleMapBuilder& self) { return to_bytes(self.bytes()); })
@@ -179,10 +193,7 @@ void bind_builder(nb::module_& m) {
 }  // namespace
 
 void bind_module_map(nb::module_& m) {
-    const LimitRule rule;
-    m.attr("LIMIT_RULE_DEFAULTS") =
-        nb::make_tuple(rule.relative, rule.sigmas, rule.sigmas_differences, rule.prior_weight, rule.core,
-                       rule.min_occurrence, rule.remove_two_cycles);
+    bind_limit_rule(m);
     nb::class_<ModuleMap>(m, "ModuleMap", "Module pairs and triples that particles connect, with their limits.")
         .def_static("load", &ModuleMap::load, "path"_a)
         .def_static(
@@ -201,17 +212,20 @@ void bind_module_map(nb::module_& m) {
         .def("to_bytes", [](const ModuleMap& self) { return to_bytes(self.bytes()); })
         .def("triplets", &triplets, "Modules (n, 3), log2 of the occurrence (n,), limits (n, 10, 2).")
         .def("doublets", &doublets, "Modules (n, 2), limits (n, 4, 2).")
-        .def_prop_ro("modules",
-                     [](const ModuleMap& self) {
-                         auto ids = std::make_unique_for_overwrite<std::uint64_t[]>(self.n_modules());
-                         std::copy(self.modules().begin(), self.modules().end(), ids.get());
-                         return numpy_owning(std::move(ids), {self.n_modules()});
-                     })
+        .def_prop_ro(
+            "modules",
+            [](const ModuleMap& self) {
+                auto ids = std::make_unique_for_overwrite<std::uint64_t[]>(self.n_modules());
+                std::copy(self.modules().begin(), self.modules().end(), ids.get());
+                return numpy_owning(std::move(ids), {self.n_modules()});
+            },
+            nb::rv_policy::reference)  // the array owns its memory, and does not hang on the map
         .def_prop_ro("n_bytes", [](const ModuleMap& self) { return self.bytes().size(); })
         .def_prop_ro("n_modules", &ModuleMap::n_modules)
         .def_prop_ro("n_doublets", &ModuleMap::n_doublets)
         .def_prop_ro("n_triplets", &ModuleMap::n_triplets)
         .def_prop_ro("bend", [](const ModuleMap& self) { return name_of(self.bend_convention()); })
+        .def_prop_ro("convention", &ModuleMap::convention)
         .def_ro_static("format_version", &ModuleMap::format_version);
     bind_builder(m);
 }

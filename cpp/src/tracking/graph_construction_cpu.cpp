@@ -69,8 +69,8 @@ struct Scratch {
     }
 };
 
-/// Finds each hit's module, then lists the hits by (module, phi). Returns how many hits take part.
-std::size_t bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphResult& result) {
+/// Finds each hit's module, then lists the hits that take part by module, in the caller's order.
+void bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphResult& result) {
     const auto modules = map.modules();
     std::ranges::fill(s.module_offsets, 0u);
     std::uint64_t last_id = 0;
@@ -105,7 +105,6 @@ std::size_t bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, 
     }
     for (std::size_t m = map.n_modules(); m > 0; --m) s.module_offsets[m] = s.module_offsets[m - 1];
     s.module_offsets[0] = 0;
-    return n_used;
 }
 
 /// Computes the points of modules [first, last) and sorts each module's hits by (phi, caller's hit).
@@ -335,8 +334,9 @@ GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphL
         result.n_doublets += out.n;
     }
     if (!fits) {
-        // Room is shared out evenly, so the fullest share says what is needed.
-        result.n_doublets = (largest + 1) * n_tasks;
+        // Room is shared out evenly, so the fullest share says what is needed; that is more than there was, since a
+        // share that overflowed holds more than the mean.
+        result.n_doublets = largest * n_tasks;
         result.status = Status::capacity_exceeded;
         return result;
     }

@@ -171,7 +171,16 @@ MapHeader read_header(std::span<const std::byte> bytes, const std::string& name)
                          ", which needs a reader of format " + std::to_string(header.reader_version) +
                          "; this release reads up to " + std::to_string(ModuleMap::format_version));
     }
+    if (header.reader_version == 0 || header.reader_version > header.format_version) {
+        refuse(name, "reader_version: expected 1 to " + std::to_string(header.format_version) + ", got " +
+                         std::to_string(header.reader_version));
+    }
     if (header.bend > 1) refuse(name, "bend: expected 0 or 1, got " + std::to_string(header.bend));
+    char convention[sizeof header.convention] = {};
+    std::strncpy(convention, detail::map_convention, sizeof convention - 1);
+    if (std::memcmp(header.convention, convention, sizeof convention) != 0) {
+        refuse(name, std::string("convention: expected '") + detail::map_convention + "'");
+    }
     constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
     if (header.n_modules > most || header.n_doublets > most || header.n_triplets > most) {
         refuse(name, "n_modules, n_doublets, n_triplets: expected at most 2^32 - 1 each");
@@ -279,6 +288,10 @@ std::span<const std::byte> ModuleMap::bytes() const noexcept {
 
 Bend ModuleMap::bend_convention() const noexcept {
     return static_cast<Bend>(storage_->header.bend);
+}
+
+std::string ModuleMap::convention() const {
+    return std::string(detail::map_convention) + ";bend=" + name_of(bend_convention());
 }
 
 TripletLimits ModuleMap::triplet_limits(std::size_t inner, std::size_t triplet) const noexcept {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <stdexcept>
+#include <utility>
 
 #include "core/checksum.hpp"
 #include "core/file.hpp"
@@ -55,6 +56,24 @@ Quantities triple_quantities(Bend convention, const detail::SpacePoint& a, const
             q23.deta,
             detail::slope_dzdr(a, b) - detail::slope_dzdr(b, c),
             detail::bend(convention, a, b, c)};
+}
+
+void check_finite(const Quantities& values, std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    if (std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) return;
+    throw std::invalid_argument("hits: a quantity of the triple " + std::to_string(a) + ", " + std::to_string(b) +
+                                ", " + std::to_string(c) + " overflows; expected coordinates of a detector in mm");
+}
+
+void check(const LimitRule& rule) {
+    const std::pair<const char*, double> numbers[] = {{"relative", rule.relative},
+                                                      {"sigmas", rule.sigmas},
+                                                      {"sigmas_differences", rule.sigmas_differences},
+                                                      {"prior_weight", rule.prior_weight}};
+    for (const auto& [name, value] : numbers) {
+        if (!(value >= 0.0) || std::isinf(value)) {
+            throw std::invalid_argument(std::string(name) + ": expected a number >= 0, got " + std::to_string(value));
+        }
+    }
 }
 
 std::uint64_t hash(const std::array<std::uint64_t, 3>& modules) {
@@ -191,6 +210,7 @@ void ModuleMapBuilder::add(const HitsView& hits, std::span<const std::uint32_t> 
         const std::uint32_t b = triples[t + 1];
         const std::uint32_t c = triples[t + 2];
         const Quantities values = triple_quantities(bend_, point(a), point(b), point(c));
+        check_finite(values, a, b, c);
         Record& record = find_or_insert({hits.module_id[a], hits.module_id[b], hits.module_id[c]});
         ++record.occurrence;
         for (std::size_t q = 0; q < n_quantities; ++q) {
@@ -224,6 +244,7 @@ std::vector<Record> ModuleMapBuilder::sorted_records() const {
 }
 
 ModuleMap ModuleMapBuilder::finish(const LimitRule& rule) const {
+    check(rule);
     std::vector<Record> records = sorted_records();
     // Pools see every triplet, so that what is left out still says how wide its layers' quantities are.
     std::map<Layers, Pool> pools;

@@ -152,8 +152,8 @@ def build_graph(hits: Hits, module_map: ModuleMap, triplet_model: TripletModel |
     """
     if not isinstance(hits, Hits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
-    edge_index, status, counts = _core.build_graph(module_map.core, *_arrays(hits))
-    return Graph(edge_index, hits, status, **counts, triplet_model=triplet_model or TripletModel())
+    edge_index, status, *counts = _core.build_graph(module_map.core, *_arrays(hits))
+    return Graph(edge_index, hits, status, *counts, triplet_model or TripletModel())
 
 
 def _arrays(hits: Hits) -> tuple[Float32, Float32, Float32, np.ndarray[tuple[int], np.dtype[np.uint64]]]:

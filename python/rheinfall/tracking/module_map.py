@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rheinfall import _core
-from rheinfall.event import Event, UInt64
+from rheinfall.event import Event, Float32, UInt64
 from rheinfall.tracking.module_symmetry import ModuleSymmetry
 from rheinfall.tracking.true_triples import TripleSelection, find_true_triples
-
-_RELATIVE, _SIGMAS, _SIGMAS_DIFFERENCES, _PRIOR_WEIGHT, _CORE, _MIN_OCCURRENCE, _REMOVE_TWO_CYCLES = (
-    _core.LIMIT_RULE_DEFAULTS
-)
 
 QUANTITIES = (
     "z0_12",
@@ -86,29 +83,9 @@ class ModuleMap:
         return cls.from_statistics(builder, **limits)
 
     @classmethod
-    def from_statistics(
-        cls,
-        builder: _core.ModuleMapBuilder,
-        *,
-        relative: float = _RELATIVE,
-        sigmas: float = _SIGMAS,
-        sigmas_differences: float = _SIGMAS_DIFFERENCES,
-        prior_weight: float = _PRIOR_WEIGHT,
-        core: float = _CORE,
-        min_occurrence: int = _MIN_OCCURRENCE,
-        remove_two_cycles: bool = _REMOVE_TWO_CYCLES,
-    ) -> ModuleMap:
+    def from_statistics(cls, builder: _core.ModuleMapBuilder, **limits: Any) -> ModuleMap:
         """The map of gathered statistics; the limits are those of `with_limits`."""
-        finished = builder.finish(
-            relative=relative,
-            sigmas=sigmas,
-            sigmas_differences=sigmas_differences,
-            prior_weight=prior_weight,
-            core=core,
-            min_occurrence=min_occurrence,
-            remove_two_cycles=remove_two_cycles,
-        )
-        return cls(finished, builder)
+        return cls(builder.finish(_core.LimitRule(**limits)), builder)
 
     def with_limits(self, **limits: Any) -> ModuleMap:
         """The same statistics with other limits: [min - m, max + m], m = relative·range + sigmas·s / sqrt(occurrence).
@@ -192,7 +169,7 @@ class ModuleMap:
     @property
     def modules(self) -> UInt64:
         """uint64 (n_modules,), the modules of the map, ascending."""
-        return np.asarray(self.core.modules)
+        return self.core.modules
 
     @property
     def n_bytes(self) -> int:
@@ -216,19 +193,19 @@ class ModuleMap:
 
     @property
     def bend(self) -> str:
-        """ "angle" or "slope_difference"."""
+        """How the change of direction is measured: "angle" or "slope_difference"."""
         return self.core.bend
 
     @property
     def convention(self) -> str:
         """Signs and special cases of the quantities, as the file states them."""
-        return f"deta=2-1;dr0=1e-6;order=12,23;bend={self.bend}"
+        return self.core.convention
 
-    def triplets(self) -> tuple[Any, Any, Any]:
+    def triplets(self) -> tuple[UInt64, NDArray[np.uint8], Float32]:
         """Modules uint64 (n, 3), floor(log2(occurrence)) uint8 (n,), limits float32 (n, 10, 2) of `QUANTITIES`."""
         return self.core.triplets()
 
-    def doublets(self) -> tuple[Any, Any]:
+    def doublets(self) -> tuple[UInt64, Float32]:
         """Modules uint64 (n, 2), limits float32 (n, 4, 2) of z0, dphi, phi_slope, deta."""
         return self.core.doublets()
 

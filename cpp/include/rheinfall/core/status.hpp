@@ -6,7 +6,7 @@ namespace rheinfall {
 
 /// What an event did to a stage. A wrong call or a bad file is an exception; whatever hangs on the event is one of
 /// these. Where several hold, the one with the largest value is reported.
-enum class Status : std::int32_t {
+enum class Status : std::uint8_t {
     ok = 0,
     empty = 1,              ///< nothing to work on: no hits, or no edges
     unknown_modules = 2,    ///< some hits lie on modules that the module map does not know; they stay isolated nodes

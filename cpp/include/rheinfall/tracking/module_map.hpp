@@ -38,10 +38,15 @@ struct TripletLimits {
 };
 
 /// How the change of direction in the transverse plane is measured. Part of a map's `convention`.
-enum class Bend : std::uint32_t {
+enum class Bend : std::uint8_t {
     slope_difference = 0,  ///< dy12/dx12 - dy23/dx23, called diff_dydx in the field; singular for tracks along y
     angle = 1,             ///< signed angle from segment 12 to segment 23 [rad], in (-pi, pi]
 };
+
+/// The name of @p bend, as Python and the text of a `convention` show it.
+constexpr const char* name_of(Bend bend) noexcept {
+    return bend == Bend::angle ? "angle" : "slope_difference";
+}
 
 /// The pairs and triples of modules that particles connect, with the limits within which they do.
 ///
@@ -78,6 +83,8 @@ public:
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
 
     [[nodiscard]] Bend bend_convention() const noexcept;
+    /// Signs, order and special cases of the quantities, as the file states them.
+    [[nodiscard]] std::string convention() const;
     [[nodiscard]] std::size_t n_modules() const noexcept { return modules_.size(); }
     [[nodiscard]] std::size_t n_doublets() const noexcept { return doublet_inner_.size(); }
     [[nodiscard]] std::size_t n_triplets() const noexcept { return triplet_outer_.size(); }

@@ -48,11 +48,13 @@ public:
     explicit ModuleMapBuilder(Bend bend = Bend::angle) : bend_(bend) {}
 
     /// Adds the triples of one event: @p triples holds three hit indices each, inner to outer. Triples with a hit that
-    /// is not finite are an error (std::invalid_argument), as is an index out of range.
+    /// is not finite are an error (std::invalid_argument), as is an index out of range, or a quantity that overflows:
+    /// then the triples before it have been added.
     void add(const HitsView& hits, std::span<const std::uint32_t> triples);
     /// Adds what @p other saw; throws std::invalid_argument if its convention differs.
     void merge(const ModuleMapBuilder& other);
 
+    /// Throws std::invalid_argument for a rule with a number that is negative or not finite.
     [[nodiscard]] ModuleMap finish(const LimitRule& rule) const;
 
     [[nodiscard]] Bend bend_convention() const noexcept { return bend_; }

@@ -25,7 +25,8 @@ RHEINFALL_HOST_DEVICE inline SpacePoint make_space_point(float x, float y, float
 }
 
 /// A difference that is divided by: an exact zero becomes 1e-6 mm, far below any resolution, so that no quantity of
-/// finite hits is ever NaN or infinite.
+/// hits in a detector is ever NaN or infinite. (Coordinates beyond 1e15 mm can overflow; no limits contain what comes
+/// of it.)
 RHEINFALL_HOST_DEVICE inline float divisor(float difference) {
     return difference == 0.0f ? 1e-6f : difference;
 }
