@@ -68,7 +68,8 @@ void check(const LimitRule& rule) {
     const std::pair<const char*, double> numbers[] = {{"relative", rule.relative},
                                                       {"sigmas", rule.sigmas},
                                                       {"sigmas_differences", rule.sigmas_differences},
-                                                      {"prior_weight", rule.prior_weight}};
+                                                      {"prior_weight", rule.prior_weight},
+                                                      {"core", rule.core}};
     for (const auto& [name, value] : numbers) {
         if (!(value >= 0.0) || std::isinf(value)) {
             throw std::invalid_argument(std::string(name) + ": expected a number >= 0, got " + std::to_string(value));

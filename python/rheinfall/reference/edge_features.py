@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -35,76 +35,97 @@ def edge_features(hits: Hits, edge_index: Int64, chi2: Float32) -> Float32:
 
 @dataclass(frozen=True)
 class Segments:
-    """Edges as the chi² sees them; float32 (n_edges,). Lengths in mm."""
+    """Edges as the chi² sees them, float32 (n_edges,) [mm]; `_inner`, `_outer`: what the error of either hit does."""
 
     curvature: Float32
     cot_theta: Float32
-    curvature_var: Float32
-    cot_theta_var: Float32
+    curvature_inner: Float32
+    curvature_outer: Float32
+    cot_theta_inner: Float32
+    cot_theta_outer: Float32
     outer_radius: Float32
 
     def __getitem__(self, edge: Any) -> Segments:
-        names = ("curvature", "cot_theta", "curvature_var", "cot_theta_var", "outer_radius")
-        return Segments(*(getattr(self, name)[edge] for name in names))
+        return Segments(*(getattr(self, part.name)[edge] for part in fields(self)))
 
 
 def segments(hits: Hits, edge_index: Int64, resolution: Float32) -> Segments:
-    """Curvature of the circle through the beam line and both hits, cot θ along it, and their variances.
+    """Curvature of the circle through the beam line and both hits, cot θ along it, and their errors.
 
     Args:
+        hits: the hits.
+        edge_index: int64 (2, n_edges).
         resolution: float32 (256, 3), standard deviations by volume along the azimuth, z and the radius [mm].
     """
     s, t = edge_index
     x1, y1, z1, x2, y2, z2 = hits.x[s], hits.y[s], hits.z[s], hits.x[t], hits.y[t], hits.z[t]
-    rphi1, sz1, sr1 = resolution[_volume(hits.module_id[s])].T
-    rphi2, sz2, sr2 = resolution[_volume(hits.module_id[t])].T
     least = f(1e-3)
     r1 = np.maximum(np.sqrt(x1 * x1 + y1 * y1), least)
     r2 = np.maximum(np.sqrt(x2 * x2 + y2 * y2), least)
-    chord = np.maximum(np.sqrt((x2 - x1) * (x2 - x1) + (y2 - y1) * (y2 - y1)), least)
+    chord = np.maximum(np.sqrt(square(x2 - x1) + square(y2 - y1)), least)
     curvature = f(2) * (x1 * y2 - y1 * x2) / (r1 * r2 * chord)
-    u = f(0.5) * curvature * chord
-    u2 = u * u
+    u2 = square(f(0.5) * curvature * chord)
     arc = chord * (f(1) + u2 * (f(0.166666667) + f(0.075) * u2))
     cot = (z2 - z1) / arc
-    radial = sr1 * sr1 + sr2 * sr2
-    angle = (rphi1 / r1) * (rphi1 / r1) + (rphi2 / r2) * (rphi2 / r2)
-    curvature_var = (f(4) * angle + curvature * curvature * radial) / (chord * chord)
-    cot_var = (sz1 * sz1 + sz2 * sz2 + cot * cot * radial) / (chord * chord)
-    return Segments(curvature, cot, curvature_var, cot_var, r2)
+    errors = []
+    for hit, radius in ((s, r1), (t, r2)):
+        rphi, sz, sr = resolution[_volume(hits.module_id[hit])].T
+        errors.append(
+            (
+                np.sqrt(square(f(2) * rphi / radius) + square(curvature * sr)) / chord,
+                np.sqrt(square(sz) + square(cot * sr)) / chord,
+            )
+        )
+    (curvature_inner, cot_inner), (curvature_outer, cot_outer) = errors
+    return Segments(curvature, cot, curvature_inner, curvature_outer, cot_inner, cot_outer, r2)
 
 
-def chi2(inner: Segments, outer: Segments, field: float, layer_x0: float, min_chi2_pt: float) -> Float32:
+def square(v: Any) -> Any:
+    """v · v."""
+    return v * v
+
+
+def chi2(inner: Segments, outer: Segments, model: Any) -> Float32:
     """chi² (2 degrees of freedom) of two segments that share a hit; scattering as of Lynch and Dahl without the log."""
     mean = f(0.5) * (inner.curvature + outer.curvature)
-    inverse_pt = np.maximum(np.abs(mean) / (f(0.3e-3) * f(field)), f(1) / f(min_chi2_pt))
-    half = f(0.5) * (inner.cot_theta + outer.cot_theta)
-    cot2 = half * half
+    inverse_pt = np.maximum(np.abs(mean) / (f(0.3e-3) * f(model.field)), f(1) / f(model.min_chi2_pt))
+    cot2 = square(f(0.5) * (inner.cot_theta + outer.cot_theta))
     oblique = np.sqrt(f(1) + cot2)
-    scatter = f(0.0136) * inverse_pt
-    angle_var = scatter * scatter * f(layer_x0) * oblique
-    lever = outer.outer_radius * outer.outer_radius
-    curvature_var = inner.curvature_var + outer.curvature_var + f(4) * angle_var / lever
-    cot_var = inner.cot_theta_var + outer.cot_theta_var + angle_var * (f(1) + cot2)
-    dk, dc = inner.curvature - outer.curvature, inner.cot_theta - outer.cot_theta
-    return float32(dk * dk / curvature_var + dc * dc / cot_var)
+    angle_var = square(f(0.0136) * inverse_pt) * f(model.layer_x0) * oblique
+    # The shared hit moves both segments, in opposite directions: its two errors add before they are squared.
+    curvature_var = (
+        square(inner.curvature_inner)
+        + square(inner.curvature_outer + outer.curvature_inner)
+        + square(outer.curvature_outer)
+        + f(4) * angle_var / square(outer.outer_radius)
+        + square(f(model.field_spread) * mean)
+    )
+    cot_var = (
+        square(inner.cot_theta_inner)
+        + square(inner.cot_theta_outer + outer.cot_theta_inner)
+        + square(outer.cot_theta_outer)
+        + angle_var * (f(1) + cot2)
+    )
+    bend, kink = inner.curvature - outer.curvature, inner.cot_theta - outer.cot_theta
+    return float32(square(bend) / curvature_var + square(kink) / cot_var)
 
 
-def triplet_chi2(
-    hits: Hits, edge_index: Int64, resolution: Float32, field: float, layer_x0: float, min_chi2_pt: float
-) -> Float32:
-    """float32 (4, n_edges): best and second-best chi² over the edges that leave the target, then over those inward."""
-    s = segments(hits, edge_index, resolution)
+def triplet_chi2(hits: Hits, edge_index: Int64, model: Any) -> Float32:
+    """float32 (4, n_edges): best and second-best chi² over the edges that leave the target, then over those inward.
+
+    Args:
+        hits: the hits.
+        edge_index: int64 (2, n_edges), in any order.
+        model: a `rheinfall.tracking.graph.TripletModel`.
+    """
+    s = segments(hits, edge_index, model.table())
     source, target = edge_index
     values = np.full((4, edge_index.shape[1]), NO_CONTINUATION, np.float32)
     for e in range(edge_index.shape[1]):
-        onward = np.flatnonzero(source == target[e])
-        back = np.flatnonzero(target == source[e])
-        out = [chi2(s[e], s[k], field, layer_x0, min_chi2_pt) for k in onward]
-        into = [chi2(s[k], s[e], field, layer_x0, min_chi2_pt) for k in back]
+        out = chi2(s[e], s[source == target[e]], model)
+        into = chi2(s[target == source[e]], s[e], model)
         for row, found in ((0, out), (2, into)):
-            best = sorted([*found, NO_CONTINUATION, NO_CONTINUATION])[:2]
-            values[row : row + 2, e] = best
+            values[row : row + 2, e] = sorted([*found, NO_CONTINUATION, NO_CONTINUATION])[:2]
     return values
 
 

@@ -79,9 +79,10 @@ def log_positive(v: Float32) -> Float32:
 def arcsinh(t: Float32) -> Float32:
     """Inverse hyperbolic sine of |t| < 1e18."""
     a = np.abs(t)
-    w = a * a
+    near_zero = np.minimum(a, f(0.5))
+    w = near_zero * near_zero
     p = ((f(2.0122003309e-2) * w - f(4.2699340972e-2)) * w + f(7.4847586088e-2)) * w - f(1.6666288134e-1)
-    near = p * w * a + a
+    near = p * w * near_zero + near_zero
     far = log_positive(np.maximum(a, f(1))) + f(0.693147182)
     between = log_positive(a + np.sqrt(np.where(a > f(1500), f(1), a) ** 2 + f(1)))
     y = np.where(a < f(0.5), near, np.where(a > f(1500), far, between))

@@ -69,6 +69,7 @@ def widened_limits(
     sigmas: float = 2.0,
     sigmas_differences: float = 4.0,
     prior_weight: float = 4.0,
+    core: float = 5.0,
     min_occurrence: int = 1,
     remove_two_cycles: bool = True,
 ) -> dict[Modules, Float32]:
@@ -85,7 +86,11 @@ def widened_limits(
             variance = (record.scatter(q) + prior_weight * prior) / (n + prior_weight)
             factor = sigmas if q < 8 else sigmas_differences
             margin = relative * (record.high[q] - record.low[q]) + factor * math.sqrt(variance / n) / unit
-            ends.append((round_down(record.low[q] - margin), -round_down(-(record.high[q] + margin))))
+            mean = float(record.total[q]) / n / unit
+            reach = core * math.sqrt(variance) / unit
+            low = min(max(record.low[q] - margin, mean - reach), mean)
+            high = max(min(record.high[q] + margin, mean + reach), mean)
+            ends.append((round_down(low), -round_down(-high)))
         result[modules] = np.array(ends, np.float32)
     return result
 

@@ -23,6 +23,9 @@ class TripletModel:
         layer_x0: thickness of a layer [radiation lengths].
         field_spread: relative change of the field from one segment to the next.
         min_chi2_pt: momentum above which multiple scattering no longer shrinks [GeV].
+
+    Raises:
+        ValueError: a number that is not positive and finite, or a volume outside 0 to 255.
     """
 
     resolution: dict[int, tuple[float, float, float]] = field(default_factory=dict)
@@ -32,12 +35,29 @@ class TripletModel:
     field_spread: float = 0.05
     min_chi2_pt: float = 10.0
 
+    def __post_init__(self) -> None:
+        for name in ("field", "layer_x0", "min_chi2_pt"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}")
+        if not 0 <= self.field_spread < np.inf:
+            raise ValueError(f"field_spread: expected a number >= 0, got {self.field_spread}")
+        for volume, sigmas in self.resolution.items():
+            if not 0 <= volume < 256:
+                raise ValueError(f"resolution: expected volume numbers from 0 to 255, got {volume}")
+            _check_sigmas(f"resolution[{volume}]", sigmas)
+        _check_sigmas("default_resolution", self.default_resolution)
+
     def table(self) -> Float32:
         """float32 (256, 3): the resolution by volume number."""
         table = np.tile(np.asarray(self.default_resolution, np.float32), (256, 1))
         for volume, sigmas in self.resolution.items():
             table[volume] = sigmas
         return table
+
+
+def _check_sigmas(name: str, sigmas: tuple[float, float, float]) -> None:
+    if len(sigmas) != 3 or not all(0 < s < np.inf for s in sigmas):
+        raise ValueError(f"{name}: expected three standard deviations > 0 [mm], got {sigmas}")
 
 
 # Names of the columns, in the order of the arrays.
@@ -152,8 +172,8 @@ def build_graph(hits: Hits, module_map: ModuleMap, triplet_model: TripletModel |
     """
     if not isinstance(hits, Hits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
-    edge_index, status, *counts = _core.build_graph(module_map.core, *_arrays(hits))
-    return Graph(edge_index, hits, status, *counts, triplet_model or TripletModel())
+    edge_index, status, n_doublets, n_unknown, n_not_finite = _core.build_graph(module_map.core, *_arrays(hits))
+    return Graph(edge_index, hits, status, n_doublets, n_unknown, n_not_finite, triplet_model or TripletModel())
 
 
 def _arrays(hits: Hits) -> tuple[Float32, Float32, Float32, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
