@@ -21,8 +21,10 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads the stages may use."""
 
-def build_graph(map: ModuleMap, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple:
-    """Edges (2, n_edges), status, counts. See rheinfall.build_graph."""
+def build_graph(map: ModuleMap, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple[NDArray[numpy.int64], str, int, int, int]:
+    """
+    Edges (2, n_edges), status, n_doublets, n_unknown_modules, n_not_finite. See rheinfall.build_graph.
+    """
 
 def triplet_chi2(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, field_spread: float, min_chi2_pt: float) -> NDArray[numpy.float32]:
     """
@@ -35,7 +37,31 @@ def edge_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order
 def node_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
     """Node features (n_hits, 4)."""
 
-LIMIT_RULE_DEFAULTS: tuple = (0.0, 2.0, 4.0, 4.0, 5.0, 1, True)
+class LimitRule:
+    """How a triplet's limits follow from what training saw."""
+
+    def __init__(self, *, relative: float = 0.0, sigmas: float = 2.0, sigmas_differences: float = 4.0, prior_weight: float = 4.0, core: float = 5.0, min_occurrence: int = 1, remove_two_cycles: bool = True) -> None: ...
+
+    @property
+    def relative(self) -> float: ...
+
+    @property
+    def sigmas(self) -> float: ...
+
+    @property
+    def sigmas_differences(self) -> float: ...
+
+    @property
+    def prior_weight(self) -> float: ...
+
+    @property
+    def core(self) -> float: ...
+
+    @property
+    def min_occurrence(self) -> int: ...
+
+    @property
+    def remove_two_cycles(self) -> bool: ...
 
 class ModuleMap:
     """Module pairs and triples that particles connect, with their limits."""
@@ -56,10 +82,10 @@ class ModuleMap:
 
     def to_bytes(self) -> bytes: ...
 
-    def triplets(self) -> tuple:
+    def triplets(self) -> tuple[NDArray[numpy.uint64], NDArray[numpy.uint8], NDArray[numpy.float32]]:
         """Modules (n, 3), log2 of the occurrence (n,), limits (n, 10, 2)."""
 
-    def doublets(self) -> tuple:
+    def doublets(self) -> tuple[NDArray[numpy.uint64], NDArray[numpy.float32]]:
         """Modules (n, 2), limits (n, 4, 2)."""
 
     @property
@@ -80,6 +106,9 @@ class ModuleMap:
     @property
     def bend(self) -> str: ...
 
+    @property
+    def convention(self) -> str: ...
+
     format_version: Final[int] = ...
     """(arg: object, /) -> int"""
 
@@ -94,7 +123,7 @@ class ModuleMapBuilder:
     def merge(self, other: ModuleMapBuilder) -> None:
         """Add what another builder saw; exact and associative."""
 
-    def finish(self, *, relative: float, sigmas: float, sigmas_differences: float, prior_weight: float, core: float, min_occurrence: int, remove_two_cycles: bool) -> ModuleMap:
+    def finish(self, rule: LimitRule) -> ModuleMap:
         """Make the map."""
 
     @property

