@@ -111,12 +111,9 @@ def read_triplet_model(path: Path, values: dict[str, Any]) -> TripletModel:
         resolution = {int(volume): _sigmas(sigmas) for volume, sigmas in values["resolution"].items()}
         names = [f.name for f in fields(TripletModel) if f.name not in ("resolution", "default_resolution")]
         scalars = {name: float(values[name]) for name in names}
-        model = TripletModel(resolution, _sigmas(values["default_resolution"]), **scalars)
+        return TripletModel(resolution, _sigmas(values["default_resolution"]), **scalars)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: triplet_model: missing or wrong: {error}") from error
-    if not all(0 <= volume < 256 for volume in resolution):
-        raise ValueError(f"{path}: triplet_model.resolution: expected volumes 0 to 255, got {sorted(resolution)}")
-    return model
 
 
 def _sigmas(values: Any) -> tuple[float, float, float]:

@@ -43,7 +43,7 @@ class TripletModel:
             raise ValueError(f"field_spread: expected a number >= 0, got {self.field_spread}")
         for volume, sigmas in self.resolution.items():
             if not 0 <= volume < 256:
-                raise ValueError(f"resolution: expected volume numbers from 0 to 255, got {volume}")
+                raise ValueError(f"resolution: expected volumes 0 to 255, got {volume}")
             _check_sigmas(f"resolution[{volume}]", sigmas)
         _check_sigmas("default_resolution", self.default_resolution)
 
