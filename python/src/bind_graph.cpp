@@ -20,6 +20,12 @@ using rheinfall::ModuleMap;
 
 namespace {
 
+/// Scratch memory of this thread, kept from call to call: its pages cost more to get than to use.
+rheinfall::Workspace& scratch() {
+    thread_local rheinfall::Workspace workspace;
+    return workspace;
+}
+
 /// Builds the graph, giving more room until the event fits: in Python there is no capacity.
 struct GrowingGraph {
     std::unique_ptr<std::int64_t[]> edge_index;
@@ -28,9 +34,9 @@ struct GrowingGraph {
     GrowingGraph(const ModuleMap& map, const HitsView& hits) {
         rheinfall::StdThreads threads(num_threads());
         const rheinfall::ParallelFor parallel_for = threads.parallel_for();
-        rheinfall::GraphLimits limits{hits.size(), 16 * hits.size() + 1024};
+        rheinfall::GraphLimits limits{hits.size(), 24 * hits.size() + 1024};
         std::size_t n_edges = 4 * hits.size() + 1024;
-        rheinfall::Workspace workspace;
+        rheinfall::Workspace& workspace = scratch();
         do {
             workspace.reserve(rheinfall::graph_workspace_size(map, limits, parallel_for.n_threads()));
             edge_index = std::make_unique_for_overwrite<std::int64_t[]>(2 * n_edges);
@@ -107,7 +113,7 @@ auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitM
     {
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
-        rheinfall::Workspace workspace;
+        rheinfall::Workspace& workspace = scratch();
         workspace.reserve(rheinfall::triplet_chi2_workspace_size(hits.size(), n));
         const std::span<float> all(values.get(), 4 * n);
         rheinfall::triplet_chi2(hits, edges_view(edge_index), model,

@@ -184,6 +184,8 @@ void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& ou
             const Window window = phi_window(s, a.phi, limits.dphi, begin2, end2);
             for (std::size_t j = window.begin; j < window.end; ++j) {
                 const SpacePoint& b = s.points[j];
+                // Two quantities of `passes` need no division, and one of them turns most pairs away.
+                if (!limits.deta.contains(b.eta - a.eta) || !limits.dphi.contains(detail::delta_phi(a, b))) continue;
                 const auto q = detail::doublet_quantities(a, b);
                 if (i == j || !detail::passes(limits, q)) continue;
                 const std::size_t at = out.begin + out.n++;
@@ -213,13 +215,17 @@ void tag_triplets(const ModuleMap& map, Scratch& s, std::size_t d) {
     for (std::size_t t = map.triplet_offsets()[d]; t < map.triplet_offsets()[d + 1]; ++t) {
         const CandidateRange& outer = s.ranges[map.triplet_outer()[t]];
         if ((inner.target_signature & outer.source_signature) == 0) continue;
-        const TripletLimits limits = map.triplet_limits(d, t);
+        bool decoded = false;  // most triplets whose signatures meet share no hit after all
+        TripletLimits limits;
         for (std::size_t i = inner.begin; i < inner.begin + inner.size; ++i) {
             const Candidate& c12 = s.candidates[i];
             if ((outer.source_signature & signature_bit(c12.target)) == 0) continue;
-            if (!detail::passes(limits.inner, c12.quantities)) continue;
             const auto sources = s.sources.subspan(outer.begin, outer.size);
             const auto first = std::ranges::lower_bound(sources, c12.target);
+            if (first == sources.end() || *first != c12.target) continue;
+            if (!decoded) limits = map.triplet_limits(d, t);
+            decoded = true;
+            if (!detail::passes(limits.inner, c12.quantities)) continue;
             std::size_t j = outer.begin + static_cast<std::size_t>(first - sources.begin());
             for (; j < outer.begin + outer.size && s.sources[j] == c12.target; ++j) {
                 const Candidate& c23 = s.candidates[j];
