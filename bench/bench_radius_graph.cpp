@@ -1,0 +1,78 @@
+// Fixed-radius neighbours in 3 and 8 dimensions: clusters of ten points, as an embedding places the hits of a track.
+#include <benchmark/benchmark.h>
+
+#include <numeric>
+#include <random>
+#include <rheinfall/rheinfall.hpp>
+#include <vector>
+
+namespace {
+
+struct Search {
+    Search(std::size_t n, std::size_t dimension) : coordinates(n * dimension), counts(n), points{{}, n, dimension} {
+        std::mt19937 random(1);
+        std::uniform_real_distribution<float> centre(-1.0f, 1.0f);
+        std::normal_distribution<float> spread(0.0f, 0.01f);
+        std::vector<float> middle(dimension);
+        for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t d = 0; d < dimension; ++d) {
+                if (i % 10 == 0) middle[d] = centre(random);
+                coordinates[i * dimension + d] = middle[d] + spread(random);
+            }
+        }
+        points.coordinates = coordinates;
+        plan.radius = 0.04;
+        workspace.reserve(rheinfall::radius_graph_workspace_size({n, dimension, 0}));
+        rheinfall::count_neighbours(plan, workspace, points, counts);
+        source.resize(rheinfall::count_edges(plan, counts));
+        target.resize(source.size());
+        edges = {source, target};
+    }
+
+    rheinfall::Status run() {
+        const auto status = rheinfall::count_neighbours(plan, workspace, points, counts);
+        return rheinfall::worst(status, rheinfall::build_radius_graph(plan, workspace, points, counts, edges));
+    }
+
+    /// The neighbours of a hundred points, by comparing each with all.
+    [[nodiscard]] bool right() const {
+        if (edges.n_edges != source.size()) return false;
+        for (std::size_t i = 0; i < points.n_points; i += points.n_points / 100) {
+            std::int64_t expected = -1;  // itself
+            for (std::size_t j = 0; j < points.n_points; ++j) {
+                double distance2 = 0.0;
+                for (std::size_t d = 0; d < points.dimension; ++d) {
+                    const double a = coordinates[i * points.dimension + d];
+                    const double b = coordinates[j * points.dimension + d];
+                    distance2 += (a - b) * (a - b);
+                }
+                if (distance2 <= plan.radius * plan.radius) ++expected;
+            }
+            if (counts[i] != expected) return false;
+        }
+        return true;
+    }
+
+    std::vector<float> coordinates;
+    std::vector<std::int64_t> counts, source, target;
+    rheinfall::PointsView points;
+    rheinfall::RadiusGraphPlan plan;
+    rheinfall::RadiusGraphBuffers edges;
+    rheinfall::Workspace workspace;
+};
+
+void radius_graph(benchmark::State& state) {
+    Search search(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+    if (search.run() != rheinfall::Status::ok || !search.right()) return state.SkipWithError("wrong neighbours");
+    for (auto _ : state) benchmark::DoNotOptimize(search.run());
+    state.SetItemsProcessed(state.iterations() * state.range(0));
+    state.SetBytesProcessed(state.iterations() * (4 * state.range(0) * state.range(1) +
+                                                  16 * static_cast<std::int64_t>(search.source.size())));
+    state.counters["edges"] = static_cast<double>(search.source.size());
+}
+
+BENCHMARK(radius_graph)->Args({10000, 3})->Args({100000, 3})->Args({10000, 8})->Unit(benchmark::kMillisecond);
+
+}  // namespace
+
+BENCHMARK_MAIN();
