@@ -22,8 +22,8 @@ class Map:
 
 def prepare_map(module_map: Any) -> Map:
     """Arrays of a map; not part of what is timed."""
-    modules = module_map.modules
     doublet_modules, doublet_limits = module_map.doublets()
+    modules = np.unique(doublet_modules)
     doublets = np.searchsorted(modules, doublet_modules)
     key = doublets[:, 0] * len(modules) + doublets[:, 1]
     triplet_modules, _, limits = module_map.triplets()

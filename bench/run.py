@@ -1,6 +1,6 @@
 """Quick benchmark: each stage beside what it replaces, in one run, interleaved, results checked before they are timed.
 
-python bench/run.py [--event PREFIX] [--pile-up 60] [--repetitions 15] [--threads N] [--only STAGE...] [--out FILE]
+python bench/run.py [--event PREFIX] [--pile-up 20] [--repetitions 11] [--threads N] [--only STAGE...] [--out FILE]
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def _time(name: str, stage: Stage, repetitions: int, gigabytes_per_s: float) -> 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--event", help="a TrackML event instead of a simulated one")
-    parser.add_argument("--pile-up", type=int, default=60)
+    parser.add_argument("--pile-up", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--only", nargs="+", choices=sorted(STAGES), metavar="STAGE")
     parser.add_argument("--out", type=Path)

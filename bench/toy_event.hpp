@@ -51,7 +51,8 @@ inline Event make_event(std::size_t n_tracks) {
             event.x.push_back(static_cast<float>(r * std::cos(phi_hit)));
             event.y.push_back(static_cast<float>(r * std::sin(phi_hit)));
             event.z.push_back(static_cast<float>(z));
-            const int zi = static_cast<int>((z + 0.5 * n_z * module_length) / module_length);
+            // The module that the exact line crosses: the map holds no other.
+            const int zi = static_cast<int>((r * cot_theta + 0.5 * n_z * module_length) / module_length);
             event.module_id.push_back(module_of(layer, sector, zi));
         }
     }

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# On a machine with a GPU and nvcc: builds the preset cuda (no Python), runs the C++ tests, runs the GPU tests once more
+# under compute-sanitizer, and writes times and environment to a JSON file. Has 9 minutes; what does not fit is named.
+#   bench/gpu.sh [OUT.json]
+# NOT YET RUN ON A GPU: the only kernel so far is the listing of hits by module.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-bench/results/gpu.json}
+limit=540
+start=$SECONDS
+steps=()
+
+# Runs a command within what is left of the limit and notes its exit status and seconds.
+step() {
+    local name=$1 begin=$SECONDS left=$((limit - (SECONDS - start))) status
+    shift
+    if [ "$left" -lt 10 ]; then
+        status=-1
+    else
+        timeout "$left" "$@" >"/tmp/gpu-$name.log" 2>&1
+        status=$?
+    fi
+    echo "$name: exit status $status, $((SECONDS - begin)) s"
+    [ $status = 0 ] || tail -n 20 "/tmp/gpu-$name.log" 2>/dev/null
+    steps+=("{\"step\": \"$name\", \"status\": $status, \"seconds\": $((SECONDS - begin))}")
+    return $status
+}
+
+command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 || { echo "gpu.sh: skipped, no GPU"; exit 0; }
+gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+failed=0
+step configure cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$capability" &&
+    step build cmake --build --preset cuda -j "$(nproc)" &&
+    step test ctest --preset cuda -j "$(nproc)" || failed=1
+tests=build/cuda/tests/cpp/rheinfall_tests
+if [ $failed = 0 ]; then
+    for tool in memcheck racecheck; do
+        command -v compute-sanitizer >/dev/null || { echo "$tool: skipped, no compute-sanitizer"; continue; }
+        step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter='*uda*:*evice*' || failed=1
+    done
+    step times "$tests" --gtest_filter='*uda*:*evice*' --gtest_repeat=9 || failed=1
+fi
+mkdir -p "$(dirname "$out")"
+cat >"$out" <<JSON
+{
+ "schema": 1,
+ "environment": {"gpu": "$gpu", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
+ "steps": [$(IFS=,; echo "${steps[*]}")]
+}
+JSON
+echo "$out"
+exit $failed
