@@ -1,0 +1,232 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <rheinfall/adapters/std_threads.hpp>
+#include <rheinfall/tracking/edge_features.hpp>
+#include <rheinfall/tracking/graph_construction.hpp>
+#include <utility>
+#include <vector>
+
+#include "allocation_counter.hpp"
+
+namespace {
+
+using rheinfall::Bend;
+using rheinfall::DoubletLimits;
+using rheinfall::GraphLimits;
+using rheinfall::GraphResult;
+using rheinfall::Interval;
+using rheinfall::ModuleMap;
+using rheinfall::ParallelFor;
+using rheinfall::Status;
+using Edges = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
+constexpr Interval any{-1e30F, 1e30F};
+constexpr DoubletLimits any_pair{any, any, any, any};
+
+struct Event {
+    std::vector<float> x, y, z;
+    std::vector<std::uint64_t> module_id;
+
+    void add(std::uint64_t module, float px, float py, float pz) {
+        x.push_back(px);
+        y.push_back(py);
+        z.push_back(pz);
+        module_id.push_back(module);
+    }
+    [[nodiscard]] rheinfall::HitsView view() const { return {x, y, z, module_id}; }
+    [[nodiscard]] std::size_t size() const { return x.size(); }
+};
+
+ModuleMap chain_map() {
+    return ModuleMap::from_triplets({{{1, 2, 3}, 1, {any_pair, any_pair, any, any}},
+                                     {{2, 3, 4}, 1, {any_pair, any_pair, any, {-0.1F, 0.1F}}},
+                                     {{3, 4, 5}, 1, {any_pair, any_pair, any, any}}},
+                                    Bend::angle);
+}
+
+Event random_event(std::size_t n_hits, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> spread(0.0F, 3.0F);
+    Event event;
+    for (std::size_t i = 0; i < n_hits; ++i) {
+        const auto module = 1 + random() % 6;  // module 6 is unknown to the map
+        event.add(module, 30.0F * static_cast<float>(module) + spread(random), spread(random), spread(random));
+    }
+    return event;
+}
+
+/// Buffers of one size, and what a run leaves in them.
+struct Run {
+    GraphResult result;
+    std::vector<std::int64_t> source, target;
+
+    Run(const ModuleMap& map, const Event& event, std::size_t n_doublets, std::size_t n_edges,
+        const ParallelFor& parallel_for = {})
+        : source(n_edges, -7), target(n_edges, -7) {
+        const GraphLimits limits{event.size(), n_doublets};
+        rheinfall::Workspace workspace;
+        workspace.reserve(rheinfall::graph_workspace_size(map, limits, parallel_for.n_threads()));
+        result = rheinfall::build_graph(map, event.view(), limits, {source, target}, workspace, parallel_for);
+    }
+
+    [[nodiscard]] Edges edges() const {
+        Edges list;
+        for (std::size_t e = 0; e < result.n_edges; ++e) list.emplace_back(source[e], target[e]);
+        return list;
+    }
+    [[nodiscard]] bool untouched() const {
+        return std::ranges::all_of(source, [](auto i) { return i == -7; }) &&
+               std::ranges::all_of(target, [](auto i) { return i == -7; });
+    }
+};
+
+TEST(GraphConstruction, TagsBothEdgesOfTripletsThatPass) {
+    Event event;
+    event.add(2, 60, 0, 0);
+    event.add(9, 1, 2, 3);
+    event.add(1, 30, 0, 0);
+    event.add(3, 90, 0, 0);
+    event.add(4, 120, 90, 0);  // turns by far more than 0.1 after module 3, and the map's next triplet needs a hit on 5
+    const Run run(chain_map(), event, 100, 100);
+    EXPECT_EQ(run.result.status, Status::unknown_modules);
+    EXPECT_EQ(run.result.n_unknown_modules, 1U);
+    EXPECT_EQ(run.result.n_doublets, 3U);
+    EXPECT_EQ(run.edges(), (Edges{{0, 3}, {2, 0}}));
+}
+
+TEST(GraphConstruction, EmptyEventsAndEventsWithoutEdges) {
+    EXPECT_EQ(Run(chain_map(), Event{}, 0, 0).result.status, Status::empty);
+    Event lonely;
+    lonely.add(1, 30, 0, 0);
+    EXPECT_EQ(Run(chain_map(), lonely, 0, 0).result.status, Status::empty);
+    EXPECT_EQ(Run(ModuleMap(), lonely, 0, 0).result.status, Status::unknown_modules);
+    lonely.add(2, std::numeric_limits<float>::quiet_NaN(), 0, 0);
+    const Run bad(chain_map(), lonely, 10, 10);
+    EXPECT_EQ(bad.result.status, Status::not_finite);
+    EXPECT_EQ(bad.result.n_not_finite, 1U);
+    EXPECT_EQ(bad.result.n_edges, 0U);
+}
+
+TEST(GraphConstruction, ExactCapacityFitsAndOneLessSaysWhatIsNeeded) {
+    const ModuleMap map = chain_map();
+    const Event event = random_event(200, 1);
+    const Run roomy(map, event, 100000, 100000);
+    ASSERT_GT(roomy.result.n_edges, 100U);
+    const std::size_t n_doublets = roomy.result.n_doublets;
+    const std::size_t n_edges = roomy.result.n_edges;
+
+    const Run exact(map, event, n_doublets, n_edges);
+    EXPECT_EQ(exact.result.status, Status::unknown_modules);
+    EXPECT_EQ(exact.edges(), roomy.edges());
+
+    const Run few_doublets(map, event, n_doublets - 1, n_edges);
+    EXPECT_EQ(few_doublets.result.status, Status::capacity_exceeded);
+    EXPECT_EQ(few_doublets.result.n_doublets, n_doublets);
+    EXPECT_EQ(few_doublets.result.n_edges, 0U);
+    EXPECT_TRUE(few_doublets.untouched());
+
+    const Run few_edges(map, event, n_doublets, n_edges - 1);
+    EXPECT_EQ(few_edges.result.status, Status::capacity_exceeded);
+    EXPECT_EQ(few_edges.result.n_edges, n_edges);
+    EXPECT_TRUE(few_edges.untouched());
+}
+
+TEST(GraphConstruction, ACapacityOfHitsOrWorkspaceTooSmall) {
+    const ModuleMap map = chain_map();
+    const Event event = random_event(50, 2);
+    std::vector<std::int64_t> source(1000), target(1000);
+    rheinfall::Workspace workspace;
+    workspace.reserve(rheinfall::graph_workspace_size(map, {49, 1000}));
+    GraphResult result = rheinfall::build_graph(map, event.view(), {49, 1000}, {source, target}, workspace);
+    EXPECT_EQ(result.status, Status::capacity_exceeded);
+    result = rheinfall::build_graph(map, event.view(), {50, 100000}, {source, target}, workspace);
+    EXPECT_EQ(result.status, Status::capacity_exceeded);
+}
+
+TEST(GraphConstruction, ThreadsDoNotMatter) {
+    const ModuleMap map = chain_map();
+    const Event event = random_event(500, 3);
+    const Run serial(map, event, 1000000, 1000000);
+    for (const std::size_t n : {1U, 2U, 3U, 8U}) {
+        rheinfall::StdThreads threads(n);
+        const Run run(map, event, 1000000, 1000000, threads.parallel_for());
+        EXPECT_EQ(run.edges(), serial.edges()) << n;
+        EXPECT_EQ(run.result.status, serial.result.status);
+        EXPECT_EQ(run.result.n_doublets, serial.result.n_doublets);
+    }
+}
+
+/// Growing the room to what each answer says comes to an end, however unevenly the doublets fall on the tasks.
+TEST(GraphConstruction, GrowingToTheCountsNeededEnds) {
+    const ModuleMap map = chain_map();
+    for (unsigned seed = 0; seed < 20; ++seed) {
+        Event event = random_event(30 + 10 * seed, seed);
+        for (std::size_t n : {1U, 2U, 7U}) {
+            auto in_order = [](std::size_t n_tasks, ParallelFor::Task task) {
+                for (std::size_t t = 0; t < n_tasks; ++t) task(t);
+            };
+            const ParallelFor tasks(in_order, n);
+            std::size_t n_doublets = seed % 5;
+            std::size_t n_edges = 0;
+            int n_tries = 0;
+            for (; n_tries < 10; ++n_tries) {
+                const Run run(map, event, n_doublets, n_edges, tasks);
+                if (run.result.status != Status::capacity_exceeded) break;
+                EXPECT_TRUE(run.result.n_doublets > n_doublets || run.result.n_edges > n_edges);
+                n_doublets = std::max(n_doublets, run.result.n_doublets);
+                n_edges = std::max(n_edges, run.result.n_edges);
+            }
+            EXPECT_LE(n_tries, 2) << "one answer for the doublets, one for the edges";
+        }
+    }
+}
+
+TEST(GraphConstruction, NothingAllocatesAfterReserve) {
+    const ModuleMap map = chain_map();
+    const Event event = random_event(400, 4);
+    const GraphLimits limits{event.size(), 200000};
+    const std::size_t most = 200000;
+    std::vector<std::int64_t> source(most), target(most);
+    rheinfall::Workspace workspace, chi2_workspace;
+    workspace.reserve(rheinfall::graph_workspace_size(map, limits));
+    chi2_workspace.reserve(rheinfall::triplet_chi2_workspace_size(event.size(), most));
+    std::vector<float> chi2(4 * most), nodes(rheinfall::n_node_features * event.size()),
+        edges(rheinfall::n_edge_features * most);
+    rheinfall::TripletModel model{};
+    model.resolution_by_volume.fill({0.05F, 0.1F, 0.1F});
+    model.field = 2.0F;
+    model.layer_x0 = 0.03F;
+    model.min_chi2_pt = 10.0F;
+
+    const AllocationCounter allocations;
+    const GraphResult result = rheinfall::build_graph(map, event.view(), limits, {source, target}, workspace);
+    const rheinfall::EdgesView view{{source.data(), result.n_edges}, {target.data(), result.n_edges}};
+    const auto row = [&](std::size_t i) { return std::span(chi2).subspan(i * result.n_edges, result.n_edges); };
+    const rheinfall::ContinuationChi2 continuation{row(0), row(1), row(2), row(3)};
+    const Status status = rheinfall::triplet_chi2(event.view(), view, model, continuation, chi2_workspace);
+    rheinfall::node_features(event.view(), nodes);
+    rheinfall::edge_features(event.view(), view, continuation, {edges.data(), 10 * result.n_edges});
+    EXPECT_EQ(allocations.count(), 0U);
+    EXPECT_GT(result.n_edges, 1000U);
+    EXPECT_EQ(status, Status::ok);
+    EXPECT_TRUE(std::ranges::all_of(edges, [](float v) { return std::isfinite(v); }));
+}
+
+TEST(TripletChi2, SaysSoWhenTheWorkspaceIsTooSmall) {
+    Event event;
+    event.add(1, 30, 0, 0);
+    event.add(2, 60, 0, 0);
+    const std::vector<std::int64_t> source{0}, target{1};
+    std::vector<float> chi2(4);
+    rheinfall::Workspace workspace;
+    const std::span<float> all(chi2);
+    const rheinfall::ContinuationChi2 out{all.subspan(0, 1), all.subspan(1, 1), all.subspan(2, 1), all.subspan(3, 1)};
+    EXPECT_EQ(rheinfall::triplet_chi2(event.view(), {source, target}, {}, out, workspace), Status::capacity_exceeded);
+    EXPECT_EQ(rheinfall::triplet_chi2(event.view(), {}, {}, {}, workspace), Status::empty);
+}
+
+}  // namespace
