@@ -60,12 +60,12 @@ Event random_event(std::size_t n_hits, unsigned seed) {
 }
 
 /// Buffers of one size, and what a run leaves in them.
-struct Run {
+struct Attempt {
     GraphResult result;
     std::vector<std::int64_t> source, target;
 
-    Run(const ModuleMap& map, const Event& event, std::size_t n_doublets, std::size_t n_edges,
-        const ParallelFor& parallel_for = {})
+    Attempt(const ModuleMap& map, const Event& event, std::size_t n_doublets, std::size_t n_edges,
+            const ParallelFor& parallel_for = {})
         : source(n_edges, -7), target(n_edges, -7) {
         const GraphLimits limits{event.size(), n_doublets};
         rheinfall::Workspace workspace;
@@ -91,7 +91,7 @@ TEST(GraphConstruction, TagsBothEdgesOfTripletsThatPass) {
     event.add(1, 30, 0, 0);
     event.add(3, 90, 0, 0);
     event.add(4, 120, 90, 0);  // turns by far more than 0.1 after module 3, and the map's next triplet needs a hit on 5
-    const Run run(chain_map(), event, 100, 100);
+    const Attempt run(chain_map(), event, 100, 100);
     EXPECT_EQ(run.result.status, Status::unknown_modules);
     EXPECT_EQ(run.result.n_unknown_modules, 1U);
     EXPECT_EQ(run.result.n_doublets, 3U);
@@ -99,13 +99,13 @@ TEST(GraphConstruction, TagsBothEdgesOfTripletsThatPass) {
 }
 
 TEST(GraphConstruction, EmptyEventsAndEventsWithoutEdges) {
-    EXPECT_EQ(Run(chain_map(), Event{}, 0, 0).result.status, Status::empty);
+    EXPECT_EQ(Attempt(chain_map(), Event{}, 0, 0).result.status, Status::empty);
     Event lonely;
     lonely.add(1, 30, 0, 0);
-    EXPECT_EQ(Run(chain_map(), lonely, 0, 0).result.status, Status::empty);
-    EXPECT_EQ(Run(ModuleMap(), lonely, 0, 0).result.status, Status::unknown_modules);
+    EXPECT_EQ(Attempt(chain_map(), lonely, 0, 0).result.status, Status::empty);
+    EXPECT_EQ(Attempt(ModuleMap(), lonely, 0, 0).result.status, Status::unknown_modules);
     lonely.add(2, std::numeric_limits<float>::quiet_NaN(), 0, 0);
-    const Run bad(chain_map(), lonely, 10, 10);
+    const Attempt bad(chain_map(), lonely, 10, 10);
     EXPECT_EQ(bad.result.status, Status::not_finite);
     EXPECT_EQ(bad.result.n_not_finite, 1U);
     EXPECT_EQ(bad.result.n_edges, 0U);
@@ -114,22 +114,22 @@ TEST(GraphConstruction, EmptyEventsAndEventsWithoutEdges) {
 TEST(GraphConstruction, ExactCapacityFitsAndOneLessSaysWhatIsNeeded) {
     const ModuleMap map = chain_map();
     const Event event = random_event(200, 1);
-    const Run roomy(map, event, 100000, 100000);
+    const Attempt roomy(map, event, 100000, 100000);
     ASSERT_GT(roomy.result.n_edges, 100U);
     const std::size_t n_doublets = roomy.result.n_doublets;
     const std::size_t n_edges = roomy.result.n_edges;
 
-    const Run exact(map, event, n_doublets, n_edges);
+    const Attempt exact(map, event, n_doublets, n_edges);
     EXPECT_EQ(exact.result.status, Status::unknown_modules);
     EXPECT_EQ(exact.edges(), roomy.edges());
 
-    const Run few_doublets(map, event, n_doublets - 1, n_edges);
+    const Attempt few_doublets(map, event, n_doublets - 1, n_edges);
     EXPECT_EQ(few_doublets.result.status, Status::capacity_exceeded);
     EXPECT_EQ(few_doublets.result.n_doublets, n_doublets);
     EXPECT_EQ(few_doublets.result.n_edges, 0U);
     EXPECT_TRUE(few_doublets.untouched());
 
-    const Run few_edges(map, event, n_doublets, n_edges - 1);
+    const Attempt few_edges(map, event, n_doublets, n_edges - 1);
     EXPECT_EQ(few_edges.result.status, Status::capacity_exceeded);
     EXPECT_EQ(few_edges.result.n_edges, n_edges);
     EXPECT_TRUE(few_edges.untouched());
@@ -150,10 +150,10 @@ TEST(GraphConstruction, ACapacityOfHitsOrWorkspaceTooSmall) {
 TEST(GraphConstruction, ThreadsDoNotMatter) {
     const ModuleMap map = chain_map();
     const Event event = random_event(500, 3);
-    const Run serial(map, event, 1000000, 1000000);
+    const Attempt serial(map, event, 1000000, 1000000);
     for (const std::size_t n : {1U, 2U, 3U, 8U}) {
         rheinfall::StdThreads threads(n);
-        const Run run(map, event, 1000000, 1000000, threads.parallel_for());
+        const Attempt run(map, event, 1000000, 1000000, threads.parallel_for());
         EXPECT_EQ(run.edges(), serial.edges()) << n;
         EXPECT_EQ(run.result.status, serial.result.status);
         EXPECT_EQ(run.result.n_doublets, serial.result.n_doublets);
@@ -174,7 +174,7 @@ TEST(GraphConstruction, GrowingToTheCountsNeededEnds) {
             std::size_t n_edges = 0;
             int n_tries = 0;
             for (; n_tries < 10; ++n_tries) {
-                const Run run(map, event, n_doublets, n_edges, tasks);
+                const Attempt run(map, event, n_doublets, n_edges, tasks);
                 if (run.result.status != Status::capacity_exceeded) break;
                 EXPECT_TRUE(run.result.n_doublets > n_doublets || run.result.n_edges > n_edges);
                 n_doublets = std::max(n_doublets, run.result.n_doublets);

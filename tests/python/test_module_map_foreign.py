@@ -204,7 +204,7 @@ def test_bad_root_files_are_named(root, tmp_path):
     columns["Module2"] = np.array([-1, 2], np.int64)
     refused(root({"TreeModuleTriplet": columns}), r"TreeModuleTriplet\.Module2: expected integers >= 0")
     columns = branches(3)
-    columns["detamin_12"] = np.array([0, 99], np.float32)
+    columns["detamin_12"] = np.array([-99, 99], np.float32)
     refused(root({"TreeModuleTriplet": columns}), "entry 1: expected detamin_12 <= detamax_12")
     columns = branches(3)
     columns["Module1"][:], columns["Module2"][:], columns["Module3"][:] = 1, 2, 3
