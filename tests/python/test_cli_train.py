@@ -45,3 +45,9 @@ def test_from_simulated_events_to_a_bundle_that_finds_tracks(
     assert event["truth"]["efficiency"]["value"] > 0.3
     assert page.stat().st_size > 1e6
     assert out.exists()
+
+
+def test_reproduce_asks_for_the_detectors_of_trackml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("acts")
+    assert main(["reproduce", "trackml", "--out", str(tmp_path / "bundle")]) == ExitCode.USAGE
+    assert "--detectors: trackml needs TrackML's detectors.csv" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rheinfall.cli import find, info, module_map, simulate, train
+from rheinfall.cli import find, info, module_map, reproduce, simulate, train
 from rheinfall.cli.exit_codes import EPILOG, ExitCode
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("find", epilog=EPILOG)(find.find)
 app.command("simulate", epilog=EPILOG)(simulate.simulate)
 app.add_typer(module_map.app, name="module-map")
 app.command("train", epilog=EPILOG)(train.train)
+app.command("reproduce", epilog=EPILOG)(reproduce.reproduce)
 app.command("info", epilog=EPILOG)(info.info)
 
 

@@ -80,8 +80,8 @@ def write_graphs(
     prefixes: Sequence[Path], module_map: Any, folder: Path, output: Output, chi2_max: float | None, min_pt: float
 ) -> None:
     """Make one training graph per event, as the finder will see it."""
-    from rheinfall import build_graph, io, training
-    from rheinfall.tracking.hit_order import canonical_hit_order
+    from rheinfall import io, training
+    from rheinfall.training.event_graphs import make_graph
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,19 +90,11 @@ def write_graphs(
     for number, prefix in enumerate(output.track(prefixes, "Building graphs")):
         with reading(prefix):
             event = io.read_event(prefix)
-        truth = event.truth
-        if truth is None:
+        if event.truth is None:
             raise CommandError(f"{prefix}: no truth, which training needs", ExitCode.BAD_INPUT)
-        order = canonical_hit_order(event.hits)
-        graph = build_graph(event.hits.take(order), module_map)
-        if chi2_max is not None:
-            graph = graph.prune(chi2_max)
-        label, weight = training.label_edges(graph.edge_index, truth.take(order), min_pt)
+        graph = make_graph(event, module_map, chi2_max, min_pt=min_pt)
         with writing(folder):
-            training.save_graph(
-                folder / f"{number:06d}-{event.name}.npz",
-                training.TrainingGraph(graph.node_features, graph.edge_index, graph.edge_features, label, weight),
-            )
+            training.save_graph(folder / f"{number:06d}-{event.name}.npz", graph)
 
 
 def describe_inputs(result: Any, prefixes: Sequence[Path], module_map: Path, min_pt: float) -> dict[str, Any]:

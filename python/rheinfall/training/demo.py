@@ -1,12 +1,10 @@
 """How the bundle "demo" is made: a finder for the embedded simulation, from nothing but this package.
 
-`python -m rheinfall.training.demo FOLDER` makes it again, the same bit for bit on one kind of machine and with the same
-versions (extras [train] and [onnx]).
+`rheinfall reproduce demo` makes it again, the same bit for bit on one kind of machine and with the same versions.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,9 +76,3 @@ def _describe(result: Any, thresholds: str) -> dict[str, Any]:
         "thresholds_on_their_events": thresholds,
         "figures": result.figures,
     }
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m rheinfall.training.demo FOLDER")
-    make_demo(sys.argv[1], Path(sys.argv[1] + "-training"))

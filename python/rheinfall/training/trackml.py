@@ -1,12 +1,11 @@
 """How the bundle "trackml" is made: which events teach its module map and its network, with which settings.
 
-`python -m rheinfall.training.trackml DETECTORS FOLDER` makes it again (extras [acts], [train] and [onnx]). Every
-event is simulated; of the real detector only the table of modules enters.
+`rheinfall reproduce trackml` makes it again. Every event is simulated; of the real detector only the table of modules
+enters.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -227,9 +226,3 @@ def describe_recipe() -> dict[str, Any]:
         "threshold_grid": THRESHOLD_GRID,
         "pyacts": version("pyacts"),
     }
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m rheinfall.training.trackml DETECTORS FOLDER")
-    make_trackml(sys.argv[1], sys.argv[2], Path(sys.argv[2] + "-training"))
