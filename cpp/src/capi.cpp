@@ -1,7 +1,6 @@
 #include <rheinfall/rheinfall.h>
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <memory_resource>
@@ -47,8 +46,7 @@ private:
 
 template <std::size_t n>
 void copy(std::string_view text, char (&to)[n]) noexcept {
-    const std::size_t length = std::min(text.size(), n - 1);
-    std::memcpy(to, text.data(), length);
+    const std::size_t length = text.copy(to, n - 1);
     to[length] = '\0';
 }
 

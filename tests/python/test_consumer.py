@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +198,21 @@ def test_example_host_runs_simulated_events_without_allocating(
     assert lines[-1] == "allocations in the event loop: 0"
     for line, event in zip(lines, events, strict=False):
         assert f": {len(event.hits)} hits, " in line
+
+
+def test_a_program_that_embeds_python_calls_the_api(tmp_path: Path) -> None:
+    pybind11 = pytest.importorskip("pybind11", reason="no pybind11 (pip install rheinfall[test])")
+    compiler = shutil.which("c++") or pytest.skip("no C++ compiler")
+    include, libdir = sysconfig.get_path("include"), sysconfig.get_config_var("LIBDIR")
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED") or not (Path(include) / "Python.h").is_file():
+        pytest.skip("this Python cannot be embedded: no shared libpython, or no headers")
+    program = tmp_path / "embed_python"
+    source = ROOT / "tests" / "consumer" / "embed_python.cpp"
+    library = f"-lpython{sysconfig.get_config_var('LDVERSION')}"
+    flags = ["-std=c++20", "-fvisibility=hidden", f"-I{include}", f"-I{pybind11.get_include()}"]
+    link = [f"-L{libdir}", library, f"-Wl,-rpath,{libdir}"]
+    subprocess.run([compiler, str(source), "-o", str(program), *flags, *link], check=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{rf.__version__}: ")

@@ -18,6 +18,7 @@ extern "C" {
 #endif
 #define RF_API __attribute__((visibility("default")))
 
+/* NOLINTBEGIN(readability-identifier-naming): names of C */
 /** What an event did; where several hold, the largest. Negative: the call itself was wrong. */
 typedef int32_t rf_status;
 enum {
@@ -159,6 +160,8 @@ RF_API rf_status rf_finder_run(const rf_finder* finder, rf_workspace* workspace,
                                const rf_limits* limits, const rf_edge_scorer* scorer,
                                const rf_parallel_for* parallel_for, const rf_tracks* tracks,
                                rf_result* result) RF_NOEXCEPT;
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #if defined(__cplusplus)
 }
