@@ -15,8 +15,6 @@ run: $(VENV)/installed  ## find tracks in a simulated event; print the table, wr
 	@rm -rf $(DEMO)
 	@$(BIN)/rheinfall simulate 1 --out $(DEMO) --pile-up 20 --seed 1
 	@$(BIN)/rheinfall find $(DEMO) --finder demo --display out/event.html --out out/tracks.csv
-	@echo "Tracks:  out/tracks.csv"
-	@echo "Display: file://$(CURDIR)/out/event.html"
 
 # The package without CUDA, as quick to build as it gets; remade when a source is newer.
 $(VENV)/installed: tools/venv.sh $(SOURCES)
@@ -28,8 +26,14 @@ $(VENV)/installed: tools/venv.sh $(SOURCES)
 test:  ## set everything up, run every check and test
 	@tools/test.sh
 
-bench: $(VENV)/tools  ## quick benchmark of each stage beside what it replaces
-	@$(BIN)/python bench/run.py
+bench: $(VENV)/bench  ## quick benchmark of each stage beside what it replaces
+	@$(BIN)/python bench/run.py $(ARGS)
+
+$(VENV)/bench: $(VENV)/installed
+	@$(BIN)/python -m pip install -qq "tomli; python_version < '3.11'"
+	@$(BIN)/python tools/requirements.py bench,onnx >$(VENV)/bench.txt
+	@$(BIN)/python -m pip install -qq -r $(VENV)/bench.txt
+	@touch $@
 
 lint: $(VENV)/tools  ## ruff, clang-format, mypy
 	@tools/lint.sh
