@@ -15,12 +15,26 @@ using detail::SpacePoint;
 
 constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
 
-/// A hit pair within its doublet's limits; hits are numbered by module, then phi. Sources stand apart, in
-/// `Scratch::sources`: joins search them.
-struct Candidate {
-    std::uint32_t target;
-    detail::DoubletQuantities quantities;
-    float dzdr;
+/// Hit pairs within their doublet's limits, one array per field: joins look at targets and slopes of millions, and at
+/// the rest of few. Hits are numbered by module, then phi.
+struct Candidates {
+    std::span<std::uint32_t> source;  ///< rising within a doublet
+    std::span<std::uint32_t> target;
+    std::span<float> dzdr;
+    std::span<detail::DoubletQuantities> quantities;
+    std::span<std::uint8_t> tagged;  ///< 1 for an edge of the graph
+
+    static std::size_t bytes(std::size_t n) {
+        return 2 * Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
+               Workspace::padded<detail::DoubletQuantities>(n) + Workspace::padded<std::uint8_t>(n);
+    }
+
+    Candidates(std::size_t n, Workspace& workspace)
+        : source(workspace.take<std::uint32_t>(n)),
+          target(workspace.take<std::uint32_t>(n)),
+          dzdr(workspace.take<float>(n)),
+          quantities(workspace.take<detail::DoubletQuantities>(n)),
+          tagged(workspace.take<std::uint8_t>(n)) {}
 };
 
 /// The candidates of one doublet, and which of the middle hits (numbered modulo 64) they touch: two doublets whose
@@ -29,6 +43,8 @@ struct CandidateRange {
     std::size_t begin;
     std::uint64_t source_signature;
     std::uint64_t target_signature;
+    std::size_t
+        rows;  ///< candidates that leave hit k of the inner module are [rows[k], rows[k + 1]) of `Scratch::rows`
     std::uint32_t size;
 };
 
@@ -43,30 +59,32 @@ struct Scratch {
     std::span<std::uint32_t> order;           ///< caller's hit, by module and phi
     std::span<SpacePoint> points;             ///< in that order
     std::span<CandidateRange> ranges;         ///< by doublet
-    std::span<Candidate> candidates;          ///< of each doublet, by rising source
-    std::span<std::uint32_t> sources;         ///< by candidate
-    std::span<std::uint8_t> tagged;           ///< by candidate
-    std::span<std::uint32_t> edge_offsets;
+    std::span<std::uint32_t> rows;            ///< by doublet and hit of its inner module, one more at the end of each
+    std::span<std::uint32_t> edge_offsets;    ///< by caller's hit
+    Candidates candidates;
+
+    /// Most rows that an event of so many hits can need: each hit has one for each doublet that begins on its module.
+    static std::size_t max_rows(const ModuleMap& map, std::size_t n_hits) {
+        return map.max_doublets_per_module() * n_hits + map.n_doublets();
+    }
 
     static std::size_t size(const ModuleMap& map, const GraphLimits& limits) {
-        return Workspace::padded<std::uint32_t>(limits.n_hits) + Workspace::padded<std::uint32_t>(map.n_modules() + 1) +
-               Workspace::padded<std::uint32_t>(limits.n_hits) + Workspace::padded<SpacePoint>(limits.n_hits) +
-               Workspace::padded<CandidateRange>(map.n_doublets()) + Workspace::padded<Candidate>(limits.n_doublets) +
-               Workspace::padded<std::uint32_t>(limits.n_doublets) +
-               Workspace::padded<std::uint8_t>(limits.n_doublets) + Workspace::padded<std::uint32_t>(limits.n_hits + 1);
+        return 2 * Workspace::padded<std::uint32_t>(limits.n_hits) +
+               Workspace::padded<std::uint32_t>(map.n_modules() + 1) + Workspace::padded<SpacePoint>(limits.n_hits) +
+               Workspace::padded<CandidateRange>(map.n_doublets()) +
+               Workspace::padded<std::uint32_t>(max_rows(map, limits.n_hits)) +
+               Workspace::padded<std::uint32_t>(limits.n_hits + 1) + Candidates::bytes(limits.n_doublets);
     }
 
-    Scratch(const ModuleMap& map, const GraphLimits& limits, std::size_t n_hits, Workspace& workspace) {
-        module_of_hit = workspace.take<std::uint32_t>(n_hits);
-        module_offsets = workspace.take<std::uint32_t>(map.n_modules() + 1);
-        order = workspace.take<std::uint32_t>(n_hits);
-        points = workspace.take<SpacePoint>(n_hits);
-        ranges = workspace.take<CandidateRange>(map.n_doublets());
-        candidates = workspace.take<Candidate>(limits.n_doublets);
-        sources = workspace.take<std::uint32_t>(limits.n_doublets);
-        tagged = workspace.take<std::uint8_t>(limits.n_doublets);
-        edge_offsets = workspace.take<std::uint32_t>(n_hits + 1);
-    }
+    Scratch(const ModuleMap& map, const GraphLimits& limits, std::size_t n_hits, Workspace& workspace)
+        : module_of_hit(workspace.take<std::uint32_t>(n_hits)),
+          module_offsets(workspace.take<std::uint32_t>(map.n_modules() + 1)),
+          order(workspace.take<std::uint32_t>(n_hits)),
+          points(workspace.take<SpacePoint>(n_hits)),
+          ranges(workspace.take<CandidateRange>(map.n_doublets())),
+          rows(workspace.take<std::uint32_t>(max_rows(map, n_hits))),
+          edge_offsets(workspace.take<std::uint32_t>(n_hits + 1)),
+          candidates(limits.n_doublets, workspace) {}
 };
 
 /// Finds each hit's module, then lists the hits that take part by module, in the caller's order.
@@ -176,11 +194,12 @@ void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& ou
     const std::size_t end1 = s.module_offsets[inner + 1];
     const std::size_t begin2 = s.module_offsets[outer];
     const std::size_t end2 = s.module_offsets[outer + 1];
-    CandidateRange range{out.begin + out.n, 0, 0, 0};
+    CandidateRange range{out.begin + out.n, 0, 0, s.ranges[d].rows, 0};
     if (begin1 != end1 && begin2 != end2) {
         const DoubletLimits limits = map.doublet_limits()[d];
         for (std::size_t i = begin1; i < end1; ++i) {
             const SpacePoint& a = s.points[i];
+            s.rows[range.rows + i - begin1] = static_cast<std::uint32_t>(out.begin + out.n);
             const Window window = phi_window(s, a.phi, limits.dphi, begin2, end2);
             for (std::size_t j = window.begin; j < window.end; ++j) {
                 const SpacePoint& b = s.points[j];
@@ -192,47 +211,47 @@ void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& ou
                 if (at >= out.end) continue;
                 const auto source = static_cast<std::uint32_t>(i);
                 const auto target = static_cast<std::uint32_t>(j);
-                s.candidates[at] = {target, q, detail::slope_dzdr(a, b)};
-                s.sources[at] = source;
+                s.candidates.source[at] = source;
+                s.candidates.target[at] = target;
+                s.candidates.dzdr[at] = detail::slope_dzdr(a, b);
+                s.candidates.quantities[at] = q;
                 range.source_signature |= signature_bit(source);
                 range.target_signature |= signature_bit(target);
                 ++range.size;
             }
         }
+        s.rows[range.rows + end1 - begin1] = static_cast<std::uint32_t>(out.begin + out.n);
     }
     s.ranges[d] = range;
 }
 
 /// Tags both edges of each pair of candidates of inner doublet @p d that passes a triplet. Tasks may tag the same edge,
-/// so the flag is atomic.
+/// so the flag is atomic. The change of slope is tested first: it needs the least and turns most pairs away.
 void tag_triplets(const ModuleMap& map, Scratch& s, std::size_t d) {
     const CandidateRange inner = s.ranges[d];
     if (inner.size == 0) return;
+    const Candidates& c = s.candidates;
     const Bend convention = map.bend_convention();
-    const auto tag = [&s](std::size_t candidate) {
-        std::atomic_ref<std::uint8_t>(s.tagged[candidate]).store(1, std::memory_order_relaxed);
+    const std::size_t first_middle = s.module_offsets[map.doublet_outer()[d]];
+    const auto tag = [&c](std::size_t candidate) {
+        std::atomic_ref<std::uint8_t>(c.tagged[candidate]).store(1, std::memory_order_relaxed);
     };
     for (std::size_t t = map.triplet_offsets()[d]; t < map.triplet_offsets()[d + 1]; ++t) {
         const CandidateRange& outer = s.ranges[map.triplet_outer()[t]];
         if ((inner.target_signature & outer.source_signature) == 0) continue;
-        bool decoded = false;  // most triplets whose signatures meet share no hit after all
+        const Interval diff_dzdr = map.triplet_diff_dzdr(t);
+        bool decoded = false;  // few triplets get as far as their other limits
         TripletLimits limits;
         for (std::size_t i = inner.begin; i < inner.begin + inner.size; ++i) {
-            const Candidate& c12 = s.candidates[i];
-            if ((outer.source_signature & signature_bit(c12.target)) == 0) continue;
-            const auto sources = s.sources.subspan(outer.begin, outer.size);
-            const auto first = std::ranges::lower_bound(sources, c12.target);
-            if (first == sources.end() || *first != c12.target) continue;
-            if (!decoded) limits = map.triplet_limits(d, t);
-            decoded = true;
-            if (!detail::passes(limits.inner, c12.quantities)) continue;
-            std::size_t j = outer.begin + static_cast<std::size_t>(first - sources.begin());
-            for (; j < outer.begin + outer.size && s.sources[j] == c12.target; ++j) {
-                const Candidate& c23 = s.candidates[j];
-                if (!detail::passes(limits.outer, c23.quantities)) continue;
-                if (!limits.diff_dzdr.contains(c12.dzdr - c23.dzdr)) continue;
+            const auto row = s.rows.subspan(outer.rows + c.target[i] - first_middle, 2);
+            for (std::size_t j = row[0]; j < row[1]; ++j) {
+                if (!diff_dzdr.contains(c.dzdr[i] - c.dzdr[j])) continue;
+                if (!decoded) limits = map.triplet_limits(d, t);
+                decoded = true;
+                if (!detail::passes(limits.inner, c.quantities[i])) break;
+                if (!detail::passes(limits.outer, c.quantities[j])) continue;
                 const float bend =
-                    detail::bend(convention, s.points[s.sources[i]], s.points[c12.target], s.points[c23.target]);
+                    detail::bend(convention, s.points[c.source[i]], s.points[c.target[i]], s.points[c.target[j]]);
                 if (!limits.bend.contains(bend)) continue;
                 tag(i);
                 tag(j);
@@ -248,7 +267,8 @@ std::size_t write_edges(std::span<const Output> outputs, std::size_t n_hits, Scr
     const auto for_each_edge = [&](auto&& visit) {
         for (const Output& out : outputs) {
             for (std::size_t c = out.begin; c < out.begin + out.n; ++c) {
-                if (s.tagged[c] != 0) visit(s.order[s.sources[c]], s.order[s.candidates[c].target]);
+                if (s.candidates.tagged[c] != 0)
+                    visit(s.order[s.candidates.source[c]], s.order[s.candidates.target[c]]);
             }
         }
     };
@@ -277,9 +297,9 @@ std::size_t write_edges(std::span<const Output> outputs, std::size_t n_hits, Scr
     return n_edges;
 }
 
-/// Cuts the doublets into runs of about equal work, each with its share of the candidates' room.
-void share_out(const ModuleMap& map, const Scratch& s, std::span<Output> outputs,
-               std::span<std::size_t> first_doublet) {
+/// Cuts the doublets into runs of about equal work, each with its share of the candidates' room, and gives each its
+/// rows.
+void share_out(const ModuleMap& map, Scratch& s, std::span<Output> outputs, std::span<std::size_t> first_doublet) {
     const auto cost = [&](std::size_t d) {
         const std::uint32_t a = map.doublet_inner()[d];
         const std::uint32_t b = map.doublet_outer()[d];
@@ -287,15 +307,22 @@ void share_out(const ModuleMap& map, const Scratch& s, std::span<Output> outputs
                          static_cast<double>(s.module_offsets[b + 1] - s.module_offsets[b]);
     };
     double total = 0;
-    for (std::size_t d = 0; d < map.n_doublets(); ++d) total += cost(d);
+    std::size_t n_rows = 0;
+    for (std::size_t d = 0; d < map.n_doublets(); ++d) {
+        total += cost(d);
+        const std::uint32_t inner = map.doublet_inner()[d];
+        s.ranges[d].rows = n_rows;
+        n_rows += s.module_offsets[inner + 1] - s.module_offsets[inner] + 1;
+    }
     const std::size_t n = outputs.size();
+    const std::size_t capacity = s.candidates.source.size();
     std::size_t d = 0;
     double done = 0;
     for (std::size_t t = 0; t < n; ++t) {
         first_doublet[t] = d;
         const double until = total * static_cast<double>(t + 1) / static_cast<double>(n);
         for (; d < map.n_doublets() && (done < until || t + 1 == n); ++d) done += cost(d);
-        outputs[t] = {s.candidates.size() * t / n, s.candidates.size() * (t + 1) / n};
+        outputs[t] = {capacity * t / n, capacity * (t + 1) / n};
     }
     first_doublet[n] = map.n_doublets();
 }
@@ -349,7 +376,7 @@ GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphL
 
     const std::uint8_t all_are_edges = map.doublets_only() ? 1 : 0;
     for (const Output& out : outputs) {
-        std::fill_n(s.tagged.begin() + static_cast<std::ptrdiff_t>(out.begin), out.n, all_are_edges);
+        std::fill_n(s.candidates.tagged.begin() + static_cast<std::ptrdiff_t>(out.begin), out.n, all_are_edges);
     }
     if (!map.doublets_only()) {
         parallel_for(n_tasks, [&](std::size_t t) {

@@ -238,10 +238,19 @@ ModuleMap ModuleMap::adopt(std::shared_ptr<const Storage> storage, const std::st
     map.occurrence_log2_ = section<std::uint8_t>(bytes, layout.occurrence_log2, header.n_triplets);
     map.storage_ = std::move(storage);
     map.check(name);
+    map.count_doublets_per_module();
     return map;
 }
 
 ModuleMap::ModuleMap(std::nullptr_t) noexcept {}
+
+void ModuleMap::count_doublets_per_module() noexcept {
+    std::size_t run = 0;  // doublets are sorted by their inner module
+    for (std::size_t d = 0; d < n_doublets(); ++d) {
+        run = d > 0 && doublet_inner_[d] == doublet_inner_[d - 1] ? run + 1 : 1;
+        max_doublets_per_module_ = std::max(max_doublets_per_module_, run);
+    }
+}
 
 void ModuleMap::check(const std::string& name) const {
     for (std::size_t m = 1; m < modules_.size(); ++m) {
@@ -298,8 +307,13 @@ TripletLimits ModuleMap::triplet_limits(std::size_t inner, std::size_t triplet) 
     const TripletCodes& codes = triplet_codes_[triplet];
     return {detail::decode_limits(doublet_limits_[inner], codes.inner_low_high.data()),
             detail::decode_limits(doublet_limits_[triplet_outer_[triplet]], codes.outer_low_high.data()),
-            {detail::decode_bfloat16(codes.differences[0]), detail::decode_bfloat16(codes.differences[1])},
+            triplet_diff_dzdr(triplet),
             {detail::decode_bfloat16(codes.differences[2]), detail::decode_bfloat16(codes.differences[3])}};
+}
+
+Interval ModuleMap::triplet_diff_dzdr(std::size_t triplet) const noexcept {
+    const TripletCodes& codes = triplet_codes_[triplet];
+    return {detail::decode_bfloat16(codes.differences[0]), detail::decode_bfloat16(codes.differences[1])};
 }
 
 ModuleMap ModuleMap::from_doublets(std::vector<Doublet> doublets, Bend bend) {

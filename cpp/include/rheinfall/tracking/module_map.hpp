@@ -91,6 +91,9 @@ public:
     /// True for a map without triplets: each doublet that passes its limits is an edge.
     [[nodiscard]] bool doublets_only() const noexcept { return triplet_outer_.empty(); }
 
+    /// Most doublets that begin on one module.
+    [[nodiscard]] std::size_t max_doublets_per_module() const noexcept { return max_doublets_per_module_; }
+
     [[nodiscard]] std::span<const std::uint64_t> modules() const noexcept { return modules_; }
     [[nodiscard]] std::span<const std::uint32_t> doublet_inner() const noexcept { return doublet_inner_; }
     [[nodiscard]] std::span<const std::uint32_t> doublet_outer() const noexcept { return doublet_outer_; }
@@ -104,6 +107,9 @@ public:
 
     /// The limits of triplet @p triplet, whose inner doublet is @p inner.
     [[nodiscard]] TripletLimits triplet_limits(std::size_t inner, std::size_t triplet) const noexcept;
+
+    /// The limits of its diff_dzdr alone.
+    [[nodiscard]] Interval triplet_diff_dzdr(std::size_t triplet) const noexcept;
 
     /// One triplet in plain numbers, for building a map from any source.
     struct Triplet {
@@ -126,6 +132,7 @@ private:
     struct Storage;
     explicit ModuleMap(std::nullptr_t) noexcept;
     void check(const std::string& name) const;
+    void count_doublets_per_module() noexcept;
     static ModuleMap adopt(std::shared_ptr<const Storage> storage, const std::string& name);
 
     std::shared_ptr<const Storage> storage_;
@@ -135,6 +142,7 @@ private:
     std::span<const std::uint32_t> triplet_offsets_, triplet_outer_;
     std::span<const TripletCodes> triplet_codes_;
     std::span<const std::uint8_t> occurrence_log2_;
+    std::size_t max_doublets_per_module_ = 0;
 };
 
 }  // namespace rheinfall
