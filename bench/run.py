@@ -1,6 +1,6 @@
 """Quick benchmark: each stage beside what it replaces, in one run, interleaved, results checked before they are timed.
 
-python bench/run.py [--event PREFIX] [--pile-up 20] [--repetitions 11] [--threads N] [--only STAGE...] [--out FILE]
+python bench/run.py [--event PREFIX] [--pile-up 20] [--repetitions 9] [--threads N] [--only STAGE...] [--out FILE]
 """
 
 from __future__ import annotations
@@ -43,20 +43,24 @@ def main() -> int:
     print(f"configuration {digest[:12]}, {configuration['threads']} threads, copy {bandwidth['GB/s']:.1f} GB/s")
     inputs = Inputs.make(args.event, args.pile_up, args.seed)
     print(inputs.describe() + "\n")
-    print(f"{'stage':22s} {'who':26s} {'median ms':>10s} {'spread':>7s} {'ratio':>7s} {'of copy':>8s}  checked")
+    print(
+        f"{'stage':16s} {'who':14s} {'median ms':>10s} {'spread':>7s} {'cpu ms':>9s} "
+        f"{'ratio':>7s} {'of copy':>8s}  checked"
+    )
     results, failed = [], False
     for name in configuration["stages"]:
         try:
             stage = STAGES[name](inputs)
             results.append(_time(name, stage, args.repetitions, bandwidth["GB/s"]))
         except SkippedError as reason:
-            print(f"{name:22s} skipped: {reason}")
+            print(f"{name:16s} skipped: {reason}")
             results.append({"stage": name, "skipped": str(reason)})
         except AssertionError as error:
             failed = True
-            print(f"{name:22s} WRONG RESULT, not timed: {error}")
+            print(f"{name:16s} WRONG RESULT, not timed: {error}")
             results.append({"stage": name, "wrong": str(error)})
     print("\nratio: median of the peer / median of ours. of copy: bytes moved at least, over the copy bandwidth.")
+    print("cpu ms: median CPU time of all threads, which a busy machine disturbs least.")
     print(f"Spread is (p95 - p5) / median over {args.repetitions} repetitions; ! marks more than {SPREAD_LIMIT:.0%}.")
     report = {
         "schema": SCHEMA,
@@ -87,17 +91,15 @@ def _time(name: str, stage: Stage, repetitions: int, gigabytes_per_s: float) -> 
     for i, contender in enumerate(stage.contenders):
         label = name if i == 0 else ""
         if contender.skipped:
-            print(f"{label:22s} {contender.name:26s} skipped: {contender.skipped}")
+            print(f"{label:16s} {contender.name:14s} skipped: {contender.skipped}")
             rows.append({"name": contender.name, "skipped": contender.skipped})
             continue
         row = summaries[contender.name]
         flag = "!" if row["spread"] > SPREAD_LIMIT else " "
         ratio = "" if i == 0 else f"{row['median_ms'] / ours:.1f}x"
         fraction = f"{ceiling_ms / row['median_ms']:.1%}"
-        print(
-            f"{label:22s} {contender.name:26s} {row['median_ms']:10.2f} {row['spread']:6.0%}{flag} {ratio:>7s} "
-            f"{fraction:>8s}  {contender.checked}"
-        )
+        wall, cpu = f"{row['median_ms']:10.2f} {row['spread']:6.0%}{flag}", f"{row['cpu_median_ms']:9.2f}"
+        print(f"{label:16s} {contender.name:14s} {wall} {cpu} {ratio:>7s} {fraction:>8s}  {contender.checked}")
         rows.append({"name": contender.name, "checked": contender.checked, **row})
     return {"stage": name, "items": stage.items, "bytes": stage.n_bytes, "contenders": rows}
 
@@ -107,7 +109,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--event", help="a TrackML event instead of a simulated one")
     parser.add_argument("--pile-up", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repetitions", type=int, default=11)
+    parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--only", nargs="+", choices=sorted(STAGES), metavar="STAGE")
     parser.add_argument("--out", type=Path)

@@ -13,6 +13,8 @@ import peers
 import rheinfall as rf
 from rheinfall.tracking.bundle import shipped_bundles
 
+MOST_HITS_OF_NUMPY = 30_000
+
 
 class SkippedError(Exception):
     """A stage cannot run here; the message says why."""
@@ -129,6 +131,8 @@ def graph_construction(inputs: Inputs) -> Stage:
         Contender("rheinfall", lambda: rf.build_graph(hits, module_map).edge_index),
         Contender("numpy", lambda: peers.build_graph(hits, prepared)),
     ]
+    if n_hits > MOST_HITS_OF_NUMPY:
+        contenders[1].skipped = f"needs all hit pairs in memory at once, tens of GB beyond {MOST_HITS_OF_NUMPY} hits"
     return Stage(contenders, agree, inputs.graph.n_doublets, 20 * n_hits + 64 * inputs.graph.n_doublets)
 
 
