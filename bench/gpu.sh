@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 out=${1:-bench/results/gpu.json}
 limit=540
 start=$SECONDS
+logs=$(mktemp -d)
 steps=()
 
 # Runs a command within what is left of the limit and notes its exit status and seconds.
@@ -17,11 +18,11 @@ step() {
     if [ "$left" -lt 10 ]; then
         status=-1
     else
-        timeout "$left" "$@" >"/tmp/gpu-$name.log" 2>&1
+        timeout "$left" "$@" >"$logs/$name.log" 2>&1
         status=$?
     fi
     echo "$name: exit status $status, $((SECONDS - begin)) s"
-    [ $status = 0 ] || tail -n 20 "/tmp/gpu-$name.log" 2>/dev/null
+    [ $status = 0 ] || tail -n 20 "$logs/$name.log" 2>/dev/null
     steps+=("{\"step\": \"$name\", \"status\": $status, \"seconds\": $((SECONDS - begin))}")
     return $status
 }

@@ -122,6 +122,11 @@ def table_row(kind: str, r: dict[str, Any], min_length: int) -> dict[str, str]:
     def rate(tracks: str, name: str) -> str:
         return f"{r['tracks'][tracks][name]['value'] or 0.0:.4f}"
 
+    def of_secondaries() -> str:
+        every, primary = (r["tracks"][name]["efficiency"] for name in ("found incl. secondaries", "found"))
+        total = every["total"] - primary["total"]
+        return f"{(every['passed'] - primary['passed']) / total:.4f}" if total else "–"
+
     long = f"found, >= {min_length} hits"
     return {
         "events": f"{kind} ({r['events']})",
@@ -129,6 +134,7 @@ def table_row(kind: str, r: dict[str, Any], min_length: int) -> dict[str, str]:
         "edge efficiency > 1 GeV, graph / pruned": f"{edge['graph pT > 1']:.4f} / {edge['pruned pT > 1']:.4f}",
         "purity": f"{edge['graph purity']:.3f} / {edge['pruned purity']:.3f}",
         "efficiency": rate("found", "efficiency"),
+        "of secondaries": of_secondaries(),
         "unmatched": rate("found", "unmatched_rate"),
         "fake": rate("found", "fake_rate"),
         "duplicate": rate("found", "duplicate_rate"),
@@ -200,7 +206,9 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak resident memory {peak:.0f} MB, simulation included; {args.threads} thread(s)")
     if args.out:
-        report = {"finder": finder.info, "build": rf.build_info(), "threads": args.threads, "kinds": results}
+        info = finder.info
+        info["edge_classifier"].pop("path", None)
+        report = {"finder": info, "build": rf.build_info(), "threads": args.threads, "kinds": results}
         args.out.write_text(json.dumps(report, indent=1, default=str) + "\n")
     if args.plots:
         plot(binned, args.plots)
