@@ -26,16 +26,16 @@ rheinfall::Workspace& scratch() {
     return workspace;
 }
 
-/// Builds the graph, giving more room until the event fits: in Python there is no capacity.
+/// Builds the graph, giving more room until the event fits or needs more than the caller allows.
 struct GrowingGraph {
     std::unique_ptr<std::int64_t[]> edge_index;
     GraphResult result;
 
-    GrowingGraph(const ModuleMap& map, const HitsView& hits) {
+    GrowingGraph(const ModuleMap& map, const HitsView& hits, std::size_t max_doublets, std::size_t max_edges) {
         rheinfall::StdThreads threads(num_threads());
         const rheinfall::ParallelFor parallel_for = threads.parallel_for();
-        rheinfall::GraphLimits limits{hits.size(), 24 * hits.size() + 1024};
-        std::size_t n_edges = 4 * hits.size() + 1024;
+        rheinfall::GraphLimits limits{hits.size(), std::min(max_doublets, 24 * hits.size() + 1024)};
+        std::size_t n_edges = std::min(max_edges, 4 * hits.size() + 1024);
         rheinfall::Workspace& workspace = scratch();
         do {
             workspace.reserve(rheinfall::graph_workspace_size(map, limits, parallel_for.n_threads()));
@@ -46,7 +46,9 @@ struct GrowingGraph {
             capacity_ = n_edges;
             limits.n_doublets = std::max(limits.n_doublets, result.n_doublets);
             n_edges = std::max(n_edges, result.n_edges);
-        } while (result.status == rheinfall::Status::capacity_exceeded);
+        } while (result.status == rheinfall::Status::capacity_exceeded && limits.n_doublets <= max_doublets &&
+                 n_edges <= max_edges);
+        if (result.status == rheinfall::Status::capacity_exceeded) result.n_edges = 0;  // none was written
     }
 
     /// The edges as one C-contiguous (2, n_edges) array.
@@ -66,13 +68,13 @@ using BuiltGraph =
     nb::typed<nb::tuple, nb::ndarray<nb::numpy, std::int64_t>, std::string, std::size_t, std::size_t, std::size_t>;
 
 BuiltGraph build(const ModuleMap& map, const HitFloats& x, const HitFloats& y, const HitFloats& z,
-                 const HitModules& module_id) {
+                 const HitModules& module_id, std::size_t max_doublets, std::size_t max_edges) {
     const HitsView hits = hits_view(x, y, z, module_id);
     GraphResult result;
     std::unique_ptr<std::int64_t[]> edges;
     {
         const nb::gil_scoped_release no_gil;
-        const GrowingGraph graph(map, hits);
+        const GrowingGraph graph(map, hits, max_doublets, max_edges);
         result = graph.result;
         edges = graph.compact();
     }
@@ -160,7 +162,7 @@ auto node_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
 
 void bind_graph(nb::module_& m) {
     m.def("build_graph", &build, "map"_a, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
-          "module_id"_a.noconvert(),
+          "module_id"_a.noconvert(), "max_doublets"_a, "max_edges"_a,
           "Edges (2, n_edges), status, n_doublets, n_unknown_modules, n_not_finite. See rheinfall.build_graph.");
     m.def("triplet_chi2", &chi2, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
           "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,

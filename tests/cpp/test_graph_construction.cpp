@@ -123,6 +123,17 @@ TEST(GraphConstruction, ExactCapacityFitsAndOneLessSaysWhatIsNeeded) {
     EXPECT_EQ(exact.result.status, Status::unknown_modules);
     EXPECT_EQ(exact.edges(), roomy.edges());
 
+    for (const std::size_t n_tasks : {2U, 3U, 8U, 100U}) {
+        auto in_order = [](std::size_t n, ParallelFor::Task task) {
+            for (std::size_t t = 0; t < n; ++t) task(t);
+        };
+        const ParallelFor tasks(in_order, n_tasks);
+        EXPECT_EQ(Attempt(map, event, n_doublets, n_edges, tasks).edges(), roomy.edges()) << n_tasks;
+        const Attempt few(map, event, n_doublets - 1, n_edges, tasks);
+        EXPECT_EQ(few.result.status, Status::capacity_exceeded);
+        EXPECT_EQ(few.result.n_doublets, n_doublets);
+    }
+
     const Attempt few_doublets(map, event, n_doublets - 1, n_edges);
     EXPECT_EQ(few_doublets.result.status, Status::capacity_exceeded);
     EXPECT_EQ(few_doublets.result.n_doublets, n_doublets);

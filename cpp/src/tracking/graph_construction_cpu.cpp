@@ -327,6 +327,16 @@ void share_out(const ModuleMap& map, Scratch& s, std::span<Output> outputs, std:
     first_doublet[n] = map.n_doublets();
 }
 
+/// Gives each task the room for as many candidates as it found before.
+void share_by_need(std::span<Output> outputs) {
+    std::size_t begin = 0;
+    for (Output& out : outputs) {
+        const std::size_t end = begin + out.n;
+        out = {begin, end};
+        begin = end;
+    }
+}
+
 }  // namespace
 
 std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
@@ -346,7 +356,8 @@ GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphL
     const auto outputs = workspace.take<Output>(n_tasks);
     const auto first_doublet = workspace.take<std::size_t>(n_tasks + 1);
     Scratch s(map, limits, hits.size(), workspace);
-    if (hits.size() > limits.n_hits || workspace.overflowed()) {
+    constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();  // hits and candidates have 32-bit numbers
+    if (hits.size() > limits.n_hits || limits.n_hits > most || limits.n_doublets > most || workspace.overflowed()) {
         result.status = Status::capacity_exceeded;
         return result;
     }
@@ -356,22 +367,25 @@ GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphL
         sort_modules(hits, s, map.n_modules() * t / n_tasks, map.n_modules() * (t + 1) / n_tasks);
     });
     share_out(map, s, outputs, first_doublet);
-    parallel_for(n_tasks, [&](std::size_t t) {
-        for (std::size_t d = first_doublet[t]; d < first_doublet[t + 1]; ++d) find_candidates(map, s, d, outputs[t]);
-    });
+    const auto find_all = [&] {
+        parallel_for(n_tasks, [&](std::size_t t) {
+            for (std::size_t d = first_doublet[t]; d < first_doublet[t + 1]; ++d)
+                find_candidates(map, s, d, outputs[t]);
+        });
+    };
+    find_all();
     bool fits = true;
-    std::size_t largest = 0;
     for (const Output& out : outputs) {
         fits = fits && out.n <= out.end - out.begin;
-        largest = std::max(largest, out.n);
         result.n_doublets += out.n;
     }
-    if (!fits) {
-        // Room is shared out evenly, so the fullest share says what is needed; that is more than there was, since a
-        // share that overflowed holds more than the mean.
-        result.n_doublets = largest * n_tasks;
+    if (result.n_doublets > limits.n_doublets) {
         result.status = Status::capacity_exceeded;
         return result;
+    }
+    if (!fits) {  // The tasks found unequal shares: once more, so that what fits does not depend on their number.
+        share_by_need(outputs);
+        find_all();
     }
 
     const std::uint8_t all_are_edges = map.doublets_only() ? 1 : 0;

@@ -83,8 +83,9 @@ class Graph:
     Attributes:
         edge_index: int64 C-contiguous (2, n_edges), inner and outer hit, sorted by (source, target), no duplicates.
         hits: the hits, in the caller's order; each is a node.
-        status: "ok", or the gravest of "empty" (no edges), "unknown_modules", "not_finite".
-        n_doublets: hit pairs that passed a doublet's limits, before triplets.
+        status: "ok", or the gravest of "empty" (no edges), "unknown_modules", "not_finite", "capacity_exceeded" (the
+            event needs more than `build_graph` was allowed; there are no edges then).
+        n_doublets: hit pairs that passed a doublet's limits, before triplets; all of them, if they were too many.
         n_unknown_modules: hits on modules that the map does not know; they are isolated nodes.
         n_not_finite: hits with a NaN or infinite coordinate; isolated too.
         triplet_model: for the chi² of edge continuations.
@@ -97,6 +98,9 @@ class Graph:
     n_unknown_modules: int = 0
     n_not_finite: int = 0
     triplet_model: TripletModel = field(default_factory=TripletModel)
+
+    def __repr__(self) -> str:
+        return f"Graph({self.n_nodes} nodes, {self.n_edges} edges, status={self.status!r})"
 
     @property
     def n_nodes(self) -> int:
@@ -157,7 +161,19 @@ class Graph:
         return self.select(np.minimum(chi2[0], chi2[2]) < np.float32(chi2_max))
 
 
-def build_graph(hits: Hits, module_map: ModuleMap, triplet_model: TripletModel | None = None) -> Graph:
+# Real events stay far below: 10 million doublets and 1.2 million edges at 20,000 charged particles.
+MAX_DOUBLETS = 1 << 26
+MAX_EDGES = 1 << 24
+
+
+def build_graph(
+    hits: Hits,
+    module_map: ModuleMap,
+    triplet_model: TripletModel | None = None,
+    *,
+    max_doublets: int = MAX_DOUBLETS,
+    max_edges: int = MAX_EDGES,
+) -> Graph:
     """Build the graph of an event with a module map.
 
     An edge is a pair of hits within the limits of a module doublet that, with another such pair sharing one of its
@@ -169,10 +185,21 @@ def build_graph(hits: Hits, module_map: ModuleMap, triplet_model: TripletModel |
         hits: the hits of one event.
         module_map: the map.
         triplet_model: resolutions for `Graph.triplet_chi2`.
+        max_doublets, max_edges: an event that needs more has the status "capacity_exceeded" and no edges, so that one
+            broken event cannot take all memory; a doublet takes 33 bytes, an edge 32.
+
+    Raises:
+        TypeError: not hits.
+        ValueError: a maximum that is not between 0 and 2^32 - 1.
     """
     if not isinstance(hits, Hits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
-    edge_index, status, n_doublets, n_unknown, n_not_finite = _core.build_graph(module_map.core, *_arrays(hits))
+    for name, most in (("max_doublets", max_doublets), ("max_edges", max_edges)):
+        if not 0 <= most < 1 << 32:
+            raise ValueError(f"{name}: expected 0 to 2^32 - 1, got {most}")
+    edge_index, status, n_doublets, n_unknown, n_not_finite = _core.build_graph(
+        module_map.core, *_arrays(hits), max_doublets, max_edges
+    )
     return Graph(edge_index, hits, status, n_doublets, n_unknown, n_not_finite, triplet_model or TripletModel())
 
 

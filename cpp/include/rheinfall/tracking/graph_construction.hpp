@@ -12,7 +12,7 @@
 
 namespace rheinfall {
 
-/// The largest event that a workspace is made for.
+/// The largest event that a workspace is made for; at most 2^32 - 1 each.
 struct GraphLimits {
     std::size_t n_hits;
     std::size_t n_doublets;  ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge
@@ -43,7 +43,7 @@ RHEINFALL_API std::size_t graph_workspace_size(const ModuleMap& map, const Graph
 /// target) without duplicates; which edges there are depends neither on the order of the hits nor on the number of
 /// threads. Hits on unknown modules and hits that are not finite stay isolated. With `Status::capacity_exceeded`
 /// nothing is written and the counts needed are in the result; `n_edges` is then known only if `n_doublets` fitted, and
-/// is 0 otherwise.
+/// is 0 otherwise. Whether an event fits does not depend on the number of threads.
 RHEINFALL_API GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits,
                                       EdgesBuffer edges, Workspace& workspace,
                                       const ParallelFor& parallel_for = {}) noexcept;
