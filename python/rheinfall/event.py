@@ -75,6 +75,9 @@ class Hits:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        return f"Hits({len(self)} hits on {len(np.unique(self.module_id))} modules)"
+
     def take(self, index: Any) -> Hits:
         """The hits at `index` (any NumPy index), in that order."""
         return Hits(self.x[index], self.y[index], self.z[index], self.module_id[index], self.hit_id[index])
@@ -104,6 +107,9 @@ class Particles:
 
     def __len__(self) -> int:
         return len(self.particle_id)
+
+    def __repr__(self) -> str:
+        return f"Particles({len(self)} particles)"
 
     @property
     def pt(self) -> Float32:
@@ -141,6 +147,9 @@ class Truth:
     known: Bool
     particles: Particles | None = None
     weight: Float32 | None = None
+
+    def __repr__(self) -> str:
+        return f"Truth({np.count_nonzero(self.known)} of {len(self.known)} hits known, {self.particles!r})"
 
     def take(self, index: Any) -> Truth:
         """The truth of the hits at `index`, in that order."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rheinfall as rf
 from rheinfall import io, metrics
 from rheinfall.event import Hits, Particles, Truth, encode_module_id
 
@@ -521,3 +522,13 @@ def test_pixel_truth_judges_tracks_by_their_pixel_hits() -> None:
         assert match.n_matched == match.n_selected == 1_224
         assert match.n_not_judged == np.count_nonzero(np.diff(pixel.offsets) < 3)
         assert match.n_fake == match.n_unmatched == 0
+
+
+def test_a_graph_brings_its_hits_along_to_match_edges() -> None:
+    event = next(iter(rf.simulation.simulate(1, pile_up=1, seed=5)))
+    graph = rf.build_graph(event.hits, rf.ModuleMap.build([event]))
+    with_hits = rf.metrics.match_edges(graph.edge_index, event.truth, hits=event.hits)
+    assert with_hits.n_found > 0
+    assert rf.metrics.match_edges(graph, event.truth).counts == with_hits.counts
+    with pytest.raises(TypeError, match="hits"):
+        rf.metrics.match_edges(graph.edge_index, event.truth)

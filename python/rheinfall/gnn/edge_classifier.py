@@ -101,6 +101,9 @@ class EdgeClassifier:
         info["single_thread"] = sessions.single_thread
         return cls(sessions, saved, inputs, fetch, is_logits, info)
 
+    def __repr__(self) -> str:
+        return f"EdgeClassifier({self.info['path']!r}, engine={self.engine!r})"
+
     def save(self, path: str | Path) -> None:
         """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again."""
         path = Path(path)

@@ -109,7 +109,7 @@ def match_edges(
     edge_index: Any,
     truth: Truth,
     *,
-    hits: Hits,
+    hits: Hits | None = None,
     scores: Any = None,
     min_pt: float | None = 1.0,
     min_hits: int = 3,
@@ -127,13 +127,18 @@ def match_edges(
     Args:
         edge_index: int64 (2, n_edges), or a graph with such an `edge_index`.
         truth: truth of the event's hits.
-        hits: the event's hits.
+        hits: the event's hits, whose distances and layers decide which edges are true; a graph brings them along.
         scores: (n_edges,), one per edge, for the AUC.
         min_pt, min_hits, eta_max, primary_only, min_layers, hit_mask: as for `match_tracks`.
 
     Raises:
+        TypeError: a bare edge_index without hits.
         ValueError: wrong shapes, indices outside the event, or a selection that needs what is not there.
     """
+    if hits is None:
+        hits = getattr(edge_index, "hits", None)
+    if not isinstance(hits, Hits):
+        raise TypeError(f"hits: expected the event's Hits beside an edge_index, got {type(hits).__name__}")
     source, target = check_edges(edge_index, len(hits))
     selection = Selection(min_pt, min_hits, eta_max, primary_only, min_layers)
     judged = judged_hits(truth, hit_mask)

@@ -75,6 +75,9 @@ class TrackFinder:
         self.triplet_model = triplet_model or TripletModel()
         self._last = threading.local()
 
+    def __repr__(self) -> str:
+        return f"TrackFinder({self.name!r}, {self.module_map!r}, {self.edge_classifier!r})"
+
     @classmethod
     def load(cls, name_or_path: str | Path) -> TrackFinder:
         """Load a shipped bundle by name, or any bundle by the path of its folder.
