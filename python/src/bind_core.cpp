@@ -37,7 +37,9 @@ void bind_core(nb::module_& m) {
     m.def(
         "set_num_threads",
         [](int n) {
-            if (n < 1) throw std::invalid_argument("n: expected at least 1 thread, got " + std::to_string(n));
+            if (n < 1 || n > 1024) {
+                throw std::invalid_argument("n: expected 1 to 1024 threads, got " + std::to_string(n));
+            }
             thread_count = static_cast<std::size_t>(n);
         },
         "n"_a,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -134,6 +136,28 @@ def test_all_hits_on_few_modules(finder: TrackFinder, event: rf.Hits) -> None:
     finally:
         rf.set_num_threads(before)
     assert all(f == found[0] for f in found)
+
+
+@pytest.mark.parametrize("n", [-1, 0, 1025])
+def test_a_number_of_threads_without_meaning(n: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to 1024 threads, got {n}"):
+        rf.set_num_threads(n)
+
+
+def test_a_system_that_starts_no_more_threads() -> None:
+    """In a process of its own, with address space for a few stacks only."""
+    code = """
+import resource, sys
+import rheinfall as rf
+hits = next(rf.simulation.simulate(1, pile_up=2, seed=77)).hits
+finder = rf.TrackFinder.load("demo")
+rf.set_num_threads(1)
+one = rf.build_graph(hits, finder.module_map).edge_index
+rf.set_num_threads(64)
+resource.setrlimit(resource.RLIMIT_AS, (int(open("/proc/self/statm").read().split()[0]) * 4096 + (96 << 20),) * 2)
+sys.exit(0 if (rf.build_graph(hits, finder.module_map).edge_index == one).all() else 3)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_more_than_memory_should_hold(finder: TrackFinder, event: rf.Hits) -> None:

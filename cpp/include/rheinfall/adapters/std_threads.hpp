@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <cstddef>
+#include <new>
 #include <rheinfall/core/execution.hpp>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -22,8 +24,13 @@ public:
         };
         const std::size_t n_extra = (n < n_threads_ ? n : n_threads_) - (n == 0 ? 0 : 1);
         std::vector<std::jthread> threads;
-        threads.reserve(n_extra);
-        for (std::size_t t = 0; t < n_extra; ++t) threads.emplace_back(work);
+        // Stages are noexcept: where the system gives no more threads, those that there are do all the work.
+        try {
+            threads.reserve(n_extra);
+            for (std::size_t t = 0; t < n_extra; ++t) threads.emplace_back(work);
+        } catch (const std::system_error&) {
+        } catch (const std::bad_alloc&) {
+        }
         work();
     }
 
