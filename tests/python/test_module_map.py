@@ -85,11 +85,8 @@ def test_limits_are_those_of_the_definition(module_map, records, bend, rule):
 
 
 def test_every_training_triple_is_in_the_graph(events):
-    """Limits are inclusive and coding only widens: a map without cut tails keeps what it learnt from.
-
-    Not so a triplet seen once on layers where no other tells the spread: s = 0 cuts it to its mean, in fixed point.
-    """
-    module_map = rf.ModuleMap.build(events, core=1e9, relative=1e-6, min_occurrence=2, remove_two_cycles=False)
+    """Limits are inclusive and coding only widens: a map without cut tails keeps what it learnt from."""
+    module_map = rf.ModuleMap.build(events, core=1e9, relative=1e-6, remove_two_cycles=False)
     known = set(map(tuple, module_map.triplets()[0].tolist()))
     n_learnt = 0
     for event in events:
@@ -99,6 +96,17 @@ def test_every_training_triple_is_in_the_graph(events):
                 assert {(a, b), (b, c)} <= edges
                 n_learnt += 1
     assert n_learnt > 100
+
+
+def test_a_triplet_seen_once_keeps_what_it_learnt():
+    """Alone on its layers it has s = 0, and its mean is rounded to fixed point: no cut may throw its only value out."""
+    points = np.float32([[31.4, 0.3, 17.77], [71.9, 0.71, 40.123], [115.3, 1.2, 64.9]])
+    x, y, z = (np.ascontiguousarray(v) for v in points.T)
+    hits = rf.Hits(x, y, z, np.array([1, 2, 3], np.uint64), np.arange(3, dtype=np.uint64))
+    builder = _core.ModuleMapBuilder("angle")
+    builder.add(hits.x, hits.y, hits.z, hits.module_id, np.array([[0, 1, 2]], np.uint32))
+    graph = rf.build_graph(hits, rf.ModuleMap(builder.finish(_core.LimitRule(sigmas=0.0, sigmas_differences=0.0))))
+    assert graph.edge_index.tolist() == [[0, 1], [1, 2]]
 
 
 def test_two_cycles_lose_the_rarer_direction():

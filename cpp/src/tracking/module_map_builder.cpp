@@ -154,7 +154,10 @@ ModuleMap::Triplet widen(const Record& record, const Pool& pool, const LimitRule
         const double range = static_cast<double>(record.max[q]) - static_cast<double>(record.min[q]);
         const double margin = rule.relative * range + sigmas * std::sqrt(variance / n) / scale[q];
         const double mean = static_cast<double>(record.sum[q]) / n / scale[q];
-        const double core = rule.core * std::sqrt(variance) / scale[q];
+        // One value, or equal ones, have no core to cut to: what was learnt stays inside.
+        const bool spread = record.occurrence > 1 && variance > 0.0;
+        const double core =
+            spread ? rule.core * std::sqrt(variance) / scale[q] : std::numeric_limits<double>::infinity();
         // The mean itself is rounded to fixed point and clamped: never let the cut turn the limits around.
         const double low = std::min(std::max(static_cast<double>(record.min[q]) - margin, mean - core), mean);
         const double high = std::max(std::min(static_cast<double>(record.max[q]) + margin, mean + core), mean);

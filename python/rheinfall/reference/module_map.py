@@ -87,7 +87,8 @@ def widened_limits(
             factor = sigmas if q < 8 else sigmas_differences
             margin = relative * (record.high[q] - record.low[q]) + factor * math.sqrt(variance / n) / unit
             mean = float(record.total[q]) / n / unit
-            reach = core * math.sqrt(variance) / unit
+            spread = record.occurrence > 1 and variance > 0
+            reach = core * math.sqrt(variance) / unit if spread else math.inf
             low = min(max(record.low[q] - margin, mean - reach), mean)
             high = max(min(record.high[q] + margin, mean + reach), mean)
             ends.append((round_down(low), -round_down(-high)))

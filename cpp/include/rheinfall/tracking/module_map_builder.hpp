@@ -13,8 +13,8 @@
 namespace rheinfall {
 
 /// How a triplet's limits follow from what training saw: [min - m, max + m] for each quantity, with
-/// m = relative * (max - min) + sigmas * s / sqrt(occurrence), cut to mean +- core * s: min and max of a triplet seen
-/// often are outliers, which let in many wrong pairs for few right ones.
+/// m = relative * (max - min) + sigmas * s / sqrt(occurrence), cut (if seen twice) to mean +- core * s: min and max of
+/// a triplet seen often are outliers, which let in many wrong pairs for few right ones.
 ///
 /// s is the triplet's rms, shrunk towards that of its layers: s^2 = (n * var + prior_weight * s0^2) / (n +
 /// prior_weight) with s0^2 the pooled variance of all triplets on the same three layers. So rare triplets are widened
