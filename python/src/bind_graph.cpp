@@ -2,6 +2,7 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <limits>
 #include <rheinfall/tracking/edge_features.hpp>
 #include <rheinfall/tracking/graph_construction.hpp>
 #include <rheinfall/tracking/module_map.hpp>
@@ -11,6 +12,7 @@
 #include "bindings.hpp"
 #include "hits.hpp"
 #include "threads.hpp"
+#include "tracking/hit_order.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -158,6 +160,23 @@ auto node_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
     return numpy_owning(std::move(values), {hits.size(), rheinfall::n_node_features});
 }
 
+auto hit_order(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id) {
+    const HitsView hits = hits_view(x, y, z, module_id);
+    if (hits.size() > std::numeric_limits<std::uint32_t>::max()) {
+        throw std::invalid_argument("hits: expected fewer than 2^32, got " + std::to_string(hits.size()));
+    }
+    auto indices = std::make_unique_for_overwrite<std::int64_t[]>(hits.size());
+    {
+        const nb::gil_scoped_release no_gil;
+        const auto order = std::make_unique_for_overwrite<std::uint32_t[]>(hits.size());
+        rheinfall::Workspace& workspace = scratch();
+        workspace.reserve(rheinfall::detail::hit_order_workspace_size(hits.size()));
+        rheinfall::detail::canonical_hit_order(hits, {order.get(), hits.size()}, workspace);
+        std::copy_n(order.get(), hits.size(), indices.get());
+    }
+    return numpy_owning(std::move(indices), {hits.size()});
+}
+
 }  // namespace
 
 void bind_graph(nb::module_& m) {
@@ -169,6 +188,8 @@ void bind_graph(nb::module_& m) {
           "min_chi2_pt"_a, "chi2 of the best and second-best continuation outward, then inward: (4, n_edges).");
     m.def("edge_features", &edge_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
           "module_id"_a.noconvert(), "edge_index"_a.noconvert(), "chi2"_a.noconvert(), "Edge features (n_edges, 10).");
+    m.def("canonical_hit_order", &hit_order, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
+          "module_id"_a.noconvert(), "Indices (n_hits,) that sort hits by (module_id, z, phi, x, y, index).");
     m.def("node_features", &node_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
           "module_id"_a.noconvert(), "Node features (n_hits, 4).");
 }

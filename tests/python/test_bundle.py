@@ -11,6 +11,7 @@ import pytest
 
 import rheinfall as rf
 from rheinfall.event import Hits
+from rheinfall.reference.float_math import arctan2
 from rheinfall.tracking import bundle
 from rheinfall.tracking.bundle import Thresholds
 from rheinfall.tracking.graph import TripletModel
@@ -141,7 +142,8 @@ def test_hit_order_is_that_of_lexsort():
         return np.where(rng.random(n) < 0.7, rng.choice(special, n), rng.normal(size=n)).astype(np.float32)
 
     hits = Hits(column(), column(), column(), rng.integers(0, 40, n).astype(np.uint64) << 40, np.arange(n, dtype="u8"))
-    phi = np.arctan2(hits.y, hits.x)
+    with np.errstate(invalid="ignore"):  # inf / inf
+        phi = arctan2(hits.y, hits.x)
     np.testing.assert_array_equal(canonical_hit_order(hits), np.lexsort((hits.y, hits.x, phi, hits.z, hits.module_id)))
     shuffled = rng.permutation(n)
     turned = hits.take(shuffled)

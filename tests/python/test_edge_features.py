@@ -99,14 +99,17 @@ def test_a_helix_fits_better_than_a_kink():
     assert graph.prune(10.0).edge_index.T.tolist() == [[0, 1], [1, 2], [2, 3]]
 
 
-def test_hits_that_are_not_finite_do_not_crash():
+def test_hits_that_are_not_finite_have_features_of_zero():
     graph = random_graph(1)
     hits = Hits(graph.hits.x.copy(), graph.hits.y, graph.hits.z, graph.hits.module_id, graph.hits.hit_id)
     hits.x[::7] = np.nan
     hits.x[3] = np.inf
     bad = Graph(graph.edge_index, hits)
     assert bad.edge_features.shape == (graph.n_edges, 10)
-    assert bad.node_features.shape == (len(hits), 4)
+    assert (bad.node_features[::7] == 0).all(), "a network may take means over all nodes"
+    assert (bad.node_features[3] == 0).all()
+    assert np.isfinite(bad.node_features).all()
+    assert np.array_equal(bad.node_features[1], graph.node_features[1])
 
 
 @pytest.mark.parametrize("edges", [[[0], [60]], [[-1], [0]], [[1, 0], [2, 2]]])

@@ -1,6 +1,7 @@
 #include <rheinfall/tracking/edge_features.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tracking/detail/float_math.hpp"
 #include "tracking/detail/hit_geometry.hpp"
@@ -135,7 +136,8 @@ void node_features(const HitsView& hits, std::span<float> out, const ParallelFor
     parallel_for(n_tasks, [&](std::size_t t) {
         const Share hits_of_task = share(hits.size(), t, n_tasks);
         for (std::size_t i = hits_of_task.first; i < hits_of_task.last; ++i) {
-            const detail::SpacePoint p = point(hits, i);
+            const bool finite = std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]);
+            const detail::SpacePoint p = finite ? point(hits, i) : detail::SpacePoint{};
             float* row = out.data() + n_node_features * i;
             row[0] = p.r / 1000.0f;
             row[1] = p.phi / detail::pi;

@@ -16,9 +16,11 @@ NO_CONTINUATION = f(1e4)
 
 
 def node_features(hits: Hits) -> Float32:
-    """float32 (n, 4): r / 1000, phi / π, z / 1000, eta."""
+    """float32 (n, 4): r / 1000, phi / π, z / 1000, eta; zeros for a hit that is not finite."""
     p = space_points(hits.x, hits.y, hits.z)
-    return np.stack([p.r / f(1000), p.phi / PI, p.z / f(1000), p.eta], axis=1)
+    features = np.stack([p.r / f(1000), p.phi / PI, p.z / f(1000), p.eta], axis=1)
+    finite = np.isfinite(hits.x) & np.isfinite(hits.y) & np.isfinite(hits.z)
+    return np.where(finite[:, None], features, f(0))
 
 
 def edge_features(hits: Hits, edge_index: Int64, chi2: Float32) -> Float32:

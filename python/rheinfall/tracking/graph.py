@@ -114,8 +114,8 @@ class Graph:
 
     @cached_property
     def node_features(self) -> Float32:
-        """float32 (n_nodes, 4): r / 1000, phi / pi, z / 1000, eta (ACORN's scaling)."""
-        return _core.node_features(*_arrays(self.hits))
+        """float32 (n_nodes, 4): r / 1000, phi / pi, z / 1000, eta (ACORN's scaling); zeros where not finite."""
+        return _core.node_features(*contiguous_arrays(self.hits))
 
     @cached_property
     def edge_features(self) -> Float32:
@@ -124,7 +124,7 @@ class Graph:
         dr, dphi / pi, dz, deta, phi slope clamped to ±100 and mean r × phi slope of the scaled node features (ACORN),
         then log(1 + chi²) / 4 of the best and the second-best continuation outward, and inward.
         """
-        return _core.edge_features(*_arrays(self.hits), self.edge_index, self.triplet_chi2)
+        return _core.edge_features(*contiguous_arrays(self.hits), self.edge_index, self.triplet_chi2)
 
     @cached_property
     def triplet_chi2(self) -> Float32:
@@ -135,7 +135,7 @@ class Graph:
         """
         model = self.triplet_model
         return _core.triplet_chi2(
-            *_arrays(self.hits),
+            *contiguous_arrays(self.hits),
             self.edge_index,
             model.table(),
             model.field,
@@ -198,12 +198,12 @@ def build_graph(
         if not 0 <= most < 1 << 32:
             raise ValueError(f"{name}: expected 0 to 2^32 - 1, got {most}")
     edge_index, status, n_doublets, n_unknown, n_not_finite = _core.build_graph(
-        module_map.core, *_arrays(hits), max_doublets, max_edges
+        module_map.core, *contiguous_arrays(hits), max_doublets, max_edges
     )
     return Graph(edge_index, hits, status, n_doublets, n_unknown, n_not_finite, triplet_model or TripletModel())
 
 
-def _arrays(hits: Hits) -> tuple[Float32, Float32, Float32, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
+def contiguous_arrays(hits: Hits) -> tuple[Float32, Float32, Float32, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
     # A view of every second hit, say, is a legal `Hits`; the core wants contiguous arrays.
     x, y, z = (np.ascontiguousarray(v) for v in (hits.x, hits.y, hits.z))
     return x, y, z, np.ascontiguousarray(hits.module_id)

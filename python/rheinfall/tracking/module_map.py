@@ -139,9 +139,12 @@ class ModuleMap:
         """Memory-map a map; its statistics are read too, if the file carries some.
 
         Raises:
-            RuntimeError: no such file, a damaged one, or one of a newer format; names file, field and reason.
+            FileNotFoundError: no such file.
+            RuntimeError: a damaged file, or one of a newer format; names file, field and reason.
         """
         name = os.fspath(path)
+        if not Path(name).exists():
+            raise FileNotFoundError(f"{name}: no such file")
         core = _core.ModuleMap.load(name)
         has_statistics = Path(name).stat().st_size > core.n_bytes
         return cls(core, _core.ModuleMapBuilder.load(name) if has_statistics else None)

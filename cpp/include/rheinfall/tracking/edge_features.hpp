@@ -58,7 +58,8 @@ RHEINFALL_API Status triplet_chi2(const HitsView& hits, const EdgesView& edges, 
                                   ContinuationChi2 out, Workspace& workspace,
                                   const ParallelFor& parallel_for = {}) noexcept;
 
-/// Fills (n_hits, n_node_features) values, row by row.
+/// Fills (n_hits, n_node_features) values, row by row; zeros for a hit that is not finite, since a network may take
+/// means over all nodes.
 RHEINFALL_API void node_features(const HitsView& hits, std::span<float> out,
                                  const ParallelFor& parallel_for = {}) noexcept;
 
