@@ -33,7 +33,7 @@ def reproduce(
     """Make a shipped bundle again: simulate, build the map, train, choose thresholds (extras [train], [onnx], [acts]).
 
     The same versions of the packages on one kind of machine give the same bundle, bit for bit. On two cores trackml
-    takes about half an hour, demo about ten minutes. What is there of OUT-training/maps is not made again.
+    takes about half an hour, demo four minutes on one. What is there of OUT-training/maps is not made again.
     """
     from rheinfall._extras import require
 
