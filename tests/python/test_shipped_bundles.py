@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -127,7 +128,16 @@ def test_nothing_in_an_event_raises(demo, demo_events):
 
 
 def test_provenance_lists_every_input(trackml):
+    from rheinfall.training import trackml as recipe
+
     provenance = trackml.info["provenance"]
+    for key, samples in (
+        ("map_samples", recipe.MAP_SAMPLES),
+        ("graph_samples", recipe.GRAPH_SAMPLES),
+        ("threshold_samples", recipe.THRESHOLD_SAMPLES),
+    ):
+        assert provenance[key] == json.loads(json.dumps([sample.to_dict() for sample in samples]))
+    assert provenance["map_limits"] == recipe.LIMITS
     assert provenance["inputs"] == ["TrackML detectors.csv: centres, orientations, sizes and pitches of the modules"]
     for key in ("map_samples", "graph_samples", "threshold_samples"):
         assert all(sample["seed"] for sample in provenance[key])

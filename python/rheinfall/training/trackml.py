@@ -78,7 +78,7 @@ _REAL = {
 MAP_SAMPLES = (
     Sample("pions", 1001, 140, 0.5, _PIONS),
     Sample("pions, wide vertices", 1002, 40, 0.5, {**_PIONS, "vertex_sigma_z": 100.0}),
-    Sample("mixed species in a solenoid", 1003, 100, 0.7, {**_REAL, "displaced_fraction": 0.05}),
+    Sample("mixed species in a solenoid", 1003, 120, 0.7, {**_REAL, "displaced_fraction": 0.05}),
     Sample("decays and secondaries", 1004, 60, 0.7, {**_REAL, "displaced_fraction": 0.4, "secondary_fraction": 0.2}),
 )
 
