@@ -32,20 +32,10 @@ void group_components(TrackScratch& s) noexcept {
 
 void group_mutual_best(float sure, TrackScratch& s) noexcept {
     find_best_edges(s);
-    EdgeList& edges = s.edges;
-    std::size_t n = 0;
-    for (std::size_t e = 0; e < edges.size; ++e) {
-        const Index source = edges.source[e];
-        const Index target = edges.target[e];
-        const float score = edges.score[e];
+    s.edges.keep_if([&](Index source, Index target, float score) {
         // A weaker duplicate of a best edge passes too; it joins hits that are joined anyway.
-        const bool mutual = s.best_out[source] == target && s.best_in[target] == source;
-        if (!mutual && !(score > sure)) continue;
-        edges.source[n] = source;
-        edges.target[n] = target;
-        edges.score[n++] = score;
-    }
-    edges.size = n;
+        return (s.best_out[source] == target && s.best_in[target] == source) || score > sure;
+    });
 }
 
 }  // namespace rheinfall::detail

@@ -10,21 +10,11 @@ namespace {
 void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     list_edges(s.out, s.edges);
     find_best_edges(s);
-    EdgeList& edges = s.edges;
-    std::size_t n = 0;
-    for (std::size_t e = 0; e < edges.size; ++e) {
-        const Index source = edges.source[e];
-        const Index target = edges.target[e];
-        const float score = edges.score[e];
-        const bool stays = score > (s.best_out[source] == target ? plan.walk_min : plan.walk_add) &&
-                           score > (s.best_in[target] == source ? plan.walk_min : plan.walk_add);
-        if (!stays) continue;
-        edges.source[n] = source;
-        edges.target[n] = target;
-        edges.score[n++] = score;
-    }
-    edges.size = n;
-    group_edges(edges, s.out, s.in);
+    s.edges.keep_if([&](Index source, Index target, float score) {
+        return score > (s.best_out[source] == target ? plan.walk_min : plan.walk_add) &&
+               score > (s.best_in[target] == source ? plan.walk_min : plan.walk_add);
+    });
+    group_edges(s.edges, s.out, s.in);
 }
 
 /// best[v] = max over children of (score + best[child]), 0 without children; ties to the smaller child. Per hit: `sum`

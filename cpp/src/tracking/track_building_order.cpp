@@ -9,18 +9,10 @@ namespace {
 /// Drops the edges within a strongly connected set that do not lead outward. What is left ascends in (distance, index)
 /// within each set, and the sets themselves form no cycle.
 void drop_inward_edges(bool has_hits, TrackScratch& s) noexcept {
-    EdgeList& edges = s.edges;
-    std::size_t n = 0;
-    for (std::size_t e = 0; e < edges.size; ++e) {
-        const Index a = edges.source[e];
-        const Index b = edges.target[e];
+    s.edges.keep_if([&](Index a, Index b, float) {
         const bool further = has_hits && s.distance2[a] != s.distance2[b] ? s.distance2[a] < s.distance2[b] : a < b;
-        if (s.component[a] == s.component[b] && !further) continue;
-        edges.source[n] = a;
-        edges.target[n] = b;
-        edges.score[n++] = edges.score[e];
-    }
-    edges.size = n;
+        return s.component[a] != s.component[b] || further;
+    });
 }
 
 }  // namespace

@@ -9,7 +9,7 @@ import numpy as np
 
 from rheinfall.event import Bool, Float32, Float64, Hits, Int64, Truth, UInt64
 from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, table
-from rheinfall.metrics.intervals import ONE_SIGMA, clopper_pearson
+from rheinfall.metrics.intervals import ONE_SIGMA, rate_intervals
 from rheinfall.metrics.particles import (
     VARIABLES,
     ParticleTable,
@@ -86,9 +86,7 @@ class EdgeMatches:
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Clopper-Pearson interval (68.3 %) of each rate, by its name."""
-        pairs = np.array(list(self.counts.values()))
-        low, high = clopper_pearson(pairs[:, 0], pairs[:, 1])
-        return {name: (float(a), float(b)) for name, a, b in zip(self.counts, low, high, strict=True)}
+        return rate_intervals(self.counts)
 
     def binned(self, variable: str, edges: Any, level: float = ONE_SIGMA) -> BinnedEfficiency:
         """Efficiency in bins of the particle's pt [GeV], eta, phi [rad] or production radius [mm]."""

@@ -8,6 +8,7 @@ and inverted by Newton's method inside a bracket, all elements at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ def clopper_pearson(passed: Any, total: Any, level: float = ONE_SIGMA) -> tuple[
     low[some] = beta_quantile(tail, k[some], n[some] - k[some] + 1.0)
     high[not_all] = beta_quantile(1.0 - tail, k[not_all] + 1.0, n[not_all] - k[not_all])
     return low, high
+
+
+def rate_intervals(counts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:
+    """Clopper-Pearson interval (68.3 %) of each rate, given as (passed, total) by its name."""
+    pairs = np.array(list(counts.values()))
+    low, high = clopper_pearson(pairs[:, 0], pairs[:, 1])
+    return {name: (float(a), float(b)) for name, a, b in zip(counts, low, high, strict=True)}
 
 
 def beta_quantile(probability: float, a: Float64, b: Float64) -> Float64:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rheinfall.event import Bool, Hits, Int64, Truth, UInt64
 from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, table
-from rheinfall.metrics.intervals import ONE_SIGMA, clopper_pearson
+from rheinfall.metrics.intervals import ONE_SIGMA, rate_intervals
 from rheinfall.metrics.particles import VARIABLES, ParticleTable, Selection, judged_hits, summarize_particles
 
 RULES = ("double_majority", "lhc", "perfect", "one_way", "two_way", "acts")
@@ -138,9 +138,7 @@ class TrackMatches:
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Clopper-Pearson interval (68.3 %) of each rate, by its name."""
-        pairs = np.array(list(self.counts.values()))
-        low, high = clopper_pearson(pairs[:, 0], pairs[:, 1])
-        return {name: (float(a), float(b)) for name, a, b in zip(self.counts, low, high, strict=True)}
+        return rate_intervals(self.counts)
 
     def binned(self, variable: str, edges: Any, level: float = ONE_SIGMA) -> BinnedEfficiency:
         """Efficiency in bins of a particle's pt [GeV], eta, phi [rad] or production radius [mm].

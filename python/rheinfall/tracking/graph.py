@@ -161,7 +161,7 @@ class Graph:
         return self.select(np.minimum(chi2[0], chi2[2]) < np.float32(chi2_max))
 
 
-# Real events stay far below: 10 million doublets and 1.2 million edges at 20,000 charged particles.
+# Far above real events: 10,000 pions need 3.5 million doublets and 340,000 edges with the map of the bundle trackml.
 MAX_DOUBLETS = 1 << 26
 MAX_EDGES = 1 << 24
 

@@ -106,7 +106,7 @@ CONFIG = TrainingConfig(steps=1000, n_validation=3, seed=1)
 
 # What the thresholds of track building are chosen on: as few hits as leave at most MAX_UNMATCHED of the tracks of the
 # first sample unmatched, then the best mean over the samples of efficiency less a quarter of the unmatched rate. Cuts
-# above 0.2 are not tried: simulated events would bear them, but real ones score lower.
+# above 0.2 are not tried: simulated events would bear them, but real ones are expected to score lower.
 THRESHOLD_SAMPLES = (
     Sample("pions", 3001, 2, 0.0, _DENSE_PIONS),
     Sample("realistic", 3002, 2, 0.0, _REALISTIC),

@@ -15,6 +15,19 @@ struct EdgeList {
     std::span<Index> source, target;
     std::span<float> score;
     std::size_t size = 0;
+
+    /// Leaves the edges for which `stays(source, target, score)` holds, in their order.
+    template <class Stays>
+    void keep_if(Stays&& stays) noexcept {
+        std::size_t n = 0;
+        for (std::size_t e = 0; e < size; ++e) {
+            if (!stays(source[e], target[e], score[e])) continue;
+            source[n] = source[e];
+            target[n] = target[e];
+            score[n++] = score[e];
+        }
+        size = n;
+    }
 };
 
 /// Edges grouped by hit: the neighbours of hit v, ascending and distinct, at [offsets[v], offsets[v + 1]).
