@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rheinfall import io, metrics, simulation
+from rheinfall import io, metrics, quantized, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
@@ -36,6 +36,7 @@ __all__ = [
     "io",
     "knn_graph",
     "metrics",
+    "quantized",
     "radius_graph",
     "set_num_threads",
     "simulation",

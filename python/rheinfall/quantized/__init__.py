@@ -1,0 +1,8 @@
+"""Quantized networks and forests: the firmware's bits at the firmware's speed."""
+
+from __future__ import annotations
+
+from rheinfall.quantized.errors import ModelError
+from rheinfall.quantized.loading import from_hls4ml, load
+
+__all__ = ["ModelError", "from_hls4ml", "load"]
