@@ -126,7 +126,7 @@ def convert_array(v: Integers, fraction: int, target: FixedType) -> Integers:
 
 def _each(function: Callable[[int], int], v: Integers) -> Integers:
     """function(q) of each element."""
-    result: Integers = np.frompyfunc(function, 1, 1)(v)
+    result: Integers = np.asarray(np.frompyfunc(function, 1, 1)(v), dtype=object)
     return result
 
 
