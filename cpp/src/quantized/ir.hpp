@@ -141,6 +141,7 @@ using Operation = std::variant<Constant, Quantize, Reshape, Transpose, Concatena
 struct RealScale {
     std::vector<double> scale;  // one, or one per element of the last axis
     std::int64_t zero_point = 0;
+    std::vector<double> offset;  // outputs only: empty, one, or one per element of the last axis; added last
 };
 
 struct Input {
