@@ -29,7 +29,8 @@ enum {
     RF_NOT_FINITE = 3,        /**< some coordinates or scores are NaN or infinite; they are not used */
     RF_CYCLE = 4,             /**< the graph had cycles, which were broken */
     RF_CAPACITY_EXCEEDED = 5, /**< the workspace, a limit or a buffer is too small; no tracks */
-    RF_SCORING_FAILED = 6     /**< the edge scorer returned non-zero; no tracks */
+    RF_SCORING_FAILED = 6,    /**< the edge scorer returned non-zero; no tracks */
+    RF_OUT_OF_RANGE = 7       /**< some integers lie outside a network's input type; its overflow was applied */
 };
 
 /** Why a handle could not be made: the file (empty where none is to blame), the key in it or the setting, the reason.

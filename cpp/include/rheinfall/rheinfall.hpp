@@ -10,6 +10,9 @@
 #include <rheinfall/core/version.hpp>
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
+#include <rheinfall/quantized/fixed_point.hpp>
+#include <rheinfall/quantized/model.hpp>
+#include <rheinfall/quantized/network.hpp>
 #include <rheinfall/tracking/bucket_by_module.hpp>
 #include <rheinfall/tracking/edge_features.hpp>
 #include <rheinfall/tracking/edge_scorer.hpp>

@@ -14,6 +14,8 @@ enum class Status : std::uint8_t {
     cycle = 4,              ///< the directed graph has a cycle where the method needs none
     capacity_exceeded = 5,  ///< a caller's buffer is too small; what was needed is reported, the output is not
     scoring_failed = 6,     ///< the host's edge scorer gave up; there are no tracks
+    out_of_range = 7,       ///< some integers lie outside a network's input type; its overflow was applied to them
+    invalid_argument = 8,   ///< the call of a noexcept function was wrong; nothing was computed
 };
 
 /// The name of @p status, as Python shows it.
@@ -26,6 +28,8 @@ constexpr const char* to_string(Status status) noexcept {
         case Status::cycle: return "cycle";
         case Status::capacity_exceeded: return "capacity_exceeded";
         case Status::scoring_failed: return "scoring_failed";
+        case Status::out_of_range: return "out_of_range";
+        case Status::invalid_argument: return "invalid_argument";
     }
     return "invalid";
 }
