@@ -155,7 +155,7 @@ def overflow(v: int, target: FixedType) -> int:
         return (v - low) % (1 << target.width) + low
     if target.overflow == "SAT_ZERO":
         return v if low <= v <= high else 0
-    if target.overflow == "SAT_SYM" and target.is_signed:
+    if target.overflow == "SAT_SYM" and target.is_signed and target.width > 1:  # one bit saturates to -1, as SAT
         low = -high
     return min(max(v, low), high)
 

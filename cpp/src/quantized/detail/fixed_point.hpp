@@ -93,7 +93,9 @@ template <class Int>
     const bool beneath = v < 0 && U{0} - static_cast<U>(v) > U{below_limit};
     if (type.overflow == Overflow::sat_zero) return above || beneath ? 0 : static_cast<std::int64_t>(bits);
     if (above) return static_cast<std::int64_t>(max);
-    const std::int64_t min = type.overflow == Overflow::sat_sym && type.is_signed ? smallest(type) + 1 : smallest(type);
+    // The vendor's headers saturate one signed bit to -1, not to the ±0 that symmetry would ask for.
+    const bool symmetric = type.overflow == Overflow::sat_sym && type.is_signed && type.width > 1;
+    const std::int64_t min = symmetric ? smallest(type) + 1 : smallest(type);
     if (beneath) return min;
     const auto value = static_cast<std::int64_t>(bits);
     return type.is_signed && value < min ? min : value;
