@@ -6,10 +6,14 @@ set -euo pipefail
 export PATH="$VENV/bin:$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$JOBS
 
 rm -rf .gpu-pack && mkdir .gpu-pack
-cmake --preset cuda >/dev/null
+mkdir -p build/cuda && cmake --preset cuda >build/cuda/configure.log
 cmake --build --preset cuda -- --quiet
 cp build/cuda/tests/cpp/rheinfall_tests .gpu-pack/
 python -m pip wheel -qq --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=ON \
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES=90 -w .gpu-pack .
 cp -r tests/python pyproject.toml .gpu-pack/
+# Headers of the build, for a machine that has a compiler but no network: -DRHEINFALL_JSON_INCLUDE_DIR=.gpu-pack/include.
+mkdir .gpu-pack/include
+json=$(sed -nE 's/^-- JSON: //p' build/cuda/configure.log)
+cp -r "$json/nlohmann" .gpu-pack/include/
 du -sh .gpu-pack
