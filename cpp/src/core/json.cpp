@@ -32,7 +32,7 @@ public:
         auto& object = *stack_.back().as<Json::Object>();
         if (object.size() >= limits_.keys) throw JsonError("an object has too many keys");
         for (const auto& [known, value] : object) {
-            if (known == name) throw JsonError("the key '" + name.substr(0, 64) + "' stands twice in one object");
+            if (known == name) throw JsonError("the key '" + shorten(name) + "' stands twice in one object");
         }
         object.emplace_back(std::move(name), Json());
         return true;
@@ -103,15 +103,20 @@ private:
 
 }  // namespace
 
+std::string shorten(std::string_view text, std::size_t n) {
+    if (text.size() <= n) return std::string(text);
+    while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0U) == 0x80U) --n;
+    return std::string(text.substr(0, n)) + "...";
+}
+
 std::string Json::describe() const {
     if (const auto* b = as<bool>()) return *b ? "true" : "false";
     if (const auto* i = as<std::int64_t>()) return std::to_string(*i);
     if (const auto* x = as<double>()) {
-        std::string text = std::to_string(*x);
-        return "the number " + (text.size() > 32 ? text.substr(0, 32) + "..." : text);
+        return "the number " + shorten(nlohmann::json(*x).dump());
     }
     if (const auto* text = as<std::string>()) {
-        return "the text '" + (text->size() > 64 ? text->substr(0, 64) + "..." : *text) + "'";
+        return "the text '" + shorten(*text) + "'";
     }
     if (as<Integers>() != nullptr || as<Array>() != nullptr) return "a list";
     return as<Object>() != nullptr ? "an object" : "null";

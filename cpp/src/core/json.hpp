@@ -1,7 +1,7 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -53,6 +53,9 @@ struct JsonLimits {
     std::size_t integers = std::size_t{1} << 27U;  ///< in lists of integers
     std::size_t keys = 64;                         ///< of one object
 };
+
+/// @p text for a message: at most about @p n bytes, no UTF-8 sequence cut in two.
+std::string shorten(std::string_view text, std::size_t n = 64);
 
 /// Reads one JSON value, nothing after it; throws JsonError.
 Json parse_json(std::string_view text, const JsonLimits& limits = {});
