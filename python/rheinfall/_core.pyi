@@ -21,6 +21,29 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads the stages may use."""
 
+class Forest:
+    """A forest of decision trees; see rheinfall.quantized.Forest."""
+
+    @staticmethod
+    def from_json(text: str, file_name: str, isa: str) -> Forest:
+        """
+        Read a document of docs/forest_format.md; a RuntimeError says what is wrong with it.
+        """
+
+    @property
+    def n_features(self) -> int: ...
+
+    @property
+    def n_classes(self) -> int: ...
+
+    @property
+    def info(self) -> dict: ...
+
+    def run(self, x: Annotated[NDArray, dict(order='C', device='cpu', writable=False)], out: Annotated[NDArray, dict(order='C', device='cpu')]) -> str:
+        """
+        Compute raw scores of x (n, n_features) into out (n, n_classes); returns the status.
+        """
+
 def build_graph(map: ModuleMap, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], max_doublets: int, max_edges: int) -> tuple[NDArray[numpy.int64], str, int, int, int]:
     """
     Edges (2, n_edges), status, n_doublets, n_unknown_modules, n_not_finite. See rheinfall.build_graph.

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 
 void bind_core(nanobind::module_& m);
+void bind_forest(nanobind::module_& m);
 void bind_graph(nanobind::module_& m);
 void bind_module_map(nanobind::module_& m);
 void bind_radius_graph(nanobind::module_& m);

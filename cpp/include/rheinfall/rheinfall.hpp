@@ -11,6 +11,7 @@
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
 #include <rheinfall/quantized/fixed_point.hpp>
+#include <rheinfall/quantized/forest.hpp>
 #include <rheinfall/quantized/model.hpp>
 #include <rheinfall/quantized/network.hpp>
 #include <rheinfall/tracking/bucket_by_module.hpp>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rheinfall.quantized.errors import ModelError
+from rheinfall.quantized.forest import Forest, load_forest
 from rheinfall.quantized.loading import from_hls4ml, load
 
-__all__ = ["ModelError", "from_hls4ml", "load"]
+__all__ = ["Forest", "ModelError", "from_hls4ml", "load", "load_forest"]
