@@ -1,0 +1,157 @@
+"""Random valid documents of docs/quantized_format.md, and inputs for them: the same for the same seed.
+
+`random_document` draws any operations in any order, on types that are mostly awkward. `trigger_document` draws the
+networks of triggers: stacks of dense layers with narrow types, as fast paths expect them, and near their limits.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from random_layers import MAKERS
+from random_types import Named, near_type, random_integer, random_shape, random_type, spelled, tensor
+from rheinfall.quantized.fixed_point import ROUNDINGS, FixedType, parse
+
+Document = dict[str, Any]
+
+# The operations with the most cases come more often, those that need images as well, since not every shape is one.
+FREQUENT = (*MAKERS, *("dense", "conv1d", "conv2d", "pool") * 2)
+
+
+def random_document(seed: int, ops: Sequence[str] | None = None) -> Document:
+    """A network of 1 to 9 layers; `ops` restricts the operations."""
+    rng = random.Random(f"any {seed}")
+    values, inputs = random_inputs(rng)
+    layers: list[dict[str, Any]] = []
+    for i in range(rng.randint(1, 9)):
+        layer = None
+        while layer is None:
+            layer = random_layer(rng, rng.choice(ops or FREQUENT), f"layer{i}", values)
+        layers.append(layer)
+    return with_outputs(rng, f"any {seed}", inputs, layers, [value.name for value in values])
+
+
+def random_inputs(rng: random.Random) -> tuple[list[Named], list[dict[str, Any]]]:
+    """One to three inputs; unsigned 64 bits are left out where signed numbers come along in one array."""
+    values = []
+    n = rng.choice((1, 1, 1, 2, 3))
+    for i in range(n):
+        fixed = random_type(rng)
+        while n > 1 and fixed.width == 64 and not fixed.is_signed:
+            fixed = random_type(rng)
+        values.append(Named(f"x{i}", random_shape(rng, rng.choice((1, 2, 4, 6, 8, 12, 16, 17, 24, 36, 48))), fixed))
+    return values, [{"name": v.name, "shape": list(v.shape), "type": spelled(rng, v.type)} for v in values]
+
+
+def random_layer(rng: random.Random, op: str, name: str, values: list[Named]) -> dict[str, Any] | None:
+    """A layer on one of the values, mostly a recent one, which is appended to them; None if `op` fits none."""
+    ordered = values[::-1]
+    if rng.random() < 0.4:
+        rng.shuffle(ordered)
+    made = MAKERS[op](rng, ordered)
+    if made is None:
+        return None
+    fields, shape, (fraction, width) = made
+    result = near_type(rng, fraction, width) if rng.random() < 0.7 else random_type(rng)
+    layer = {"name": name, "op": op, "result": spelled(rng, result), **fields}
+    values.append(Named(name, shape, parse(layer["result"])))
+    return layer
+
+
+def with_outputs(
+    rng: random.Random, name: str, inputs: list[dict[str, Any]], layers: list[dict[str, Any]], names: list[str]
+) -> Document:
+    """The document: the last value is an output, others may be, in any order."""
+    outputs: list[Any] = [names[-1], *rng.sample(names, rng.choice((0, 0, 1, min(3, len(names)))))]
+    rng.shuffle(outputs)
+    return {
+        "format": "rheinfall.quantized",
+        "version": 1,
+        "name": name,
+        "inputs": inputs,
+        "layers": layers,
+        "outputs": [{"name": n} if rng.random() < 0.2 else n for n in outputs],
+    }
+
+
+def trigger_document(seed: int, max_width: int = 64) -> Document:
+    """A stack of dense layers and activations with the types of trigger networks, of up to `max_width` neurons."""
+    rng = random.Random(f"trigger {seed}")
+    widths = [rng.choice((4, 8, 15, 16, 28, 32, 57, 64)) for _ in range(rng.randint(2, 5))]
+    widths = [min(width, max_width) for width in widths]
+    x = FixedType(rng.choice((6, 7, 8, 9, 10, 14, 16, 18)), rng.randint(1, 7), rng.random() < 0.8)
+    inputs = [{"name": "x", "shape": [widths[0]], "type": spelled(rng, x)}]
+    layers: list[dict[str, Any]] = []
+    names, last, n_in = ["x"], x, widths[0]
+    for i, n_out in enumerate(widths[1:]):
+        dense, a = trigger_dense(rng, f"dense{i}", names[-1], last, n_in, n_out)
+        layers.append(dense)
+        names.append(dense["name"])
+        last, n_in = a, n_out
+        if rng.random() < 0.8:
+            bits, integer = rng.choice((4, 6, 7, 8, 8, 10, 12)), rng.randint(1, 6)
+            modes = rng.choice((("TRN", "WRAP"), ("RND_CONV", "SAT"), ("RND", "SAT"), ("TRN", "SAT")))
+            last = FixedType(bits, min(integer, bits), rng.random() < 0.3, *modes)
+            activation = {"name": f"relu{i}", "op": "relu", "inputs": [names[-1]], "result": spelled(rng, last)}
+            layers.append(activation)
+            names.append(activation["name"])
+    if rng.random() < 0.3:
+        final = {"name": "argmax", "op": "argmax", "inputs": [names[-1]], "result": "ap_uint<1>"}
+        layers.append(final)
+        names.append("argmax")
+    document = with_outputs(rng, f"trigger {seed}", inputs, layers, names)
+    return document if rng.random() < 0.2 else {**document, "outputs": [names[-1]]}
+
+
+def trigger_dense(
+    rng: random.Random, name: str, x_name: str, x: FixedType, n_in: int, n_out: int
+) -> tuple[dict[str, Any], FixedType]:
+    """A dense layer with a weight of 1 to 8 bits (sometimes 16), and an accumulator of the exact width or near it."""
+    bits = rng.choice((1, 2, 3, 4, 5, 6, 8, 8, 12, 16))
+    w = FixedType(bits, rng.randint(0, bits), True)
+    fraction = x.fraction + w.fraction
+    exact = x.width + w.width + n_in.bit_length()
+    a = min(max(exact + rng.choice((-6, -4, -2, -1, 0, 0, 0, 0, 1, 8)), 2), 64)
+    lost = rng.choice((0, 0, 0, 0, 0, 1, 3))
+    modes = ("TRN", "WRAP") if rng.random() < 0.8 else (rng.choice(ROUNDINGS), rng.choice(("SAT", "WRAP")))
+    accum = FixedType(a, a - fraction + lost, True, *modes)
+    result = accum if rng.random() < 0.5 else near_type(rng, fraction - rng.randint(0, 8), min(a, 24))
+    layer = {
+        "name": name,
+        "op": "dense",
+        "inputs": [x_name],
+        "result": spelled(rng, result),
+        "accum": spelled(rng, accum),
+        "weight": tensor(rng, (n_in, n_out), w, rng.choice((0.0, 0.0, 0.3, 0.8))),
+    }
+    if rng.random() < 0.8:
+        layer["bias"] = tensor(rng, (n_out,), FixedType(rng.randint(2, 18), rng.randint(0, 8), True))
+    return layer, parse(layer["result"])
+
+
+def random_integers(seed: int, document: Mapping[str, Any], n_events: int) -> npt.NDArray[Any]:
+    """Stored integers of the inputs, (n_events, n_inputs), int64 or uint64: corners of the types first, then any."""
+    rng = random.Random(f"inputs {seed}")
+    columns = [parse(x["type"]) for x in document["inputs"] for _ in range(int(np.prod(x["shape"])))]
+    rows: list[list[int]] = [[t.minimum for t in columns], [t.maximum for t in columns], [0 for _ in columns]]
+    rows.append([rng.choice(t.range) for t in columns])
+    while len(rows) < n_events:
+        draw = integer_of if rng.random() < 0.5 else small_integer
+        rows.append([draw(rng, t) for t in columns])
+    dtype = np.uint64 if any(t.maximum > 2**63 for t in columns) else np.int64
+    return np.array(rows[:n_events], dtype=dtype)
+
+
+def integer_of(rng: random.Random, fixed: FixedType) -> int:
+    return rng.randint(*fixed.range) if rng.random() < 0.7 else random_integer(rng, fixed)
+
+
+def small_integer(rng: random.Random, fixed: FixedType) -> int:
+    low, high = fixed.range
+    bits = rng.randint(0, fixed.width)
+    return min(max(rng.randint(-(1 << bits), 1 << bits), low), high)
