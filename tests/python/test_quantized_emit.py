@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import shutil
 import subprocess
@@ -130,3 +131,184 @@ def test_every_operation_gives_the_bits_of_the_reference(
             wrong.append(document_name)
     assert not wrong, wrong
     assert len(documents) >= ROUNDS * len(OPERATIONS)
+
+
+def test_real_numbers_are_converted_as_the_reference_does(emitted: tuple[Path, dict[str, Json]]) -> None:
+    """Ties, denormals, huge numbers, infinity; each rounding and overflow occurs among the inputs' types."""
+    folder, documents = emitted
+    (folder / "real.cpp").write_text((folder / "all.cpp").read_text())
+    library = compile_library("g++", folder, "-O1")
+    generator = np.random.default_rng(5)
+    for name in [n for n in documents if n.startswith(("quantize", "transpose", "shift", "relu"))]:
+        document, n_in = documents[name], sum(math.prod(x["shape"]) for x in documents[name]["inputs"])
+        steps = 2.0 ** -parse(document["inputs"][0]["type"]).fraction
+        x = generator.integers(-40, 40, (20, n_in)) * steps / 4
+        extremes = [
+            0.0,
+            -0.0,
+            5e-324,
+            -5e-324,
+            1e300,
+            -1e300,
+            1.7e19,
+            -9.3e18,
+            steps / 2,
+            -steps / 2,
+            2.0**70,
+            -(2.0**70),
+        ]
+        x.reshape(-1)[: len(extremes) * 5 : 5] = extremes
+        bits = reference.run(document, reference.integers_of_reals(document, x))
+        expected = bits.astype(np.float64) * 2.0 ** -parse(document["layers"][0]["result"]).fraction
+        out, status = run_events(getattr(library, f"real_{name}"), x, expected.shape[1], np.float64, np.float64)
+        assert out.tolist() == expected.tolist(), name
+        assert set(status) == {1}
+
+
+def scaled_document() -> Json:
+    """An int8 network with scales, zero points and an offset at its boundary."""
+    return {
+        "format": "rheinfall.quantized",
+        "version": 1,
+        "name": "scaled",
+        "inputs": [{"name": "x", "shape": [4], "type": "ap_int<8,TRN,SAT>", "scale": 0.0371, "zero_point": -3}],
+        "layers": [{"name": "q", "op": "quantize", "inputs": ["x"], "result": "ap_int<9>"}],
+        "outputs": [{"name": "q", "scale": [0.1, 0.2, 0.3, 0.7], "zero_point": 5, "offset": [0.1, 0.0, -1e-3, 7.0]}],
+    }
+
+
+def test_scales_zero_points_and_offsets(tmp_path: Path) -> None:
+    """float32 division and half-even steps in; (q - zero_point)·scale + offset in doubles out, rounded twice."""
+    document = scaled_document()
+    emit_cpp(document, tmp_path)
+    (tmp_path / "all.cpp").write_text(
+        '#include "scaled.hpp"\n'
+        'extern "C" int real(const double* x, double* y) { return scaled::run_real(x, y) ? 1 : 0; }\n'
+    )
+    library = compile_library("g++", tmp_path, "-O3", "-mfma" if os.uname().machine == "x86_64" else "-O3")
+    x = np.random.default_rng(1).normal(0, 4, (500, 4))
+    x[0] = [np.nan, np.inf, 1e30, -1e30]
+    out, status = run_events(library.real, x, 4, np.float64, np.float64)
+    q = np.array(reference.integers_of_reals(document, np.nan_to_num(x, posinf=0)), dtype=np.float64)
+    q[0, :2] = -3  # not finite: as 0
+    q[0, 2:] = [127, -128]
+    output = document["outputs"][0]
+    expected = (q - 5) * np.array(output["scale"]) + np.array(output["offset"])
+    assert out.tolist() == expected.tolist()
+    assert status == [0] + [1] * 499
+
+
+def test_integers_outside_a_type_are_converted_and_reported(tmp_path: Path) -> None:
+    documents = {}
+    for mode in ("WRAP", "SAT", "SAT_ZERO", "SAT_SYM"):
+        x = {"name": "x", "shape": [1], "type": f"ap_fixed<4,2,TRN,{mode}>"}
+        layer = {"name": "y", "op": "quantize", "inputs": ["x"], "result": "ap_fixed<8,6>"}
+        documents[mode.lower()] = {
+            "format": "rheinfall.quantized", "version": 1, "inputs": [x], "layers": [layer], "outputs": ["y"],
+        }  # fmt: skip
+    emit_all(documents, tmp_path)
+    library = compile_library("g++", tmp_path, "-O1")
+    events = [[q] for q in (-(2**40), -9, -8, 7, 8, 2**40 + 3)]
+    for mode, document in documents.items():
+        out, status = run_events(getattr(library, f"run_{mode}"), events, 1, np.int64, np.int64)
+        assert out.tolist() == reference.run(document, events).tolist()
+        assert status == [0, 0, 1, 1, 0, 0], mode
+
+
+def test_networks_with_the_same_names_do_not_mix(tmp_path: Path) -> None:
+    """Two versions of one network, same layer names, in two libraries of one process (cmssw#44435)."""
+    source, libraries, documents = Documents(3), [], []
+    for version in range(2):
+        document = source.document("dense")
+        document["layers"][0].update(weight=source.tensor([document["inputs"][0]["shape"][0], 4], "ap_fixed<8,4>"))
+        document["layers"][0].pop("bias", None)
+        document["layers"][0].update(accum="ap_fixed<32,16>", result="ap_fixed<32,16>", order=[])
+        folder = tmp_path / str(version)
+        emit_cpp(document, folder, "net")
+        arguments = "const std::int64_t* x, std::int64_t* y"
+        (folder / "all.cpp").write_text(
+            f'#include "net.hpp"\nextern "C" int run_{version}({arguments}) {{ return net::run(x, y) ? 1 : 0; }}\n'
+        )
+        compile_library("g++", folder, "-O0")
+        libraries.append(ctypes.CDLL(str(folder / "g++.so"), mode=ctypes.RTLD_GLOBAL))
+        documents.append(document)
+    for version in (0, 1, 0):
+        events = random_events(documents[version], 20)
+        out, _ = run_events(getattr(libraries[version], f"run_{version}"), events, 4, np.int64, np.int64)
+        assert out.tolist() == reference.run(documents[version], events).tolist()
+
+
+def test_both_versions_in_one_program(tmp_path: Path) -> None:
+    """Linked together from two sources; nothing but the two entry points is visible outside them."""
+    source = Documents(4)
+    for version in range(2):
+        emit_cpp(source.document("affine"), tmp_path / str(version), "net")
+        (tmp_path / f"{version}.cpp").write_text(
+            f'#include "{version}/net.hpp"\n'
+            f'extern "C" int run_{version}(const int* x, int* y) {{ return net::run(x, y) ? 1 : 0; }}\n'
+        )
+    command = [compiler("g++"), "-std=c++17", "-O1", "-shared", "-fPIC", "0.cpp", "1.cpp", "-o", "both.so"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    symbols = subprocess.run(
+        [compiler("nm"), "-D", "--defined-only", "both.so"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert sorted(line.split()[-1] for line in symbols.stdout.splitlines() if "run" in line) == ["run_0", "run_1"]
+    assert "net" not in symbols.stdout
+
+
+def test_the_test_program_finds_a_wrong_bit(tmp_path: Path) -> None:
+    document = Documents(5).document("dense")
+    header = emit_cpp(document, tmp_path, "net", n_test_events=30)
+    command = [compiler("g++"), "-std=c++17", *WARNINGS, "net_test.cpp", "-o", "net_test"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "net_test"], check=False, capture_output=True).returncode == 0
+    header.write_text(header.read_text().replace("out0[i] = v0[i]", "out0[i] = v0[i] ^ 1"))
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "net_test"], check=False, capture_output=True).returncode == 1
+
+
+def test_names(tmp_path: Path) -> None:
+    document = Documents(6).document("relu")
+    document["name"] = "1 tagger\n*/ system(); //\\"
+    document["source"] = "a\\\n#error injected"
+    document["layers"][0]["name"] = document["outputs"][0] = 'relu"; }\n#error injected\n??/'
+    header = emit_cpp(document, tmp_path)
+    assert header.name == "n1_tagger_system.hpp"
+    (tmp_path / "all.cpp").write_text(
+        f'#include "{header.name}"\nint main() {{ return n1_tagger_system::n_inputs == 0; }}\n'
+    )
+    compile_library("g++", tmp_path, "-trigraphs")
+    for name in ("1x", "a b", "class", "_x", "a__b", ""):
+        with pytest.raises(ValueError, match="expected a C"):
+            emit_cpp(document, tmp_path, name)
+
+
+def test_what_128_bits_cannot_hold_is_refused(tmp_path: Path) -> None:
+    document = Documents(7).document("multiply")
+    for declared in document["inputs"]:
+        declared["type"] = "ap_fixed<64,32>"
+    document["layers"][0].update(result="ap_fixed<64,32>", inputs=["x", "x"])
+    emit_cpp(document, tmp_path, "fits")
+    document["layers"].append({"name": "far", "op": "add", "inputs": ["x", "y"], "result": "ap_fixed<8,4>"})
+    document["inputs"].append({"name": "y", "shape": [4], "type": "ap_fixed<64,-100>"})
+    document["inputs"] = [x for k, x in enumerate(document["inputs"]) if k == 0 or x is document["inputs"][-1]]
+    with pytest.raises(ModelError, match=r"layer 'far' \(op add\).*more than 128 bits"):
+        emit_cpp(document, tmp_path, "far")
+
+
+def test_headers_compile_as_device_code(tmp_path: Path) -> None:
+    """nvcc, warnings as errors: `run` and `run_real` called in a kernel, constants inside device functions."""
+    nvcc = compiler("nvcc")
+    source = Documents(8)
+    documents = {op: source.document(op) for op in ("dense", "softmax", "table", "pool")}
+    emit_all(documents, tmp_path)
+    kernels = "\n".join(
+        f"__global__ void kernel_{name}(const int* x, long long* y, const double* a, double* b) {{\n"
+        f"    if ({name}::run(x, y)) {name}::run_real(a, b);\n}}"
+        for name in documents
+    )
+    includes = "\n".join(f'#include "{name}.hpp"' for name in documents)
+    (tmp_path / "device.cu").write_text(f"{includes}\n{kernels}\n")
+    command = [nvcc, "-std=c++17", "-arch=sm_80", "-Werror", "all-warnings", "-c", "device.cu", "-o", "device.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -16,7 +16,7 @@ from rheinfall.quantized.emit_values import ctype, lane_bits
 from rheinfall.quantized.fixed_point import FixedType, round_shift
 
 WIDTH = 120
-_LET = re.compile(r" *const (?:i\d+|int) ([tk]\d+) = ")
+_LET = re.compile(r" *const (?:i\d+|int) ([tk]\d+|row|column) = ")
 _VARIABLE = re.compile(r"( *)(?:alignas\(64\) )?[iu]\d+ (\w+)(?:\[\d+\])?(?: = .*)?;")
 
 

@@ -11,12 +11,13 @@ from rheinfall.quantized.emit_real import REAL_HELPERS, input_of_real, real_of_o
 from rheinfall.quantized.emit_values import Value
 
 _RESERVED = """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const
-    consteval constexpr constinit continue co_await co_return co_yield decltype default delete do double else enum explicit export
-    extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or
-    or_eq private protected public register reinterpret_cast requires return short signed sizeof static static_assert
-    struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
-    volatile wchar_t while xor xor_eq std main linux unix"""
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const consteval
+    constexpr constinit continue co_await co_return co_yield decltype default delete do double else enum explicit
+    export extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public register reinterpret_cast requires return short signed sizeof static
+    static_assert struct switch template this thread_local throw true try typedef typeid typename union unsigned
+    using virtual void volatile wchar_t while xor xor_eq std main linux unix
+"""
 KEYWORDS = frozenset(_RESERVED.split())
 
 PREAMBLE = """\
