@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from emit_documents import Documents
+from random_networks import random_document, trigger_document
 from rheinfall.quantized.emit import WRITERS, emit_cpp
 from rheinfall.quantized.emit_test import random_events
 from rheinfall.quantized.errors import ModelError
-from rheinfall.quantized.fixed_point import parse
+from rheinfall.quantized.fixed_point import FixedType, parse
 from rheinfall.reference import quantized as reference
 
 N_EVENTS = 40
@@ -35,7 +36,7 @@ def compiler(name: str) -> str:
 
 
 def draw_documents() -> dict[str, Json]:
-    """Documents by name: each operation in narrow types, and in types up to 64 bits where C++ can hold them."""
+    """Documents by name: each operation in narrow types and in types up to 64 bits, and networks of several layers."""
     drawn: dict[str, Json] = {}
     for position, op in enumerate(OPERATIONS):
         source = Documents(1000 + position)
@@ -43,14 +44,28 @@ def draw_documents() -> dict[str, Json]:
             drawn[f"{op}_{k}"] = source.document(op)
         drawn[f"{op}_wide"] = source.document(op, most=40)
         drawn[f"{op}_widest"] = source.document(op, most=64)
+    for k in range(6 * ROUNDS):
+        drawn[f"any_{k}"], drawn[f"trigger_{k}"] = random_document(k), trigger_document(k)
     return drawn
 
 
-def unsigned(document: Json) -> bool:
-    """Whether outputs need std::uint64_t."""
-    results = {layer["name"]: parse(layer["result"]) for layer in document["layers"]}
-    results |= {declared["name"]: parse(declared["type"]) for declared in document["inputs"]}
-    return any(results[name].maximum >= 1 << 63 for name in document["outputs"])
+def output_types(document: Json) -> list[FixedType]:
+    types = {
+        named["name"]: parse(named.get("result") or named["type"]) for named in document["inputs"] + document["layers"]
+    }
+    return [types[output if isinstance(output, str) else output["name"]] for output in document["outputs"]]
+
+
+def integer_type(types: list[FixedType]) -> str | None:
+    """The C++ integer that holds all of these types; None if none does."""
+    if not any(fixed.maximum >= 1 << 63 for fixed in types):
+        return "std::int64_t"
+    return None if any(fixed.is_signed for fixed in types) else "std::uint64_t"
+
+
+def boundary(document: Json) -> tuple[str | None, str | None]:
+    """The C++ integers of inputs and outputs."""
+    return integer_type([parse(x["type"]) for x in document["inputs"]]), integer_type(output_types(document))
 
 
 def emit_all(documents: dict[str, Json], folder: Path) -> dict[str, Json]:
@@ -62,10 +77,9 @@ def emit_all(documents: dict[str, Json], folder: Path) -> dict[str, Json]:
         except ModelError:
             assert name.endswith(("wide", "widest")), name
             continue
-        out = "std::uint64_t" if unsigned(document) else "std::int64_t"
-        in_ = (
-            "std::uint64_t" if any(parse(x["type"]).maximum >= 1 << 63 for x in document["inputs"]) else "std::int64_t"
-        )
+        in_, out = boundary(document)
+        if in_ is None or out is None:
+            continue
         written[name] = document
         functions.append(
             f'extern "C" int run_{name}(const {in_}* in, {out}* out) {{ return {name}::run(in, out) ? 1 : 0; }}\n'
@@ -120,13 +134,8 @@ def test_every_operation_gives_the_bits_of_the_reference(
     wrong = []
     for document_name, document in documents.items():
         events, bits = expected[document_name]
-        in_type = np.uint64 if any(parse(x["type"]).maximum >= 1 << 63 for x in document["inputs"]) else np.int64
-        out_type = np.uint64 if unsigned(document) else np.int64
-        function = getattr(library, f"run_{document_name}")
-        try:
-            out, status = run_events(function, events, bits.shape[1], in_type, out_type)
-        except OverflowError:  # an unsigned 64-bit input beside a signed one: no C++ type holds both
-            continue
+        in_type, out_type = (np.dtype(str(c)[5:-2]) for c in boundary(document))
+        out, status = run_events(getattr(library, f"run_{document_name}"), events, bits.shape[1], in_type, out_type)
         if out.tolist() != bits.tolist() or set(status) != {1}:
             wrong.append(document_name)
     assert not wrong, wrong

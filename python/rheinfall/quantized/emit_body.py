@@ -150,12 +150,18 @@ class Body:
 
     def select(self, condition: str, x: Integer, y: Integer) -> Integer:
         """condition ? x : y."""
+        if condition in ("true", "false"):
+            return x if condition == "true" else y
         lo, hi = min(x.lo, y.lo), max(x.hi, y.hi)
         bits = lane_bits(lo, hi)
         return Integer(f"({condition} ? {x.at(bits)} : {y.at(bits)})", lo, hi, bits)
 
     def compare(self, x: Integer, relation: str, y: Integer) -> str:
-        """The condition `x relation y`."""
+        """The condition `x relation y`, < or > or >= or ==; compilers warn of those that the types decide."""
+        always = {"<": x.hi < y.lo, ">": x.lo > y.hi, ">=": x.lo >= y.hi}
+        never = {"<": x.lo >= y.hi, ">": x.hi <= y.lo, ">=": x.hi < y.lo}
+        if always.get(relation) or never.get(relation):
+            return "true" if always[relation] else "false"
         bits = max(lane_bits(x.lo, x.hi), lane_bits(y.lo, y.hi))
         return f"{x.at(bits)} {relation} {y.at(bits)}"
 
