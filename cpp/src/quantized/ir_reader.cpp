@@ -13,7 +13,7 @@ namespace rheinfall::quantized {
 namespace {
 
 constexpr std::size_t max_layers = 1'000'000;
-constexpr std::int64_t max_total = std::int64_t{1} << 26;  // elements of all values of an event together
+constexpr std::int64_t max_total = std::int64_t{1} << 24;  // elements of all values of an event together
 
 class Reader {
 public:
@@ -65,7 +65,7 @@ private:
     void count(const Fields& fields, const Shape& shape) {
         total_ += count_elements(shape);
         if (total_ > max_total)
-            fields.fail("shape", "expected at most 2^26 elements in all values of the graph together");
+            fields.fail("shape", "expected at most 2^24 elements in all values of the graph together");
     }
 
     [[nodiscard]] int find(const Fields& fields, std::string_view field, const std::string& name) const {
@@ -180,7 +180,7 @@ private:
         for (std::size_t i = 0; i < outputs.size(); ++i) {
             graph_.outputs.push_back(read_output(document, outputs[i], i));
             total += count_elements(graph_.shape(graph_.outputs.back().value));
-            document.check(total <= max_total, "outputs", "expected at most 2^26 elements together");
+            document.check(total <= max_total, "outputs", "expected at most 2^24 elements together");
         }
     }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <sstream>
 #include <stdexcept>
 #include <vector>
 
@@ -97,17 +98,19 @@ FixedType parse_type(std::string_view text) {
 }
 
 std::string to_text(const FixedType& type) {
-    std::string text = type.is_signed ? "ap_" : "ap_u";
-    text += type.width == type.integer ? "int<" : "fixed<";
-    text += std::to_string(type.width);
-    if (type.width != type.integer) text += "," + std::to_string(type.integer);
-    if (type.rounding != Rounding::trn || type.overflow != Overflow::wrap) {
-        text += ",";
-        text += rounding_names[static_cast<std::size_t>(type.rounding)];
-        text += ",";
-        text += overflow_names[static_cast<std::size_t>(type.overflow)];
+    std::ostringstream text;
+    text << (type.is_signed ? "ap_" : "ap_u");
+    if (type.width == type.integer) {
+        text << "int<" << type.width;
+    } else {
+        text << "fixed<" << type.width << ',' << type.integer;
     }
-    return text + ">";
+    if (type.rounding != Rounding::trn || type.overflow != Overflow::wrap) {
+        text << ',' << rounding_names[static_cast<std::size_t>(type.rounding)] << ','
+             << overflow_names[static_cast<std::size_t>(type.overflow)];
+    }
+    text << '>';
+    return text.str();
 }
 
 std::optional<int> parse_rounding(std::string_view name) noexcept {
