@@ -44,7 +44,7 @@ Interval type_range(const FixedType& type) noexcept {
 
 Interval converted_range(const FixedType& type) noexcept {
     Interval range = type_range(type);
-    if (type.is_signed && type.overflow == Overflow::sat_sym) ++range.lo;
+    if (type.is_signed && type.width > 1 && type.overflow == Overflow::sat_sym) ++range.lo;
     return range;
 }
 

@@ -37,7 +37,7 @@ private:
 
 [[nodiscard]] Interval hull(const Interval& x, const Interval& y) noexcept;
 [[nodiscard]] Interval type_range(const FixedType& type) noexcept;
-/// The same without the lowest value of a signed SAT_SYM, which a conversion never gives.
+/// The same without the lowest value of a signed SAT_SYM (of two bits or more), which a conversion never gives.
 [[nodiscard]] Interval converted_range(const FixedType& type) noexcept;
 [[nodiscard]] inline bool contains(const Interval& outer, const Interval& inner) noexcept {
     return outer.lo <= inner.lo && inner.hi <= outer.hi;
