@@ -9,45 +9,17 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "elements.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 namespace quantized = rheinfall::quantized;
-using quantized::ElementType;
 using quantized::Forest;
 using quantized::Isa;
 
 namespace {
 
-using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using AnyOutput = nb::ndarray<nb::c_contig, nb::device::cpu>;
-
-constexpr const char* isa_names[] = {"best", "portable", "avx2", "avx512", "exact"};
-
-Isa isa_of(const std::string& name) {
-    for (std::size_t i = 0; i < std::size(isa_names); ++i) {
-        if (name == isa_names[i]) return static_cast<Isa>(i);
-    }
-    throw std::invalid_argument("isa: expected best, portable, avx2, avx512 or exact; got " + name);
-}
-
-ElementType element_type(nb::dlpack::dtype dtype, const char* what) {
-    constexpr ElementType integers[2][4] = {
-        {ElementType::int8, ElementType::int16, ElementType::int32, ElementType::int64},
-        {ElementType::uint8, ElementType::uint16, ElementType::uint32, ElementType::uint64}};
-    const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);
-    if (dtype.lanes == 1 && (code == nb::dlpack::dtype_code::Int || code == nb::dlpack::dtype_code::UInt)) {
-        const std::size_t is_unsigned = code == nb::dlpack::dtype_code::UInt ? 1 : 0;
-        for (std::size_t i = 0; i < 4; ++i) {
-            if (dtype.bits == 8U << i) return integers[is_unsigned][i];
-        }
-    }
-    if (dtype.lanes == 1 && code == nb::dlpack::dtype_code::Float && dtype.bits == 32) return ElementType::float32;
-    if (dtype.lanes == 1 && code == nb::dlpack::dtype_code::Float && dtype.bits == 64) return ElementType::float64;
-    throw nb::type_error((std::string(what) + ": expected integers, float32 or float64").c_str());
-}
-
-const char* run(const Forest& forest, const AnyArray& x, const AnyOutput& out) {
+const char* run(const Forest& forest, const AnyInput& x, const AnyOutput& out) {
     if (x.ndim() != 2 || x.shape(1) != forest.n_features()) {
         throw std::invalid_argument("x: expected shape (n, " + std::to_string(forest.n_features()) + ")");
     }
@@ -68,7 +40,7 @@ const char* run(const Forest& forest, const AnyArray& x, const AnyOutput& out) {
 nb::dict info(const Forest& forest) {
     const quantized::ForestPlanInfo plan = forest.plan_info();
     nb::dict result;
-    result["isa"] = isa_names[static_cast<std::size_t>(plan.isa)];
+    result["isa"] = isa_name(plan.isa);
     result["kernel"] = plan.kernel;
     result["bytes"] = plan.bytes;
     result["any_order"] = plan.any_order;

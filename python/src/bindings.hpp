@@ -6,5 +6,6 @@ void bind_core(nanobind::module_& m);
 void bind_forest(nanobind::module_& m);
 void bind_graph(nanobind::module_& m);
 void bind_module_map(nanobind::module_& m);
+void bind_quantized(nanobind::module_& m);
 void bind_radius_graph(nanobind::module_& m);
 void bind_track_building(nanobind::module_& m);

@@ -6,6 +6,7 @@ NB_MODULE(_core, m) {
     bind_forest(m);
     bind_graph(m);
     bind_module_map(m);
+    bind_quantized(m);
     bind_radius_graph(m);
     bind_track_building(m);
 }

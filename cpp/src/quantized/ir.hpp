@@ -178,6 +178,11 @@ struct Graph {
         return value < n ? inputs[static_cast<std::size_t>(value)].shape
                          : layers[static_cast<std::size_t>(value - n)].shape;
     }
+    [[nodiscard]] const std::string& value_name(int value) const noexcept {
+        const auto n = static_cast<int>(inputs.size());
+        return value < n ? inputs[static_cast<std::size_t>(value)].name
+                         : layers[static_cast<std::size_t>(value - n)].name;
+    }
     [[nodiscard]] const FixedType& type(int value) const noexcept {
         const auto n = static_cast<int>(inputs.size());
         return value < n ? inputs[static_cast<std::size_t>(value)].type

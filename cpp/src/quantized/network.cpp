@@ -56,15 +56,9 @@ struct Network::Impl {
             n_inputs += quantized::n_elements(input.shape);
         }
         for (const Output& output : graph.outputs) {
-            outputs.push_back({name(output.value), graph.shape(output.value), graph.type(output.value)});
+            outputs.push_back({graph.value_name(output.value), graph.shape(output.value), graph.type(output.value)});
             n_outputs += quantized::n_elements(graph.shape(output.value));
         }
-    }
-
-    [[nodiscard]] const std::string& name(int value) const noexcept {
-        const auto i = static_cast<std::size_t>(value);
-        const std::size_t n = graph.inputs.size();
-        return i < n ? graph.inputs[i].name : graph.layers[i - n].name;
     }
 
     struct Scratch {
