@@ -166,6 +166,43 @@ class ModuleMapBuilder:
     @staticmethod
     def load(path: str) -> ModuleMapBuilder: ...
 
+class Network:
+    """A quantized network; see rheinfall.quantized.Network."""
+
+    @staticmethod
+    def from_json(text: str, file_name: str, isa: str) -> Network:
+        """
+        Read a document of docs/quantized_format.md; a RuntimeError says what is wrong with it.
+        """
+
+    @property
+    def n_inputs(self) -> int: ...
+
+    @property
+    def n_outputs(self) -> int: ...
+
+    @property
+    def isa(self) -> str: ...
+
+    @property
+    def inputs(self) -> list: ...
+
+    @property
+    def outputs(self) -> list: ...
+
+    def workspace_size(self, n_events: int) -> int:
+        """Bytes of workspace for so many events."""
+
+    def describe(self) -> dict:
+        """
+        What is known of the network and its layers; see rheinfall.quantized.Network.describe.
+        """
+
+    def run(self, x: Annotated[NDArray, dict(order='C', device='cpu', writable=False)], out: Annotated[NDArray, dict(order='C', device='cpu')]) -> str:
+        """
+        Compute events x (n, n_inputs) into out (n, n_outputs); returns the status.
+        """
+
 def radius_graph(points: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], r: float, max_neighbours: int | None, loop: bool, directed: bool) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(2, None))], Annotated[NDArray[numpy.int64], dict(shape=(None,))]]:
     """
     Edges between neighbours; see rheinfall.radius_graph.
