@@ -119,7 +119,7 @@ def expected(emitted: tuple[Path, dict[str, Json]]) -> dict[str, tuple[Any, Any]
     result = {}
     for name, document in emitted[1].items():
         events = random_events(document, N_EVENTS)
-        result[name] = (events, reference.run(document, events))
+        result[name] = (events, reference.run(document, np.array(events, dtype=object)))
     return result
 
 

@@ -7,6 +7,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from rheinfall.quantized.emit_body import element_type, literal_code, wrapped
 from rheinfall.quantized.fixed_point import parse
 from rheinfall.reference import quantized as reference
@@ -56,7 +58,7 @@ def random_events(document: Mapping[str, Any], n_events: int, seed: int = 0) -> 
 def program_text(document: Mapping[str, Any], name: str, n_events: int) -> str:
     """The program."""
     events = random_events(document, n_events)
-    expected = [int(q) for q in reference.run(document, events).reshape(-1)]
+    expected = [int(q) for q in reference.run(document, np.array(events, dtype=object)).reshape(-1)]
     is_wide = max(expected) >= 1 << 63
     arrays = _array("inputs", [q for event in events for q in event]) + _array("expected", expected)
     out_type = "std::uint64_t" if is_wide else "std::int64_t"
