@@ -9,7 +9,9 @@ pytest.importorskip("onnx")
 
 import onnx
 
-from onnx_models import QONNX_DATA, execute_qonnx, mismatches
+from onnx_exact import execute_exact
+from onnx_models import QONNX_DATA, execute_qonnx, import_model, mismatches
+from onnx_random import RandomGraph, inputs
 from rheinfall.quantized import ModelError
 from rheinfall.quantized.onnx_import import read_onnx
 
@@ -37,3 +39,24 @@ def test_float_models_are_refused_by_the_node_that_lacks_a_quantizer():
         read_onnx(QONNX_DATA / "residual_block_clean.onnx")
     with pytest.raises(ModelError, match=r"FloatQuant.*minifloat"):
         read_onnx(QONNX_DATA / "floatquant_exec" / "qonnx_act_weight_fp8.onnx")
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolution"])
+def test_random_graphs_equal_exact_arithmetic(kind, tmp_path):
+    steps, refusals = set(), []
+    for seed in range(60):
+        model, shape = getattr(RandomGraph(seed), kind)()
+        try:
+            document = import_model(model, tmp_path)
+        except ModelError as error:
+            refusals.append(str(error))
+            continue
+        x = inputs(seed, shape, 5)
+        want = execute_exact(model, x)
+        n_wrong, distance = mismatches(document, x, want.astype(float))
+        assert n_wrong == 0, f"seed {seed}"
+        assert distance < 1e-6, f"seed {seed}"
+        steps |= {layer["op"] for layer in document["layers"]}
+    assert steps >= {"rescale", "threshold", "quantize"}
+    assert all("no quantizer after it" in r or "within a channel" in r for r in refusals)
+    assert len(refusals) < 15, refusals
