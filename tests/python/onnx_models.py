@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from rheinfall.quantized.fixed_point import parse
+from rheinfall.quantized.network import Network
 from rheinfall.quantized.onnx_import import read_onnx
 from rheinfall.reference import quantized as reference
 
@@ -61,35 +62,28 @@ def import_model(model, folder):
     return read_onnx(path)
 
 
-def run_reals(document, x):
-    """Real outputs and stored integers of a document for real inputs (n_events, ...)."""
-    x = np.asarray(x).reshape(len(x), -1)
-    integers = reference.integers_of_reals(document, x)
-    q = reference.run(document, integers)
-    output = document["outputs"][0]
-    return q.astype(np.float64) * scale_of(document) + offset_of(output, scale_of(document)), q
+def run(document, x):
+    """Stored integers and real outputs, (n_events, n_outputs), of a document for real inputs (n_events, ...)."""
+    net = Network(document)
+    x = np.asarray(x).reshape(len(x), *net.input_shape)
+    integers = net.run_integers(stored_integers(document, x))
+    return integers.reshape(len(x), -1), net(x.astype(np.float64)).reshape(len(x), -1)
+
+
+def stored_integers(document, x):
+    """The stored integers of real inputs, by the definition in Python."""
+    flat = np.asarray(x).reshape(len(x), -1)
+    return np.array(reference.integers_of_reals(document, flat).tolist(), dtype=np.int64).reshape(x.shape)
 
 
 def scale_of(document):
     """Real distance of neighbouring output integers."""
     output = document["outputs"][0]
     if isinstance(output, dict):
-        return np.resize(np.asarray(output["scale"], dtype=np.float64), n_outputs(document))
+        return np.asarray(output["scale"], dtype=np.float64)
     types = {layer["name"]: layer["result"] for layer in document["layers"]}
     types |= {declared["name"]: declared["type"] for declared in document["inputs"]}
     return np.float64(2.0) ** -parse(types[output]).fraction
-
-
-def n_outputs(document):
-    zeros = np.zeros(sum(int(np.prod(declared["shape"])) for declared in document["inputs"]), dtype=np.int64)
-    return reference.run(document, zeros).size
-
-
-def offset_of(output, scale):
-    if not isinstance(output, dict):
-        return 0.0
-    offset = np.asarray(output.get("offset", 0.0))
-    return np.resize(offset, np.size(scale)) - output.get("zero_point", 0) * scale
 
 
 def mismatches(document, x, want):
@@ -97,8 +91,10 @@ def mismatches(document, x, want):
 
     The executor's float outputs name integers: the nearest of the output's grid.
     """
-    got, _ = run_reals(document, x)
-    steps = np.abs(got - np.asarray(want, dtype=np.float64).reshape(got.shape)) / scale_of(document)
+    _, got = run(document, x)
+    distance = np.abs(got - np.asarray(want, dtype=np.float64).reshape(got.shape))
+    scale = scale_of(document)
+    steps = (distance.reshape(-1, scale.size) / scale).reshape(got.shape)
     return int((steps > 0.5).any(axis=1).sum()), float(steps.max())
 
 

@@ -10,12 +10,13 @@ ROUNDINGS = ["ROUND", "HALF_EVEN", "FLOOR", "CEIL", "DOWN", "UP", "HALF_UP", "HA
 
 
 class RandomGraph:
-    """Draws one network; `powers`: all scales are powers of two."""
+    """Draws one network. `powers`: all scales are powers of two; `plain`: quantizers as most trainings have them."""
 
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.g = Graph()
         self.powers = self.coin()
+        self.plain = self.coin()
 
     def coin(self, n=2):
         return self.rng.integers(n) == 0
@@ -29,6 +30,8 @@ class RandomGraph:
         if self.coin(6):
             return self.g.node("BipolarQuant", x, self.scale(), domain=QONNX_DOMAIN)
         bits, signed = int(self.rng.integers(1, 9)), int(self.rng.integers(2))
+        if self.plain:
+            return self.g.quant(x, self.scale(), max(bits, 2), signed=signed)
         zero = float(self.rng.choice([0, 0, 0, 1, 3, -5, 128])) if bits > 2 else 0.0
         narrow = int(self.rng.integers(2)) if bits > 1 else 0
         return self.g.quant(x, self.scale(), bits, zero, signed, narrow, str(self.rng.choice(ROUNDINGS)))
