@@ -8,6 +8,7 @@
 #include "quantized/boundary.hpp"
 #include "quantized/exact_operations.hpp"
 #include "quantized/ir_reader.hpp"
+#include "quantized/plan.hpp"
 #include "quantized/ranges.hpp"
 #include "rheinfall/core/build_info.hpp"
 
@@ -40,6 +41,8 @@ struct Network::Impl {
     std::size_t n_scratch = 0;
     std::size_t n_inputs = 0;
     std::size_t n_outputs = 0;
+    std::shared_ptr<const Plan> plan;  // null: the exact executor
+    std::string plan_refusal;          // why, unless it was asked for
 
     Impl(std::string_view text, std::string_view file, NetworkOptions options)
         : graph(read_graph(text, file)), ranges(prove_ranges(graph, file)), isa(resolve(options.isa)) {
@@ -59,6 +62,7 @@ struct Network::Impl {
             outputs.push_back({graph.value_name(output.value), graph.shape(output.value), graph.type(output.value)});
             n_outputs += quantized::n_elements(graph.shape(output.value));
         }
+        if (isa != Isa::exact) plan = make_plan(graph, ranges, isa, &plan_refusal);
     }
 
     struct Scratch {
@@ -154,7 +158,16 @@ bool Network::fits_output(ElementType type) const noexcept {
     return std::ranges::all_of(impl_->outputs, [&](const Port& port) { return holds(type, port.type); });
 }
 
-std::size_t Network::workspace_size(std::size_t /*n_events*/) const noexcept {
+const Plan* Network::plan() const noexcept {
+    return impl_->plan.get();
+}
+
+const std::string& Network::plan_refusal() const noexcept {
+    return impl_->plan_refusal;
+}
+
+std::size_t Network::workspace_size(std::size_t n_events) const noexcept {
+    if (impl_->plan != nullptr) return Workspace::padded<std::byte>(plan_workspace_size(*impl_->plan, n_events));
     return Workspace::padded<std::int64_t>(impl_->n_elements) +
            Workspace::padded<const std::int64_t*>(impl_->n_references) +
            Workspace::padded<std::int64_t>(impl_->n_scratch);
@@ -164,6 +177,11 @@ Status Network::run(ConstArray in, MutableArray out, std::size_t n_events, Works
     if (n_events == 0) return Status::ok;
     if (in.data == nullptr || out.data == nullptr || !fits_output(out.type)) return Status::invalid_argument;
     const WorkspaceScope scope(workspace);
+    if (impl_->plan != nullptr) {
+        std::byte* memory = workspace.take<std::byte>(plan_workspace_size(*impl_->plan, n_events)).data();
+        if (workspace.overflowed()) return Status::capacity_exceeded;
+        return run_plan(*impl_->plan, in, out, n_events, memory);
+    }
     const Impl::Scratch scratch{workspace.take<std::int64_t>(impl_->n_elements),
                                 workspace.take<const std::int64_t*>(impl_->n_references),
                                 workspace.take<std::int64_t>(impl_->n_scratch)};

@@ -16,6 +16,7 @@
 namespace rheinfall::quantized {
 
 struct Graph;
+struct Plan;
 struct Ranges;
 
 struct NetworkOptions {
@@ -70,6 +71,10 @@ public:
     /// The graph and what is proven about it; these types are not public.
     [[nodiscard]] const Graph& graph() const noexcept;
     [[nodiscard]] const Ranges& ranges() const noexcept;
+    /// The fused steps that run, or null where the exact executor does; then @ref plan_refusal says why, empty if it
+    /// was asked for.
+    [[nodiscard]] const Plan* plan() const noexcept;
+    [[nodiscard]] const std::string& plan_refusal() const noexcept;
 
 private:
     struct Impl;

@@ -1,0 +1,418 @@
+// Included by kernels_{portable,avx2,avx512}.cpp inside their namespace, after their vector V: no include guard, no
+// include. A batch-1 kernel has elements in lanes, a tile kernel has events in lanes; both run the same epilogue.
+
+constexpr std::size_t dword = 4;
+constexpr std::size_t vector_bytes = dword * V::n;
+constexpr std::size_t tile_row = dword * tile_events;  // bytes of a group
+
+[[gnu::always_inline]] inline V broadcast(const std::byte* p) noexcept {
+    std::int32_t x;
+    __builtin_memcpy(&x, p, sizeof x);
+    return set1(x);
+}
+
+/// Parameters of an epilogue where lanes are elements.
+struct PerLane {
+    std::size_t element;
+    V operator()(const std::int32_t* p) const noexcept { return load(p + element); }
+};
+/// The same where lanes are events of one element.
+struct PerTile {
+    std::size_t element;
+    V operator()(const std::int32_t* p) const noexcept { return set1(p[element]); }
+};
+
+/// One stage on N vectors: each flag is looked at once.
+template <int N, class Parameters>
+[[gnu::always_inline]] inline void run_stage(const Stage& s, V (&v)[N], Parameters each,
+                                             std::size_t per_vector) noexcept {
+    const std::uint32_t f = s.flags;
+    const auto for_each = [&](auto operation) {
+        for (std::size_t i = 0; i < N; ++i) v[i] = operation(v[i], Parameters{each.element + i * per_vector});
+    };
+    if ((f & Stage::rare) != 0) {
+        const V count = set1(s.left_shift), lo = set1(s.lo), hi = set1(s.hi);
+        if ((f & Stage::multiply_each) != 0) for_each([&](V x, Parameters p) { return mul(x, p(s.a)); });
+        if ((f & Stage::leaky_each) != 0)
+            for_each([&](V x, Parameters p) { return select_greater(x, zero(), shl(x, count), mul(x, p(s.a))); });
+        if ((f & Stage::shift_each) != 0) for_each([&](V x, Parameters p) { return sar(shl(x, p(s.a)), p(s.b)); });
+        if ((f & Stage::left) != 0) for_each([&](V x, Parameters) { return shl(x, count); });
+        if ((f & Stage::add_each) != 0) for_each([&](V x, Parameters p) { return add(x, p(s.b)); });
+        if ((f & Stage::right_logical) != 0) for_each([&](V x, Parameters) { return shr(x, set1(s.shift)); });
+        if ((f & Stage::threshold) != 0) for_each([&](V x, Parameters) { return select_greater(x, lo, x, zero()); });
+        if ((f & Stage::zero_outside) != 0)
+            for_each([&](V x, Parameters) {
+                const V above = select_greater(lo, x, zero(), x);
+                return select_greater(above, hi, zero(), above);
+            });
+    }
+    if ((f & Stage::rounds) != 0) {
+        const V c0 = set1(s.c0);
+        if ((f & Stage::round_odd) != 0) {
+            const V s1 = set1(s.s1), c1 = set1(s.c1);
+            for_each([&](V x, Parameters) { return add(add(x, c0), bit_and(sar(x, s1), c1)); });
+        } else if ((f & Stage::round_sign) != 0) {
+            const V c2 = set1(s.c2);
+            for_each([&](V x, Parameters) { return add(add(x, c0), bit_and(sar_by<31>(x), c2)); });
+        } else {
+            for_each([&](V x, Parameters) { return add(x, c0); });
+        }
+    }
+    if ((f & Stage::right) != 0) {
+        const V count = set1(s.shift);
+        for_each([&](V x, Parameters) { return sar(x, count); });
+    }
+    if ((f & Stage::at_least) != 0) {
+        const V lo = set1(s.lo);
+        for_each([&](V x, Parameters) { return max(x, lo); });
+    }
+    if ((f & Stage::at_most) != 0) {
+        const V hi = set1(s.hi);
+        for_each([&](V x, Parameters) { return min(x, hi); });
+    }
+}
+
+template <class Parameters, int N>
+[[gnu::always_inline]] inline void run_stages(const Step& s, V (&v)[N], std::size_t element, std::size_t per_vector,
+                                              std::uint32_t first = 0) noexcept {
+    for (std::uint32_t k = first; k < s.n_stages; ++k) run_stage(s.stages[k], v, Parameters{element}, per_vector);
+}
+
+/// Writes N vectors of elements of a row of @p out, the first being element @p at.
+template <int N>
+[[gnu::always_inline]] inline void store_elements(const Place& out, std::byte* row, std::size_t at,
+                                                  const V (&v)[N]) noexcept {
+    if (out.lanes == Lanes::u8) {
+        for (int i = 0; i < N; ++i) store_u8(row + at + static_cast<std::size_t>(i) * V::n, v[i]);
+    } else if (out.lanes == Lanes::s16) {
+        if (out.low_mask == nullptr) {
+            for (int i = 0; i < N; ++i) store_s16(row + 2 * (at + static_cast<std::size_t>(i) * V::n), v[i]);
+        } else {
+            for (std::size_t i = 0, k = at / V::n; i < N; ++i, ++k) {
+                store_s16(row + 2 * (at + i * V::n), bit_and(v[i], load(out.low_mask + k * V::n)));
+                if (out.wide_mask[k] != 0)
+                    store_s16(row + 2 * out.wide_at[k], compress(sar(v[i], set1(out.low_bits)), out.wide_mask[k]));
+            }
+        }
+    } else {
+        for (int i = 0; i < N; ++i) store(row + 4 * (at + static_cast<std::size_t>(i) * V::n), v[i]);
+    }
+}
+
+[[gnu::always_inline]] inline V load_elements(const Place& in, const std::byte* row, std::size_t at) noexcept {
+    if (in.lanes == Lanes::u8) return load_u8(row + at);
+    if (in.lanes == Lanes::s16) return load_s16(row + 2 * at);
+    return load(row + 4 * at);
+}
+
+// ---- dense, batch 1 -------------------------------------------------------------------------------------------------
+
+/// Chains of additions per output vector: enough of them to hide the latency of four cycles.
+template <int NV>
+inline constexpr int chains_of = NV >= 3   ? 1
+                                 : NV == 2 ? 2
+                                           : 4;
+
+template <Lanes L, int NV>
+[[gnu::always_inline]] inline void add_products(V (&acc)[NV * chains_of<NV>], const std::byte* x, const std::byte*& w,
+                                                std::uint32_t n) noexcept {
+    constexpr int c_n = chains_of<NV>;
+    for (std::uint32_t g = 0; g < n; g += c_n) {
+        for (int c = 0; c < c_n; ++c) {
+            const V xc = broadcast(x + dword * static_cast<std::size_t>(c));
+            for (int i = 0; i < NV; ++i)
+                acc[c * NV + i] =
+                    dot<L>(acc[c * NV + i], xc, load(w + vector_bytes * static_cast<std::size_t>(c * NV + i)));
+        }
+        x += dword * c_n;
+        w += vector_bytes * static_cast<std::size_t>(c_n * NV);
+    }
+}
+
+template <int NV>
+[[gnu::always_inline]] inline void finish_row(const Step& s, V (&acc)[NV * chains_of<NV>], std::byte* row) noexcept {
+    V v[NV];
+    for (int i = 0; i < NV; ++i) {
+        if constexpr (chains_of<NV> == 4)
+            v[i] = add(add(acc[i], acc[NV + i]), add(acc[2 * NV + i], acc[3 * NV + i]));
+        else if constexpr (chains_of<NV> == 2)
+            v[i] = add(acc[i], acc[NV + i]);
+        else
+            v[i] = acc[i];
+    }
+    run_stages<PerLane>(s, v, 0, V::n);
+    store_elements<NV>(s.out, row, 0, v);
+}
+
+template <int NV>
+[[gnu::always_inline]] inline void begin_row(const Step& s, V (&acc)[NV * chains_of<NV>]) noexcept {
+    for (int i = 0; i < NV; ++i) acc[i] = load(s.bias + static_cast<std::size_t>(i) * V::n);
+    for (int i = NV; i < NV * chains_of<NV>; ++i) acc[i] = zero();
+}
+
+/// One row: n_groups is a multiple of the chains (weights of the padding are zero).
+template <Lanes L, int NV>
+void dense(const Step& s, std::byte* workspace) noexcept {
+    V acc[NV * chains_of<NV>];
+    begin_row<NV>(s, acc);
+    const std::byte* w = s.weights;
+    add_products<L, NV>(acc, workspace + s.in.one, w, s.n_groups);
+    finish_row<NV>(s, acc, workspace + s.out.one);
+}
+
+template <Lanes L, int NV>
+void dense_rows(const Step& s, std::byte* workspace) noexcept {
+    const std::byte* in = workspace + s.in.one;
+    std::byte* row = workspace + s.out.one;
+    for (std::uint32_t r = 0; r < s.n_rows; ++r, row += s.out.stride) {
+        V acc[NV * chains_of<NV>];
+        begin_row<NV>(s, acc);
+        const std::byte* w = s.weights;
+        if (s.taps == nullptr) {
+            add_products<L, NV>(acc, in + std::size_t{r} * s.in.stride, w, s.n_groups);
+        } else {
+            for (std::uint32_t t = 0; t < s.n_taps; ++t)
+                add_products<L, NV>(acc, in + s.taps[std::size_t{r} * s.n_taps + t], w, s.n_groups);
+        }
+        finish_row<NV>(s, acc, row);
+    }
+}
+
+// ---- dense, tile ----------------------------------------------------------------------------------------------------
+
+/// Outputs and event vectors whose sums are held in registers at once.
+inline constexpr int block_outputs = V::n == 16 ? 4 : 2;
+inline constexpr int block_vectors = 4;
+
+/// Packs up to four outputs of the same events into groups of @p lanes.
+template <int BO>
+[[gnu::always_inline]] inline void store_block(Lanes lanes, std::byte* first_group, const V (&v)[BO]) noexcept {
+    if (lanes == Lanes::u8) {
+        V x = v[0];
+        if constexpr (BO > 1) x = bit_or(x, shl_by<8>(v[1]));
+        if constexpr (BO > 2) x = bit_or(x, shl_by<16>(v[2]));
+        if constexpr (BO > 3) x = bit_or(x, shl_by<24>(v[3]));
+        store(first_group, x);
+    } else if (lanes == Lanes::s16) {
+        const V low = set1(0xffff);
+        if constexpr (BO == 1) store(first_group, bit_and(v[0], low));
+        if constexpr (BO > 1) store(first_group, bit_or(bit_and(v[0], low), shl_by<16>(v[1])));
+        if constexpr (BO == 3) store(first_group + tile_row, bit_and(v[2], low));
+        if constexpr (BO > 3) store(first_group + tile_row, bit_or(bit_and(v[2], low), shl_by<16>(v[3])));
+    } else {
+        for (int i = 0; i < BO; ++i) store(first_group + tile_row * static_cast<std::size_t>(i), v[i]);
+    }
+}
+
+/// Up to four outputs (BO) of a group of event vectors: weights are [group][BO] dwords.
+template <Lanes L, int BO>
+void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, std::uint32_t first,
+                 const std::byte* weights, std::byte* out) noexcept {
+    constexpr int bv = BO > 2 && V::n == 8 ? 2 : block_vectors;
+    const std::byte* in = workspace + s.in.tile;
+    for (std::size_t e = 0; e < tile_row; e += vector_bytes * bv) {
+        V acc[BO][bv];
+        for (int o = 0; o < BO; ++o)
+            for (int i = 0; i < bv; ++i) acc[o][i] = set1(s.bias[first + static_cast<std::uint32_t>(o)]);
+        const std::byte* w = weights;
+        for (std::uint32_t t = 0; t < s.n_taps; ++t) {
+            const std::size_t offset =
+                s.taps != nullptr ? s.taps[std::size_t{row} * s.n_taps + t] : std::size_t{row} * s.in.stride;
+            const std::byte* x = in + offset * tile_events + e;
+            for (std::uint32_t g = 0; g < s.n_groups; ++g, x += tile_row, w += dword * BO) {
+                V xs[bv];
+                for (int i = 0; i < bv; ++i) xs[i] = load(x + vector_bytes * static_cast<std::size_t>(i));
+                for (int o = 0; o < BO; ++o) {
+                    const V wo = broadcast(w + dword * static_cast<std::size_t>(o));
+                    for (int i = 0; i < bv; ++i) acc[o][i] = dot<L>(acc[o][i], xs[i], wo);
+                }
+            }
+        }
+        for (int o = 0; o < BO; ++o) run_stages<PerTile>(s, acc[o], first + static_cast<std::uint32_t>(o), 0);
+        for (int i = 0; i < bv; ++i) {
+            V v[BO];
+            for (int o = 0; o < BO; ++o) v[o] = acc[o][i];
+            store_block<BO>(s.out.lanes, out + e + vector_bytes * static_cast<std::size_t>(i), v);
+        }
+    }
+}
+
+template <Lanes L>
+void dense_tile(const Step& s, std::byte* workspace) noexcept {
+    const std::size_t out_group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
+    for (std::uint32_t r = 0; r < s.n_rows; ++r) {
+        std::byte* row = workspace + s.out.tile + std::size_t{r} * s.out.stride * tile_events;
+        const std::byte* w = s.weights;
+        for (std::uint32_t o = 0; o < s.n_out; o += 4) {
+            std::byte* out = row + o / out_group * tile_row;
+            const std::size_t bytes = dword * s.n_groups * s.n_taps;
+            switch (s.n_out - o) {
+                case 1: dense_block<L, 1>(s, workspace, r, o, w, out); break;
+                case 2: dense_block<L, 2>(s, workspace, r, o, w, out); break;
+                case 3: dense_block<L, 3>(s, workspace, r, o, w, out); break;
+                default: dense_block<L, 4>(s, workspace, r, o, w, out); break;
+            }
+            w += bytes * 4;
+        }
+    }
+}
+
+// ---- elementwise ----------------------------------------------------------------------------------------------------
+
+void map(const Step& s, std::byte* workspace) noexcept {
+    for (std::uint32_t r = 0; r < s.n_rows; ++r) {
+        const std::byte* in = workspace + s.in.one + std::size_t{r} * s.in.stride;
+        std::byte* out = workspace + s.out.one + std::size_t{r} * s.out.stride;
+        for (std::size_t i = 0; i < s.n_out; i += V::n) {
+            V v[1] = {load_elements(s.in, in, i)};
+            run_stages<PerLane>(s, v, i, 0);
+            store_elements<1>(s.out, out, i, v);
+        }
+    }
+}
+
+/// Element @p i of a row, for the events of one vector.
+[[gnu::always_inline]] inline V load_tile(const Place& in, const std::byte* row, std::size_t i) noexcept {
+    if (in.lanes == Lanes::u8) {
+        const V x = load(row + i / 4 * tile_row);
+        return bit_and(shr(x, set1(static_cast<std::int32_t>(i % 4 * 8))), set1(0xff));
+    }
+    if (in.lanes == Lanes::s16) {
+        const V x = load(row + i / 2 * tile_row);
+        return i % 2 == 0 ? sar_by<16>(shl_by<16>(x)) : sar_by<16>(x);
+    }
+    return load(row + i * tile_row);
+}
+
+void map_tile(const Step& s, std::byte* workspace) noexcept {
+    const std::size_t group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
+    for (std::uint32_t r = 0; r < s.n_rows; ++r) {
+        const std::byte* in = workspace + s.in.tile + std::size_t{r} * s.in.stride * tile_events;
+        std::byte* out = workspace + s.out.tile + std::size_t{r} * s.out.stride * tile_events;
+        for (std::size_t i = 0; i < s.n_out; i += 4) {
+            const std::size_t n = s.n_out - i < 4 ? s.n_out - i : 4;
+            for (std::size_t e = 0; e < tile_row; e += vector_bytes) {
+                V v[4] = {zero(), zero(), zero(), zero()};
+                for (std::size_t k = 0; k < n; ++k) {
+                    V one[1] = {load_tile(s.in, in + e, i + k)};
+                    run_stages<PerTile>(s, one, i + k, 0);
+                    v[k] = one[0];
+                }
+                std::byte* to = out + i / group * tile_row + e;
+                if (n == 4) {
+                    store_block<4>(s.out.lanes, to, v);
+                } else {
+                    // The last block: no group behind the row is written.
+                    const V v3[3] = {v[0], v[1], v[2]}, v2[2] = {v[0], v[1]}, v1[1] = {v[0]};
+                    if (n == 3)
+                        store_block<3>(s.out.lanes, to, v3);
+                    else if (n == 2)
+                        store_block<2>(s.out.lanes, to, v2);
+                    else
+                        store_block<1>(s.out.lanes, to, v1);
+                }
+            }
+        }
+    }
+}
+
+// ---- reductions to one value ----------------------------------------------------------------------------------------
+
+/// stages[0] converts each product to the accumulator's grid; the others follow the sum.
+enum class Reduction : std::uint32_t { dot, squares, sum };
+
+[[gnu::always_inline]] inline V reduction_term(const Step& s, V x, V y) noexcept {
+    const auto kind = static_cast<Reduction>(s.operation);
+    V p[1] = {kind == Reduction::sum ? x : mul(x, kind == Reduction::squares ? x : y)};
+    run_stage(s.stages[0], p, PerTile{0}, 0);
+    return p[0];
+}
+
+[[gnu::always_inline]] inline V lane_mask(std::size_t n) noexcept {
+    alignas(64) static constexpr std::int32_t ones[32] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                                          -1, -1, -1, -1, -1, -1, -1, -1};
+    return load(ones + 16 - (n < V::n ? n : static_cast<std::size_t>(V::n)));
+}
+
+void reduce(const Step& s, std::byte* workspace) noexcept {
+    V total = zero();
+    const std::byte* x = workspace + s.in.one;
+    const std::byte* y = workspace + s.in2.one;
+    for (std::size_t i = 0; i < s.n_groups; i += V::n) {
+        const V vx = load_elements(s.in, x, i);
+        const V vy = s.operation == 0 ? load_elements(s.in2, y, i) : vx;
+        total = add(total, bit_and(reduction_term(s, vx, vy), lane_mask(s.n_groups - i)));
+    }
+    V v[1] = {set1(sum(total))};
+    run_stages<PerLane>(s, v, 0, 0, 1);
+    store_elements<1>(s.out, workspace + s.out.one, 0, v);
+}
+
+void reduce_tile(const Step& s, std::byte* workspace) noexcept {
+    for (std::size_t e = 0; e < tile_row; e += vector_bytes) {
+        V total[1] = {zero()};
+        const std::byte* x = workspace + s.in.tile + e;
+        const std::byte* y = workspace + s.in2.tile + e;
+        for (std::size_t i = 0; i < s.n_groups; ++i) {
+            const V vx = load_tile(s.in, x, i);
+            const V vy = s.operation == 0 ? load_tile(s.in2, y, i) : vx;
+            total[0] = add(total[0], reduction_term(s, vx, vy));
+        }
+        run_stages<PerTile>(s, total, 0, 0, 1);
+        store_block<1>(s.out.lanes, workspace + s.out.tile + e, total);
+    }
+}
+
+// ---- inputs ---------------------------------------------------------------------------------------------------------
+
+template <class T>
+bool input(const InputStep& s, const void* event, std::byte* workspace) noexcept {
+    const T* from = static_cast<const T*>(event) + s.first;
+    const V lo = set1(s.smallest), hi = set1(s.largest);
+    bool outside = false;
+    for (std::uint32_t r = 0; r < s.step.n_rows; ++r, from += s.step.n_out) {
+        std::byte* out = workspace + s.step.out.one + std::size_t{r} * s.step.out.stride;
+        for (std::size_t i = 0; i < s.step.n_out; i += V::n) {
+            const std::size_t n = s.step.n_out - i;
+            V v[1];
+            v[0] = n >= V::n ? load_all(from + i) : load_first(from + i, static_cast<int>(n));
+            outside |= any_outside(v[0], lo, hi);
+            run_stages<PerLane>(s.step, v, i, 0);
+            store_elements<1>(s.step.out, out, i, v);
+        }
+    }
+    return outside;
+}
+
+// ---- table ----------------------------------------------------------------------------------------------------------
+
+template <Lanes L>
+constexpr void fill_dense(Kernels& k) noexcept {
+    const auto i = static_cast<std::size_t>(L);
+    k.dense[i][1] = dense<L, 1>;
+    k.dense[i][2] = dense<L, 2>;
+    k.dense[i][3] = dense<L, 3>;
+    k.dense[i][4] = dense<L, 4>;
+    k.dense_rows[i][1] = dense_rows<L, 1>;
+    k.dense_rows[i][2] = dense_rows<L, 2>;
+    k.dense_rows[i][3] = dense_rows<L, 3>;
+    k.dense_rows[i][4] = dense_rows<L, 4>;
+    k.dense_tile[i] = dense_tile<L>;
+}
+
+constexpr Kernels make_kernels() noexcept {
+    Kernels k;
+    k.lanes = V::n;
+    fill_dense<Lanes::s16>(k);
+    fill_dense<Lanes::s32>(k);
+    k.map = map;
+    k.map_tile = map_tile;
+    k.reduce = reduce;
+    k.reduce_tile = reduce_tile;
+    k.input_int8 = input<std::int8_t>;
+    k.input_uint8 = input<std::uint8_t>;
+    k.input_int16 = input<std::int16_t>;
+    k.input_uint16 = input<std::uint16_t>;
+    k.input_int32 = input<std::int32_t>;
+    return k;
+}

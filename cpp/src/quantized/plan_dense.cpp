@@ -1,0 +1,281 @@
+#include <algorithm>
+#include <limits>
+
+#include "quantized/detail/fixed_point.hpp"
+#include "quantized/plan_lowering.hpp"
+
+namespace rheinfall::quantized {
+namespace {
+
+template <class T>
+bool within(const Interval& x) noexcept {
+    return x.lo >= std::numeric_limits<T>::min() && x.hi <= std::numeric_limits<T>::max();
+}
+
+Interval hull(const std::vector<std::int64_t>& values) noexcept {
+    const auto [lo, hi] = std::minmax_element(values.begin(), values.end());
+    return {*lo, *hi};
+}
+
+constexpr Int128 scaled(Int128 v, int shift) noexcept {
+    return shift >= 0 ? v * (Int128{1} << shift) : detail::shift_right(v, -shift);
+}
+
+constexpr std::int32_t low_lane(Int128 v) noexcept {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<UInt128>(v)));
+}
+
+constexpr const char* lane_names[] = {"u8 x s8", "s16 x s16", "s32 x s32"};
+
+/// Which input element a slot of a row holds, and by how much its weight is shifted: the high part of a split element
+/// counts 2^low_bits.
+struct Slot {
+    std::int64_t element = -1;
+    int shift = 0;
+};
+
+std::vector<Slot> slots_of(const Place& p, int lanes) {
+    const std::size_t n = p.stride / 4 * static_cast<std::size_t>(elements_per_group(p.lanes));
+    std::vector<Slot> slots(n);
+    for (std::uint32_t i = 0; i < p.columns; ++i) slots[i].element = i;
+    if (p.low_mask == nullptr) return slots;
+    for (std::size_t i = 0; i < p.columns; ++i) {
+        const std::size_t k = i / static_cast<std::size_t>(lanes);
+        const std::size_t bit = i % static_cast<std::size_t>(lanes);
+        if ((p.wide_mask[k] >> bit & 1) == 0) continue;
+        const auto before = static_cast<std::uint32_t>(__builtin_popcount(p.wide_mask[k] & ((1u << bit) - 1u)));
+        slots[p.wide_at[k] + before] = {static_cast<std::int64_t>(i), p.low_bits};
+    }
+    return slots;
+}
+
+/// The dword of weights that meets group @p g: one output, the slots of the group.
+std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots, Lanes lanes, std::size_t g,
+                            std::size_t output) {
+    const auto per_group = static_cast<std::size_t>(elements_per_group(lanes));
+    const std::size_t bits = 32 / per_group;
+    const auto n_out = static_cast<std::size_t>(weight.shape.back());
+    std::uint32_t dword = 0;
+    for (std::size_t k = 0; k < per_group; ++k) {
+        const std::size_t at = g * per_group + k;
+        if (at >= slots.size() || slots[at].element < 0) continue;
+        const std::int64_t w = weight.data[static_cast<std::size_t>(slots[at].element) * n_out + output] *
+                               (std::int64_t{1} << slots[at].shift);
+        const auto low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(w)) &
+                         static_cast<std::uint32_t>((std::uint64_t{1} << bits) - 1);
+        dword |= low << (bits * k);
+    }
+    return dword;
+}
+
+}  // namespace
+
+/// The lanes of a dense layer's products; nothing if its sums do not fit 32-bit lanes or depend on their order.
+std::optional<DenseChoice> Lowering::choose_sums(int value) const {
+    const auto* dense = std::get_if<Dense>(&layer(value).operation);
+    if (dense == nullptr) return std::nullopt;
+    const LayerRange& range = proof(value);
+    if (!range.accumulator || !range.accumulator->is_plain_sum()) return std::nullopt;
+    const int x = layer(value).inputs[0];
+    const Interval in = ranges_.value(x).all;
+    const Interval w = hull(dense->weight.data);
+    DenseChoice choice;
+    choice.want.columns = static_cast<std::uint32_t>(dense->weight.shape[0]);
+    choice.fraction = graph_.type(x).fraction() + dense->weight.type.fraction();
+    const bool byte_weights = plan_.kernels->dot_u8 && within<std::int8_t>(w);
+    const int spare = signed_bits(in) - 16;
+    if (byte_weights && in.hi - in.lo <= 255) {
+        choice.want.lanes = Lanes::u8;
+        if (!within<std::uint8_t>(in)) {
+            if (!within<std::int32_t>(in)) return std::nullopt;
+            choice.want.offset = static_cast<std::int32_t>(-in.lo);
+        }
+    } else if (within<std::int16_t>(in) && within<std::int16_t>(w)) {
+        choice.want.lanes = Lanes::s16;
+    } else if (from_input_[static_cast<std::size_t>(x)] && size(x) == choice.want.columns && spare <= 15 &&
+               within<std::int16_t>({scaled(w.lo, spare), scaled(w.hi, spare)})) {
+        choice.want.lanes = Lanes::s16;
+        choice.want.low_bits = spare;
+    } else if (within<std::int32_t>(in) && within<std::int32_t>(w)) {
+        choice.want.lanes = Lanes::s32;
+    } else {
+        return std::nullopt;
+    }
+    return choice;
+}
+
+/// Starts the chain of a layer of sums: @p bias (in the accumulator's grid) becomes what the sums begin with, in the
+/// grid of the products; what wraps wraps; the result is converted. False if 32-bit lanes do not do.
+bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias) {
+    const AccumulatorRange& acc = *proof(group.root).accumulator;
+    const Layer& l = layer(group.root);
+    const int finer = acc.type.fraction() - choice.fraction;  // bits of the accumulator below the products
+    const auto n = static_cast<std::size_t>(l.shape.back());
+    const std::size_t n_rows = size(group.root) / n;
+    const bool exact_bias = std::all_of(bias.begin(), bias.end(), [&](std::int64_t b) {
+        return finer <= 0 || (finer < 63 && (b & ((std::int64_t{1} << finer) - 1)) == 0);
+    });
+    const int down = exact_bias ? -finer : 0;  // from the accumulator's grid to that of the sums, to the left
+    if (finer > 62 || finer < -31) return false;
+    Interval sums{scaled(acc.sums.lo, down), scaled(acc.sums.hi, down)};
+    const int width = acc.type.width + down;
+    const bool wraps = acc.sums_overflow || acc.products_overflow;
+    if (!wraps && !within<std::int32_t>(sums)) return false;
+    if (wraps && (width > 32 || width < 1 || (width == 32 && !acc.type.is_signed))) return false;
+    const Interval stored{scaled(proof(group.root).unconverted.lo, down),
+                          scaled(proof(group.root).unconverted.hi, down)};
+    Chain chain(wraps ? stored : sums, acc.type.fraction() + down, n, n_rows, plan_.parameters);
+    if (!exact_bias) {
+        // Products move up to the accumulator's grid, where the bias is added; the lanes wrap as the accumulator may.
+        if (finer > 31) return false;
+        chain.lift(finer, bias);
+        std::fill(bias.begin(), bias.end(), 0);
+    } else {
+        for (std::int64_t& b : bias) b = static_cast<std::int64_t>(scaled(b, down));
+    }
+    if (wraps) chain.wrap(width, acc.type.is_signed, stored);
+    chain.convert(l.result, proof(group.root).result_overflows, proof(group.root).result.all);
+    if (!chain.failed().empty()) return false;
+    group.chain.emplace(std::move(chain));
+    return true;
+}
+
+bool Lowering::lower_dense(int value) {
+    const Layer& l = layer(value);
+    const auto* dense = std::get_if<Dense>(&l.operation);
+    if (dense == nullptr) return false;
+    const std::optional<DenseChoice> choice = choose_sums(value);
+    if (!choice) return false;
+    const auto n_out = static_cast<std::size_t>(dense->weight.shape[1]);
+    std::vector<std::int64_t> bias(n_out, 0);
+    if (dense->bias)
+        for (std::size_t o = 0; o < n_out; ++o)
+            bias[o] = detail::convert<Int128>(dense->bias->data[o], dense->bias->type.fraction(), dense->accum);
+    Group group{value, value, l.name, {}};
+    if (!begin_sums(group, *choice, bias)) return false;
+    extend(group);
+    const Want want = primary(group, n_out);
+
+    Step step;
+    step.in = place(l.inputs[0], choice->want);
+    step.out = place(group.value, want);
+    step.n_rows = step.in.rows;
+    step.n_out = static_cast<std::uint32_t>(n_out);
+    set_stages(step, group.chain->stages(), want.offset);
+    const auto rows_stride =
+        static_cast<std::uint32_t>(n_out * 4 / static_cast<std::size_t>(elements_per_group(want.lanes)));
+    if (step.n_rows > 1 && step.out.rows != step.n_rows) step.out.stride = rows_stride;
+    // What was added to the input for the sake of unsigned lanes is taken off again.
+    auto* begin = plan_.parameters.take<std::int32_t>(n_out + lane_padding);
+    for (std::size_t o = 0; o < n_out; ++o) {
+        Int128 weights = 0;
+        for (std::size_t i = 0; i < choice->want.columns; ++i) weights += dense->weight.data[i * n_out + o];
+        begin[o] = low_lane(Int128{bias[o]} - weights * choice->want.offset);
+    }
+    step.bias = begin;
+    pack_dense(step, dense->weight);
+    plan_.notes.push_back({group.layers, std::string("dense ") + lane_names[static_cast<int>(choice->want.lanes)]});
+    done_[static_cast<std::size_t>(group.value)] = true;
+    copy_to_wants(group.value, want);
+    return true;
+}
+
+/// Packs weights and emits the steps of a dense layer: batch 1 in chunks of whole vectors of outputs, tiles at once.
+void Lowering::pack_dense(Step step, const Tensor& weight) {
+    const Kernels& kernels = *plan_.kernels;
+    const auto lanes = static_cast<std::size_t>(kernels.lanes);
+    const std::vector<Slot> slots = slots_of(step.in, kernels.lanes);
+    const auto l = static_cast<std::size_t>(step.in.lanes);
+    const std::size_t n_groups = step.in.stride / 4;
+    const std::size_t n_out = step.n_out;
+
+    auto* tile = plan_.parameters.take<std::uint32_t>(n_groups * ((n_out + 3) / 4 * 4) + 16);
+    step.weights = reinterpret_cast<const std::byte*>(tile);
+    step.n_groups = static_cast<std::uint32_t>(n_groups);
+    for (std::size_t o = 0; o < n_out; o += 4)
+        for (std::size_t g = 0; g < n_groups; ++g)
+            for (std::size_t k = o; k < std::min(o + 4, n_out); ++k)
+                *tile++ = group_weights(weight, slots, step.in.lanes, g, k);
+    emit(step, nullptr, kernels.dense_tile[l]);
+
+    for (std::size_t o = 0; o < n_out; o += lanes * max_dense_vectors) {
+        const std::size_t vectors = std::min((n_out - o + lanes - 1) / lanes, std::size_t{max_dense_vectors});
+        const std::size_t chains = vectors >= 3 ? 1 : vectors == 2 ? 2 : 4;
+        const std::size_t padded = (n_groups + chains - 1) / chains * chains;
+        auto* packed = plan_.parameters.take<std::uint32_t>(padded * vectors * lanes);
+        Step chunk = step;
+        chunk.weights = reinterpret_cast<const std::byte*>(packed);
+        chunk.n_groups = static_cast<std::uint32_t>(padded);
+        for (std::size_t g = 0; g < padded; ++g)
+            for (std::size_t k = 0; k < vectors * lanes; ++k, ++packed)
+                if (g < n_groups && o + k < n_out) *packed = group_weights(weight, slots, step.in.lanes, g, o + k);
+        chunk.bias += o;
+        chunk.out.one +=
+            static_cast<std::uint32_t>(o * 4 / static_cast<std::size_t>(elements_per_group(step.out.lanes)));
+        if (o != 0) chunk.stages = shifted_stages(step, o);
+        emit(chunk, step.n_rows > 1 ? kernels.dense_rows[l][vectors] : kernels.dense[l][vectors], nullptr);
+    }
+}
+
+/// The stages of a step whose outputs begin at element @p first.
+const Stage* Lowering::shifted_stages(const Step& step, std::size_t first) {
+    std::vector<Stage> stages(step.stages, step.stages + step.n_stages);
+    for (Stage& s : stages) {
+        if (s.a != nullptr) s.a += first;
+        if (s.b != nullptr) s.b += first;
+    }
+    return keep(stages, 0);
+}
+
+/// Dot product, sum of squares and sum: products are converted one by one, so that only their sum must not depend on
+/// the order.
+bool Lowering::lower_reduction(int value) {
+    const Layer& l = layer(value);
+    const bool is_dot = std::holds_alternative<Dot>(l.operation);
+    const bool is_sum = std::holds_alternative<Sum>(l.operation);
+    if (!is_dot && !is_sum && !std::holds_alternative<SumOfSquares>(l.operation)) return false;
+    const AccumulatorRange& acc = *proof(value).accumulator;
+    if (acc.order_matters || (acc.products_overflow && acc.type.overflow != Overflow::wrap)) return false;
+    const Interval x = ranges_.value(l.inputs[0]).all;
+    const Interval y = is_dot ? ranges_.value(l.inputs[1]).all : x;
+    Interval term = x;
+    int fraction = graph_.type(l.inputs[0]).fraction();
+    if (!is_sum) {
+        fraction += graph_.type(l.inputs[is_dot ? 1 : 0]).fraction();
+        const Int128 products[] = {x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi};
+        term = {*std::min_element(products, products + 4), *std::max_element(products, products + 4)};
+    }
+    if (!within<std::int32_t>(x) || !within<std::int32_t>(y) || !within<std::int32_t>(term)) return false;
+    FixedType unbounded = acc.type;  // a product that overflows wraps, and so does the sum
+    Chain products(term, fraction, 1, 1, plan_.parameters);
+    products.convert(unbounded, false, {term.lo * (Int128{1} << 40), term.hi * (Int128{1} << 40)});
+    const bool wraps = acc.sums_overflow || acc.products_overflow;
+    if (!products.failed().empty() || products.stages().size() > 1 || (!wraps && !within<std::int32_t>(acc.sums)))
+        return false;
+    Chain chain(wraps ? proof(value).unconverted : acc.sums, acc.type.fraction(), 1, 1, plan_.parameters);
+    if (wraps) chain.wrap(acc.type.width, acc.type.is_signed, proof(value).unconverted);
+    chain.convert(l.result, proof(value).result_overflows, proof(value).result.all);
+    if (!chain.failed().empty()) return false;
+    Group group{value, value, l.name, {}};
+    group.chain.emplace(std::move(chain));
+    extend(group);
+    const Want want = primary(group, 1);
+    std::vector<Stage> stages = products.stages();
+    if (stages.empty()) stages.emplace_back();
+    stages.insert(stages.end(), group.chain->stages().begin(), group.chain->stages().end());
+    Step step;
+    step.operation = is_dot ? 0u : is_sum ? 2u : 1u;
+    step.n_groups = static_cast<std::uint32_t>(size(l.inputs[0]));
+    step.in = plain_operand(l.inputs[0]);
+    step.in2 = plain_operand(l.inputs[is_dot ? 1 : 0]);
+    step.out = place(group.value, want);
+    step.n_out = 1;
+    set_stages(step, stages, want.offset);
+    emit(step, plan_.kernels->reduce, plan_.kernels->reduce_tile);
+    plan_.notes.push_back({group.layers, is_dot ? "dot product" : is_sum ? "sum" : "sum of squares"});
+    done_[static_cast<std::size_t>(group.value)] = true;
+    copy_to_wants(group.value, want);
+    return true;
+}
+
+}  // namespace rheinfall::quantized

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "quantized/plan.hpp"
+#include "quantized/plan_chain.hpp"
+
+namespace rheinfall::quantized {
+
+/// Thrown inside make_plan by what no kernel does.
+struct CannotLower {
+    std::string reason;
+};
+
+/// How a consumer wants a value.
+struct Want {
+    Lanes lanes = Lanes::s32;
+    std::uint32_t columns = 0;  ///< elements of a row
+    std::int32_t offset = 0;    ///< added to what is stored
+    int low_bits = 0;           ///< > 0: elements of more than 16 bits are split
+    friend bool operator==(const Want&, const Want&) = default;
+};
+
+/// The products of a dense layer: lanes, and the input as they want it.
+struct DenseChoice {
+    Want want;
+    int fraction = 0;  ///< grid of the sums
+};
+
+/// A step under construction: a root operation and the elementwise layers behind it.
+struct Group {
+    int root = 0;   ///< value
+    int value = 0;  ///< the value that it stores
+    std::string layers;
+    std::optional<Chain> chain;
+};
+
+/// Lowers one graph; see make_plan.
+class Lowering {
+public:
+    Lowering(const Graph& graph, const Ranges& ranges, Plan& plan) : graph_(graph), ranges_(ranges), plan_(plan) {}
+    void lower();
+
+private:
+    [[nodiscard]] std::size_t n_inputs() const noexcept { return graph_.inputs.size(); }
+    [[nodiscard]] bool is_layer(int value) const noexcept { return value >= static_cast<int>(n_inputs()); }
+    [[nodiscard]] const Layer& layer(int value) const {
+        return graph_.layers[static_cast<std::size_t>(value) - n_inputs()];
+    }
+    [[nodiscard]] const LayerRange& proof(int value) const {
+        return ranges_.layers[static_cast<std::size_t>(value) - n_inputs()];
+    }
+    [[nodiscard]] const std::string& name(int value) const;
+    [[nodiscard]] std::size_t size(int value) const;
+    [[noreturn]] void refuse(int value, const std::string& why) const;
+
+    // plan_lowering.cpp
+    void count_uses();
+    [[nodiscard]] const Tensor* constant(int value) const;
+    [[nodiscard]] bool swallow(Chain& chain, int value, int next) const;
+    void extend(Group& group);
+    [[nodiscard]] std::vector<Want> wants(int value) const;
+    const Place& place(int value, const Want& want);
+    std::uint32_t split_wide(int value, const Want& want, Place& p);
+    const Place& plain_operand(int value);
+    [[nodiscard]] Want primary(const Group& group, std::size_t columns) const;
+    void copy_to_wants(int value, const Want& stored);
+    const Stage* keep(const std::vector<Stage>& stages, std::int32_t offset);
+    void set_stages(Step& step, const std::vector<Stage>& stages, std::int32_t offset);
+    void emit(const Step& step, StepFunction one, StepFunction tile);
+    void lower_input(int value);
+    bool lower_map(int value);
+    void lower_outputs();
+
+    // plan_dense.cpp
+    [[nodiscard]] std::optional<DenseChoice> choose_sums(int value) const;
+    bool lower_dense(int value);
+    bool begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias);
+    void pack_dense(Step step, const Tensor& weight);
+    const Stage* shifted_stages(const Step& step, std::size_t first);
+    bool lower_reduction(int value);
+
+    const Graph& graph_;
+    const Ranges& ranges_;
+    Plan& plan_;
+    std::vector<int> uses_;      ///< of each value, outputs included
+    std::vector<int> consumer_;  ///< the last layer that reads a value, as a value
+    std::vector<bool> is_output_;
+    std::vector<bool> done_;        ///< the value is stored, or swallowed by a group
+    std::vector<bool> from_input_;  ///< the value is stored by an input step
+    std::vector<std::vector<std::pair<Want, Place>>> places_;
+    mutable std::map<int, Tensor> constants_;
+    std::uint32_t one_end_ = 0;
+    std::uint32_t tile_end_ = 0;
+};
+
+}  // namespace rheinfall::quantized

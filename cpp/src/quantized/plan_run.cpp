@@ -1,0 +1,185 @@
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "quantized/boundary.hpp"
+#include "quantized/plan.hpp"
+
+namespace rheinfall::quantized {
+namespace {
+
+/// The kernel that reads an array of this type as it is; null where single numbers must be converted first.
+InputFunction input_function(const Kernels& k, ElementType type) noexcept {
+    switch (type) {
+        case ElementType::int8: return k.input_int8;
+        case ElementType::uint8: return k.input_uint8;
+        case ElementType::int16: return k.input_int16;
+        case ElementType::uint16: return k.input_uint16;
+        case ElementType::int32: return k.input_int32;
+        default: return nullptr;
+    }
+}
+
+constexpr std::size_t bytes_of(ElementType type) noexcept {
+    switch (type) {
+        case ElementType::int8:
+        case ElementType::uint8: return 1;
+        case ElementType::int16:
+        case ElementType::uint16: return 2;
+        case ElementType::int32:
+        case ElementType::uint32:
+        case ElementType::float32: return 4;
+        default: return 8;
+    }
+}
+
+/// Every input of one event, number by number, as stored integers.
+void convert_event(const Plan& plan, ConstArray in, std::size_t event, std::int32_t* to, Status& status) noexcept {
+    for (const PlanInput& input : plan.inputs) {
+        constexpr std::size_t chunk = 64;
+        std::int64_t stored[chunk];
+        for (std::size_t i = 0; i < input.n_elements; i += chunk) {
+            const std::size_t n = std::min(chunk, input.n_elements - i);
+            const std::size_t first = input.one.first + i;
+            status = worst(status, read_input(input.input, in, event * plan.n_inputs + first, n, stored));
+            for (std::size_t k = 0; k < n; ++k) to[first + k] = static_cast<std::int32_t>(stored[k]);
+        }
+    }
+}
+
+template <class T>
+void write_elements(const PlanOutput& output, const std::byte* from, std::size_t step, std::size_t n, T* to) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
+        std::int32_t q;
+        std::memcpy(&q, from + i * step, sizeof q);
+        if constexpr (std::is_floating_point_v<T>) {
+            double x = static_cast<double>(q - output.zero_point) * output.scale[i % output.scale.size()];
+            if (!output.offset.empty()) x += output.offset[i % output.offset.size()];
+            to[i] = static_cast<T>(x);
+        } else {
+            to[i] = static_cast<T>(q);
+        }
+    }
+}
+
+/// Writes one event's outputs; values of an output lie @p step bytes apart.
+void write_event(const Plan& plan, const std::byte* workspace, std::size_t event, bool tile, std::byte* to,
+                 ElementType type) noexcept {
+    std::size_t at = 0;
+    const std::size_t step = tile ? std::size_t{4} * tile_events : 4;
+    for (const PlanOutput& output : plan.outputs) {
+        const std::byte* from = workspace + (tile ? output.place.tile + event * 4 : output.place.one);
+        const auto run = [&](auto* p) { write_elements(output, from, step, output.n_elements, p + at); };
+        switch (type) {
+            case ElementType::int8: run(reinterpret_cast<std::int8_t*>(to)); break;
+            case ElementType::uint8: run(reinterpret_cast<std::uint8_t*>(to)); break;
+            case ElementType::int16: run(reinterpret_cast<std::int16_t*>(to)); break;
+            case ElementType::uint16: run(reinterpret_cast<std::uint16_t*>(to)); break;
+            case ElementType::int32: run(reinterpret_cast<std::int32_t*>(to)); break;
+            case ElementType::uint32: run(reinterpret_cast<std::uint32_t*>(to)); break;
+            case ElementType::int64: run(reinterpret_cast<std::int64_t*>(to)); break;
+            case ElementType::uint64: run(reinterpret_cast<std::uint64_t*>(to)); break;
+            case ElementType::float32: run(reinterpret_cast<float*>(to)); break;
+            case ElementType::float64: run(reinterpret_cast<double*>(to)); break;
+        }
+        at += output.n_elements;
+    }
+}
+
+/// An array of the caller, seen as events.
+struct Events {
+    ConstArray in;
+    MutableArray out;
+    std::size_t in_bytes;
+    std::size_t out_bytes;
+    InputFunction function;  ///< null: number by number
+
+    [[nodiscard]] const std::byte* from(std::size_t event) const noexcept {
+        return static_cast<const std::byte*>(in.data) + event * in_bytes;
+    }
+    [[nodiscard]] std::byte* to(std::size_t event) const noexcept {
+        return static_cast<std::byte*>(out.data) + event * out_bytes;
+    }
+};
+
+/// Converts an event number by number, and reads that.
+[[gnu::noinline]] void read_slowly(const Plan& plan, const Events& events, std::size_t event, const InputStep& step,
+                                   std::byte* workspace, std::byte* to, Status& status) noexcept {
+    auto* scalars = reinterpret_cast<std::int32_t*>(workspace + plan.scalars_at);
+    convert_event(plan, events.in, event, scalars, status);
+    plan.kernels->input_int32(step, scalars, to);
+}
+
+void run_one(const Plan& plan, const Events& events, std::size_t event, std::byte* workspace, Status& status) noexcept {
+    for (const PlanInput& input : plan.inputs)
+        if (events.function == nullptr || events.function(input.one, events.from(event), workspace)) [[unlikely]]
+            read_slowly(plan, events, event, input.one, workspace, workspace, status);
+    for (const Step& step : plan.one) step.run(step, workspace);
+    write_event(plan, workspace, 0, false, events.to(event), events.out.type);
+}
+
+/// Events [first, first + n), n <= tile_events, side by side in lanes.
+void run_tile(const Plan& plan, const Events& events, std::size_t first, std::size_t n, std::byte* workspace,
+              Status& status) noexcept {
+    for (const PlanInput& input : plan.inputs) {
+        // One input after the other, through the same staging rows.
+        std::byte* rows = workspace + plan.staging_at;
+        for (std::size_t e = 0; e < n; ++e) {
+            std::byte* row = rows + e * plan.staging_row;
+            if (events.function == nullptr || events.function(input.tile, events.from(first + e), row)) [[unlikely]]
+                read_slowly(plan, events, first + e, input.tile, workspace, row, status);
+        }
+        plan.kernels->transpose(rows, plan.staging_row, input.n_groups, workspace + input.tile.step.out.tile);
+    }
+    for (const Step& step : plan.tile) step.run(step, workspace);
+    for (std::size_t e = 0; e < n; ++e) write_event(plan, workspace, e, true, events.to(first + e), events.out.type);
+}
+
+/// From how many events a tile is faster than one event after the other.
+constexpr std::size_t least_tile = tile_events / 4;
+
+}  // namespace
+
+const Kernels* find_kernels(Isa isa) noexcept {
+    switch (isa) {
+        case Isa::portable: return &portable_kernels();
+#if defined(__x86_64__)
+        case Isa::avx2: return __builtin_cpu_supports("avx2") ? &avx2_kernels() : nullptr;
+        case Isa::avx512:
+            return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                           __builtin_cpu_supports("avx512vnni")
+                       ? &avx512_kernels()
+                       : nullptr;
+#endif
+        case Isa::best: return find_kernels(best_isa());
+        default: return nullptr;
+    }
+}
+
+Isa best_isa() noexcept {
+    if (find_kernels(Isa::avx512) != nullptr) return Isa::avx512;
+    if (find_kernels(Isa::avx2) != nullptr) return Isa::avx2;
+    return Isa::portable;
+}
+
+std::size_t plan_workspace_size(const Plan& plan, std::size_t n_events) noexcept {
+    return n_events < least_tile ? plan.staging_at : plan.workspace_bytes;
+}
+
+Status run_plan(const Plan& plan, ConstArray in, MutableArray out, std::size_t n_events,
+                std::byte* workspace) noexcept {
+    const Events events{in, out, bytes_of(in.type) * plan.n_inputs, bytes_of(out.type) * plan.n_outputs,
+                        input_function(*plan.kernels, in.type)};
+    Status status = Status::ok;
+    std::size_t event = 0;
+    while (n_events - event >= least_tile) {
+        const std::size_t n = std::min<std::size_t>(n_events - event, tile_events);
+        run_tile(plan, events, event, n, workspace, status);
+        event += n;
+    }
+    for (; event < n_events; ++event) run_one(plan, events, event, workspace, status);
+    return status;
+}
+
+}  // namespace rheinfall::quantized

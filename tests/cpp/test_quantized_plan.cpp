@@ -1,0 +1,152 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "quantized/plan.hpp"
+#include "quantized_graphs.hpp"
+
+using namespace rheinfall;
+using namespace rheinfall::quantized;
+using namespace rheinfall::quantized::testing;
+
+namespace {
+
+std::vector<Isa> isas() {
+    std::vector<Isa> all{Isa::portable};
+    for (const Isa isa : {Isa::avx2, Isa::avx512})
+        if (find_kernels(isa) != nullptr) all.push_back(isa);
+    return all;
+}
+
+struct Workspace64 {
+    explicit Workspace64(std::size_t bytes)
+        : data(static_cast<std::byte*>(::operator new(bytes + 64, std::align_val_t{64}))) {
+        // Whatever lay there before must not matter.
+        std::memset(data, 0xa5, bytes);
+    }
+    ~Workspace64() { ::operator delete(data, std::align_val_t{64}); }
+    std::byte* data;
+};
+
+/// Events of the graph by its plan for every instruction set and size of batch, against the exact executor.
+void compare(const Graph& graph, std::uint64_t seed, std::size_t n_events, bool must_lower) {
+    const Ranges ranges = prove_ranges(graph);
+    GraphBuilder random(seed);
+    std::size_t n_in = 0, n_out = 0;
+    for (const Input& input : graph.inputs) n_in += n_elements(input.shape);
+    for (const Output& output : graph.outputs) n_out += n_elements(graph.shape(output.value));
+    std::vector<std::int64_t> events;
+    for (std::size_t e = 0; e < n_events; ++e)
+        for (const Input& input : graph.inputs)
+            for (std::size_t i = 0; i < n_elements(input.shape); ++i) events.push_back(random.held(input.type));
+    const std::vector<std::int32_t> narrow(events.begin(), events.end());
+    std::vector<std::int64_t> expected;
+    for (std::size_t e = 0; e < n_events; ++e) {
+        const auto one = run_exactly(graph, ranges, events.data() + e * n_in);
+        expected.insert(expected.end(), one.begin(), one.end());
+    }
+    for (const Isa isa : isas()) {
+        std::string why;
+        const auto plan = make_plan(graph, ranges, isa, &why);
+        if (plan == nullptr) {
+            EXPECT_FALSE(must_lower) << why;
+            return;
+        }
+        ASSERT_EQ(plan->n_inputs, n_in);
+        ASSERT_EQ(plan->n_outputs, n_out);
+        for (const std::size_t batch : {std::size_t{1}, std::size_t{8}, std::size_t{17}, std::size_t{64}, n_events}) {
+            const Workspace64 workspace(plan_workspace_size(*plan, batch));
+            std::vector<std::int64_t> got(n_events * n_out);
+            for (std::size_t e = 0; e < n_events; e += batch) {
+                const std::size_t n = std::min(batch, n_events - e);
+                const Status status = run_plan(*plan, {narrow.data() + e * n_in, ElementType::int32},
+                                               {got.data() + e * n_out, ElementType::int64}, n, workspace.data);
+                ASSERT_EQ(status, Status::ok);
+            }
+            for (std::size_t i = 0; i < got.size(); ++i)
+                ASSERT_EQ(got[i], expected[i]) << "isa " << static_cast<int>(isa) << ", batch " << batch << ", event "
+                                               << i / n_out << ", output " << i % n_out << ", seed " << seed;
+        }
+    }
+}
+
+TEST(QuantizedPlan, JetTagger) {
+    compare(jet_graph(1), 2, 300, true);
+    compare(jet_graph(3, fixed(16, 6)), 4, 150, true);
+}
+
+TEST(QuantizedPlan, Axol1tlV4) {
+    compare(axol1tl_v4_graph(1), 2, 300, true);
+}
+
+constexpr Rounding roundings[] = {Rounding::trn,         Rounding::trn_zero, Rounding::rnd,     Rounding::rnd_zero,
+                                  Rounding::rnd_min_inf, Rounding::rnd_inf,  Rounding::rnd_conv};
+constexpr Overflow overflows[] = {Overflow::wrap, Overflow::sat, Overflow::sat_zero, Overflow::sat_sym};
+
+FixedType any_type(GraphBuilder& b, int widest) {
+    const int width = static_cast<int>(b.uniform(1, widest));
+    const bool is_signed = b.uniform(0, 1) != 0;
+    return {width, static_cast<int>(b.uniform(-2, width + 2)), is_signed, roundings[b.uniform(0, 6)],
+            overflows[b.uniform(0, 3)]};
+}
+
+/// Dense layers and everything elementwise between them, any types.
+Graph random_chain(std::uint64_t seed) {
+    GraphBuilder b(seed);
+    int v = b.input({b.uniform(1, 70)}, any_type(b, static_cast<int>(b.uniform(4, 20))));
+    const std::int64_t n_layers = b.uniform(1, 6);
+    for (std::int64_t i = 0; i < n_layers; ++i) {
+        const Shape shape = b.graph.shape(v);
+        const std::int64_t n = shape.back();
+        const FixedType result = any_type(b, 16);
+        switch (b.uniform(0, 9)) {
+            case 0: v = b.relu(v, result); break;
+            case 1:
+                v = b.add(Affine{b.tensor(any_type(b, 6), {n}), b.tensor(any_type(b, 8), {n})}, {v}, result, shape);
+                break;
+            case 2: v = b.add(LeakyRelu{b.tensor(any_type(b, 4), {1})}, {v}, result, shape); break;
+            case 3: v = b.add(ThresholdedRelu{b.tensor(any_type(b, 8), {1})}, {v}, result, shape); break;
+            case 4: {
+                Shift s;
+                for (std::int64_t k = 0; k < n; ++k) s.shift.push_back(static_cast<std::int32_t>(b.uniform(-2, 8)));
+                v = b.add(s, {v}, b.graph.type(v), shape);
+                break;
+            }
+            case 5: {
+                const FixedType t = any_type(b, 8);
+                const int c = b.add(Constant{b.tensor(t, {n})}, {}, t, {n});
+                const auto kind = b.pick({BinaryKind::add, BinaryKind::subtract, BinaryKind::multiply});
+                v = b.add(Binary{kind}, b.uniform(0, 1) != 0 ? std::vector{v, c} : std::vector{c, v}, result, shape);
+                break;
+            }
+            default: {
+                const FixedType w = any_type(b, static_cast<int>(b.uniform(1, 12)));
+                const int fraction = b.graph.type(v).fraction() + w.fraction();
+                FixedType accum{static_cast<int>(b.uniform(8, 34)), 0, true, Rounding::trn, Overflow::wrap};
+                accum.integer = accum.width - fraction - static_cast<int>(b.uniform(-1, 2));
+                v = b.dense(v, static_cast<int>(b.uniform(1, 70)), w, any_type(b, 8), accum, result);
+            }
+        }
+    }
+    if (b.uniform(0, 3) == 0) v = b.add(SumOfSquares{fixed(24, 10)}, {v}, any_type(b, 16), {1});
+    b.output(v);
+    return std::move(b.graph);
+}
+
+TEST(QuantizedPlan, RandomChains) {
+    int lowered = 0;
+    for (std::uint64_t seed = 0; seed < 300; ++seed) {
+        const Graph graph = random_chain(seed);
+        bool fits = true;
+        for (const Layer& layer : graph.layers) fits = fits && layer.result.integer > -100;
+        if (!fits) continue;
+        compare(graph, seed, 130, false);
+        if (HasFatalFailure()) return;
+        lowered += make_plan(graph, prove_ranges(graph), Isa::portable) != nullptr;
+    }
+    EXPECT_GT(lowered, 150);
+}
+
+}  // namespace
