@@ -3,65 +3,22 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
-#include <memory_resource>
-#include <new>
 #include <rheinfall/core/version.hpp>
 #include <rheinfall/tracking/track_finder.hpp>
 #include <string>
 #include <string_view>
 
+#include "capi_common.hpp"
+
 using rheinfall::TrackFinder;
 using rheinfall::TrackFinderOptions;
+using rheinfall::capi::fill;
 
 struct rf_finder {
     TrackFinder finder;
 };
 
 namespace {
-
-/// The caller's allocator, or the heap.
-class CallerMemory final : public std::pmr::memory_resource {
-public:
-    explicit CallerMemory(const rf_allocator* allocator)
-        : allocator_(allocator == nullptr ? rf_allocator{} : *allocator) {}
-
-private:
-    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-        if (allocator_.allocate == nullptr) return ::operator new(bytes, std::align_val_t{alignment});
-        void* memory = allocator_.allocate(allocator_.context, bytes, alignment);
-        if (memory == nullptr) throw std::bad_alloc();
-        return memory;
-    }
-    void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-        if (allocator_.allocate == nullptr) {
-            ::operator delete(memory, std::align_val_t{alignment});
-        } else if (allocator_.deallocate != nullptr) {
-            allocator_.deallocate(allocator_.context, memory, bytes, alignment);
-        }
-    }
-    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-
-    rf_allocator allocator_;
-};
-
-template <std::size_t n>
-void copy(std::string_view text, char (&to)[n]) noexcept {
-    const std::size_t length = text.copy(to, n - 1);
-    to[length] = '\0';
-}
-
-/// Splits "file: key: reason", or "key: reason", which is how errors read in C++. A key is one short word.
-void fill(rf_error* error, std::string_view file, std::string_view message) noexcept {
-    if (error == nullptr) return;
-    copy(file, error->file);
-    if (!file.empty() && message.starts_with(file) && message.substr(file.size()).starts_with(": ")) {
-        message.remove_prefix(file.size() + 2);
-    }
-    const std::size_t colon = message.find(": ");
-    const bool has_key = colon < sizeof error->key;
-    copy(has_key ? message.substr(0, colon) : std::string_view(), error->key);
-    copy(has_key ? message.substr(colon + 2) : message, error->reason);
-}
 
 TrackFinderOptions to_options(const rf_finder_options& c) {
     if (c.struct_size != sizeof c) throw std::invalid_argument("struct_size: call rf_finder_options_defaults first");
@@ -129,13 +86,6 @@ bool complete(const rf_tracks& tracks) noexcept {
 }
 
 }  // namespace
-
-struct rf_workspace {
-    explicit rf_workspace(const rf_allocator* allocator) : memory(allocator), workspace(&memory) {}
-
-    CallerMemory memory;
-    rheinfall::Workspace workspace;
-};
 
 extern "C" {
 

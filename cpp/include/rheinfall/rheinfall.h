@@ -162,6 +162,45 @@ RF_API rf_status rf_finder_run(const rf_finder* finder, rf_workspace* workspace,
                                const rf_parallel_for* parallel_for, const rf_tracks* tracks,
                                rf_result* result) RF_NOEXCEPT;
 
+/** A quantized network; immutable: any number of threads may use one at the same time, each with its workspace. */
+typedef struct rf_network rf_network;
+
+/** Elements of an array: integers are stored integers q of q / 2^F, floats are real values. */
+typedef enum rf_element {
+    RF_INT8 = 0,
+    RF_INT16 = 1,
+    RF_INT32 = 2,
+    RF_INT64 = 3,
+    RF_UINT8 = 4,
+    RF_UINT16 = 5,
+    RF_UINT32 = 6,
+    RF_UINT64 = 7,
+    RF_FLOAT32 = 8,
+    RF_FLOAT64 = 9
+} rf_element;
+
+/** The kernels of a network; all give the same bits. */
+typedef enum rf_isa { RF_BEST = 0, RF_PORTABLE = 1, RF_AVX2 = 2, RF_AVX512 = 3, RF_EXACT = 4 } rf_isa;
+
+/** Reads a document of docs/quantized_format.md from a file; NULL and an error (which may be NULL) if it cannot be.
+ * @p isa: an rf_isa; one that this machine lacks is an error. */
+RF_API rf_network* rf_network_load(const char* path, int32_t isa, rf_error* error) RF_NOEXCEPT;
+/** The same from text of @p length bytes; @p name stands for the file in errors and may be NULL. */
+RF_API rf_network* rf_network_load_json(const char* text, size_t length, const char* name, int32_t isa,
+                                        rf_error* error) RF_NOEXCEPT;
+RF_API void rf_network_free(rf_network* network) RF_NOEXCEPT;
+
+/** Elements of one event, all inputs (outputs) one after the other; 0 for NULL. */
+RF_API size_t rf_network_n_inputs(const rf_network* network) RF_NOEXCEPT;
+RF_API size_t rf_network_n_outputs(const rf_network* network) RF_NOEXCEPT;
+/** Bytes of workspace for so many events at once; 0 for NULL. */
+RF_API size_t rf_network_workspace_size(const rf_network* network, size_t n_events) RF_NOEXCEPT;
+
+/** Computes events, one after the other in both arrays; see rheinfall::quantized::Network::run. Allocates nothing.
+ * Types are rf_element; integers of the output must hold the outputs' types. */
+RF_API rf_status rf_network_run(const rf_network* network, rf_workspace* workspace, const void* in, int32_t in_type,
+                                void* out, int32_t out_type, size_t n_events) RF_NOEXCEPT;
+
 /* NOLINTEND(readability-identifier-naming) */
 
 #if defined(__cplusplus)
