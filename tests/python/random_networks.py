@@ -33,7 +33,12 @@ def random_document(seed: int, ops: Sequence[str] | None = None) -> Document:
         while layer is None:
             layer = random_layer(rng, rng.choice(ops or FREQUENT), f"layer{i}", values)
         layers.append(layer)
-    return with_outputs(rng, f"any {seed}", inputs, layers, [value.name for value in values])
+    # No integer type holds signed outputs and unsigned ones of 64 bits.
+    wide = {value.name: value.type.maximum >= 2**63 for value in values}
+    names = [value.name for value in values if wide[value.name] == wide[values[-1].name]]
+    if wide[values[-1].name]:
+        names = names[-1:]
+    return with_outputs(rng, f"any {seed}", inputs, layers, names)
 
 
 def random_inputs(rng: random.Random) -> tuple[list[Named], list[dict[str, Any]]]:

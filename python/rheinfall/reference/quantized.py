@@ -101,6 +101,32 @@ def integers_of_reals(document: Mapping[str, Any], x: npt.ArrayLike) -> Integers
     return result
 
 
+def reals_of_integers(document: Mapping[str, Any], y: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The real numbers of stored outputs, (n_events, n_outputs): (q - zero_point)·scale + offset, or q / 2**F."""
+    rows, start = np.atleast_2d(python_integers(y)), 0
+    result = np.empty(rows.shape, dtype=np.float64)
+    stored = {item["name"]: item for item in (*document["inputs"], *document["layers"])}
+    sizes = output_sizes(document)
+    for output, size in zip(document["outputs"], sizes, strict=True):
+        how = {"name": output} if isinstance(output, str) else output
+        layer = stored[how["name"]]
+        unit = 2.0 ** -parse(layer.get("result", layer.get("type"))).fraction
+        scale, offset = np.resize(how.get("scale", unit), size), np.resize(how.get("offset", 0.0), size)
+        part = rows[:, start : start + size] - int(how.get("zero_point", 0))
+        result[:, start : start + size] = part.astype(np.float64) * scale + offset
+        start += size
+    return result
+
+
+def output_sizes(document: Mapping[str, Any]) -> list[int]:
+    """Elements of each output, found by running one event of zeros."""
+    n_inputs = sum(int(np.prod(declared["shape"])) for declared in document["inputs"])
+    sizes = []
+    for output in document["outputs"]:
+        sizes.append(len(run({**document, "outputs": [output]}, [0] * n_inputs)))
+    return sizes
+
+
 def python_integers(values: npt.ArrayLike) -> Integers:
     """An array of Python integers, of the same shape."""
     array = np.asarray(values)

@@ -1,0 +1,83 @@
+"""All executors of the library against the definition on random networks, in batches of all sorts of sizes.
+
+RHEINFALL_RANDOM_NETWORKS sets how many networks of each kind are drawn; tools/exactness_networks.py draws thousands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from executors import ISAS, available, compare, drawn_networks, stored_bits
+from random_layers import MAKERS
+from random_networks import random_document, random_integers, trigger_document
+from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, parse
+from rheinfall.quantized.network import Network
+from rheinfall.reference import quantized as reference
+
+N_NETWORKS = int(os.environ.get("RHEINFALL_RANDOM_NETWORKS", "150"))
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[Any]:
+    return list(drawn_networks(range(N_NETWORKS)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_executor_gives_the_integers_of_the_definition(networks: list[Any], isa: str) -> None:
+    if not available(isa):
+        pytest.skip(f"this machine has no {isa}")
+    wrong = {drawn.name: found for drawn in networks if (found := compare(drawn, isa))}
+    assert not wrong
+
+
+def test_the_networks_cover_the_format(networks: list[Any]) -> None:
+    """Every operation, every mode of the stored types, and binary points outside the bits."""
+    documents = [drawn.document for drawn in networks]
+    layers = [layer for document in documents for layer in document["layers"]]
+    assert {layer["op"] for layer in layers} == set(MAKERS)
+    results = [parse(layer["result"]) for layer in layers]
+    modes = Counter((result.rounding, result.overflow) for result in results)
+    assert len(modes) == len(ROUNDINGS) * len(OVERFLOWS)
+    assert any(result.integer < 0 for result in results)
+    assert any(result.fraction < 0 for result in results)
+    assert {result.width for result in results} >= {1, 8, 16, 32, 64}
+
+
+def test_a_document_is_saved_as_it_was(tmp_path: Path) -> None:
+    for seed in range(20):
+        for document in (random_document(seed), trigger_document(seed, 8)):
+            network = Network(document)
+            path = tmp_path / "network.json"
+            network.save(path)
+            assert json.loads(path.read_text()) == document
+            assert Network.from_json(path.read_bytes()).document == document
+
+
+def test_reals_become_integers_and_back_as_defined() -> None:
+    """Where float64 holds every stored integer, so that nothing is rounded but by the types."""
+    rng = np.random.default_rng(5)
+    tried = 0
+    for seed in range(200):
+        document = random_document(seed)
+        stored = [parse(item.get("result", item.get("type"))) for item in (*document["inputs"], *document["layers"])]
+        if max(fixed.width for fixed in stored) > 53:
+            continue
+        n_inputs = random_integers(seed, document, 1).shape[1]
+        x = rng.normal(0, 1, (6, n_inputs)) * 2.0 ** rng.integers(-20, 20, (6, n_inputs))
+        y = reference.run(document, reference.integers_of_reals(document, x))
+        got = np.asarray(Network(document)(x)).reshape(len(x), -1)
+        np.testing.assert_array_equal(got, reference.reals_of_integers(document, y), f"seed {seed}")
+        tried += 1
+    assert tried > 20
+
+
+def test_stored_bits_tell_numbers_apart() -> None:
+    assert stored_bits(np.array([-1, 2**63 - 1])).tolist() == [2**64 - 1, 2**63 - 1]
+    assert stored_bits(np.array([-1, 2**64 - 1], dtype=object)).tolist() == [2**64 - 1] * 2
