@@ -11,6 +11,7 @@ import onnx
 
 from onnx_exact import execute_exact
 from onnx_models import QONNX_DATA, execute_qonnx, import_model, mismatches, run, stored_integers
+from onnx_networks import brevitas_mlp, qkeras_cnn, quantize_mnist_conv
 from onnx_random import RandomGraph, inputs
 from rheinfall.quantized import ModelError
 from rheinfall.quantized.onnx_import import read_onnx
@@ -64,3 +65,38 @@ def test_random_graphs_equal_exact_arithmetic(kind, tmp_path):
     assert steps >= {"rescale", "threshold", "relu"}
     assert all("no quantizer after it" in r or "within a channel" in r for r in refusals)
     assert len(refusals) < 15, refusals
+
+
+def judge(model, x, folder, n_exact=4):
+    """No mismatch with the qonnx executor, save where exact arithmetic sides with us."""
+    document = import_model(model, folder)
+    assert mismatches(document, x[:n_exact], execute_exact(model, x[:n_exact]).astype(float))[0] == 0
+    pytest.importorskip("qonnx")
+    return document, mismatches(document, x, execute_qonnx(model, x))
+
+
+def test_a_network_as_brevitas_exports_it(tmp_path):
+    x = np.random.default_rng(1).normal(0, 1, (20, 16)).astype(np.float32)
+    document, (n_wrong, _) = judge(brevitas_mlp(), x, tmp_path)
+    assert n_wrong == 0
+    assert document["inputs"][0]["type"] == "ap_int<8,RND_CONV,SAT>"
+    assert document["inputs"][0]["scale"] == np.float32(0.0234375 * 1.037)
+    assert any("no powers of two" in trap for trap in document["traps"])
+
+
+def test_a_network_as_qkeras_exports_it(tmp_path):
+    x = np.random.default_rng(1).normal(0, 1, (10, 10, 10, 1)).astype(np.float32)
+    document, (n_wrong, distance) = judge(qkeras_cnn(), x, tmp_path, 1)
+    assert (n_wrong, distance) == (0, 0.0)
+    assert document["inputs"] == [{"name": "x", "shape": [10, 10, 1], "type": "ap_fixed<8,2,RND_CONV,SAT>"}]
+    assert {layer["op"] for layer in document["layers"]} <= {"conv2d", "relu", "reshape", "dense", "transpose"}
+    assert "traps" not in document
+
+
+@needs_data
+def test_mnist_conv_with_quantizers(tmp_path):
+    x = np.random.default_rng(2).uniform(-1, 3, (3, 1, 28, 28)).astype(np.float32)
+    model = quantize_mnist_conv(QONNX_DATA / "mnist-conv" / "model.onnx")
+    document = import_model(model, tmp_path)
+    pytest.importorskip("qonnx")
+    assert mismatches(document, x, execute_qonnx(model, x)) == (0, 0.0)

@@ -31,6 +31,7 @@ class Builder:
         self.inputs: list[dict[str, Any]] = []
         self.layers: list[dict[str, Any]] = []
         self.traps = Trapped()
+        self.rational: list[str] = []  # quantizers whose scale is no power of two
         self.node = ""
         self._names: set[str] = set()
         self._arranged: dict[tuple[str, tuple[int, ...], bytes], Stored] = {}

@@ -79,6 +79,12 @@ class _Import:
             self._guarded(f"output {info.name!r}", lambda o=info: outputs.append(self._output(o)))
         if not outputs:
             raise ModelError(f"{self.file}: expected an output")
+        rational = self.builder.rational
+        if rational:
+            self.builder.traps.add(
+                f"{len(rational)} quantizers, the first {rational[0]!r}, have scales that are no powers of two: "
+                "exact rational arithmetic here, an executor in float32 may differ near ties"
+            )
         document = {
             "format": "rheinfall.quantized", "version": 1, "name": graph.name or Path(self.file).stem,
             "source": self._source(), "inputs": self.builder.inputs, "layers": self._needed(outputs),

@@ -83,7 +83,7 @@ def lower_quantizer(builder: Builder, value: Value, stairs: Staircase, out: Line
         or _by_rational(builder, chain, stairs, fraction, only_if_simple=True)
         or _by_steps(builder, value, chain, stairs, fraction)
     )
-    return Value(stored, value.index, (out,), single_use=True)
+    return Value(stored, value.index, (out,), single_use=stored is not chain.stored or value.single_use)
 
 
 def take_chain(builder: Builder, value: Value) -> Chain:
@@ -186,11 +186,20 @@ def _by_rational(
         return None
     ends = _range_after(chain, stairs)
     result = _result(stairs, ends, fraction)
+    if set(multiplier) == set(divisor) == {1} and not any(addend) and _is_free(chain.stored, result, stairs):
+        return chain.stored
     return builder.emit(
         "rescale", [chain.stored], chain.stored.shape, result, *ends,
         multiplier=_short(multiplier), addend=_short(addend), divisor=_short(divisor), round=stairs.rounding,
         minimum=minima[0], maximum=max(maxima[0], minima[0]),
     )  # fmt: skip
+
+
+def _is_free(stored: Stored, result: FixedType, stairs: Staircase) -> bool:
+    """Whether a quantizer of the integers themselves changes nothing."""
+    low, high = stored.bounds
+    same_point = stored.type.fraction == result.fraction
+    return same_point and stairs.values[0] <= low and high <= stairs.values[-1]
 
 
 def _end(clamp: Any, stairs: Staircase, value: int, tighter: Any) -> int:

@@ -59,10 +59,7 @@ def positive(scale: Array, what: str = "scale") -> Array:
 def note_scale(builder: Builder, scale: Array) -> None:
     """Say where float arithmetic can differ from the exact one."""
     if not all(is_power_of_two(x) for x in set(np.asarray(scale).ravel().tolist())):
-        builder.traps.add(
-            f"node {builder.node!r}: its scale is no power of two: exact rational arithmetic, an executor in float32 "
-            "may differ near ties"
-        )
+        builder.rational.append(builder.node)
 
 
 def quant(builder: Builder, x: Value | Const, inputs: list[Array], attributes: dict[str, Any]) -> Value | Const:
