@@ -14,6 +14,7 @@
 #include "bindings.hpp"
 #include "elements.hpp"
 #include "quantized/ir.hpp"
+#include "quantized/plan.hpp"
 #include "quantized/summary.hpp"
 #include "quantized/type_text.hpp"
 #include "threads.hpp"
@@ -148,6 +149,17 @@ nb::dict describe(const Network& network) {
     nb::list layers;
     for (const auto& layer : quantized::summarize(graph, network.ranges())) layers.append(describe(layer));
     result["layers"] = layers;
+    nb::list steps;
+    if (network.plan() != nullptr) {
+        for (const auto& note : network.plan()->notes) {
+            nb::dict step;
+            step["layers"] = note.layers;
+            step["kernel"] = note.kernel;
+            steps.append(step);
+        }
+    }
+    result["steps"] = steps;
+    result["refusal"] = network.plan_refusal();
     result["traps"] = graph.traps;
     return result;
 }

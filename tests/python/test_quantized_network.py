@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import rheinfall as rf
+from random_networks import random_document, random_integers
 from rheinfall.quantized import ModelError, Network
 from rheinfall.quantized.document import document, tensor
+from rheinfall.reference import quantized as reference
 
 
 def dense(result: str = "ap_fixed<16,8>", input_type: str = "ap_fixed<8,4>", factor: int = 3) -> dict[str, Any]:
@@ -184,3 +186,34 @@ def test_large_batches_do_not_depend_on_the_number_of_threads():
             Network(dense())(x)
     finally:
         rf.set_num_threads(before)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_proven_ranges_hold_every_value(seed: int):
+    d = random_document(seed)
+    d["outputs"] = [layer["name"] for layer in d["layers"]]
+    about = Network(d).describe()
+    y = reference.run(d, random_integers(seed, d, 20))
+    start = 0
+    for layer in about["layers"]:
+        size = int(np.prod(layer["shape"]))
+        values = y[:, start : start + size]
+        low, high = layer["range"]
+        assert low <= values.min(), layer
+        assert values.max() <= high, layer
+        start += size
+
+
+@pytest.mark.parametrize("isa", ["exact", "best"])
+@pytest.mark.parametrize("seed", range(12))
+def test_floats_come_in_as_the_reference_says(seed: int, isa: str):
+    d = random_document(seed, ops=["quantize"])
+    net = Network({**d, "outputs": [d["inputs"][0]["name"]]}, isa=isa)
+    rng = np.random.default_rng(seed)
+    x = np.ldexp(rng.uniform(-1, 1, (40, net.n_inputs)), rng.integers(-80, 80, (40, net.n_inputs)))
+    x = np.concatenate([x, np.ldexp(rng.integers(-99, 99, (40, net.n_inputs)), rng.integers(-20, 20, (40, 1)))])
+    out = np.empty((len(x), net.n_outputs), net.output_dtype)
+    for values in (x, x.astype(np.float32)):
+        assert net._core.run(np.ascontiguousarray(values), out) == "ok"
+        expected = reference.run(net.document, reference.integers_of_reals(net.document, values))
+        np.testing.assert_array_equal(out.astype(object), expected)

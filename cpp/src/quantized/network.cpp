@@ -10,18 +10,15 @@
 #include "quantized/ir_reader.hpp"
 #include "quantized/plan.hpp"
 #include "quantized/ranges.hpp"
-#include "rheinfall/core/build_info.hpp"
 
 namespace rheinfall::quantized {
 namespace {
 
-/// The kernels asked for, or an error where this machine has no such instructions.
+/// The kernels asked for, or an error where this machine or build has none of these.
 Isa resolve(Isa isa) {
-    const std::string_view machine = build_info().isa;
-    const Isa widest = machine == "avx512" ? Isa::avx512 : machine == "avx2" ? Isa::avx2 : Isa::portable;
-    if (isa == Isa::best) return widest;
-    if (isa != Isa::exact && isa > widest) {
-        throw std::invalid_argument("isa: this machine offers " + std::string(machine) + " at most");
+    if (isa == Isa::best) return best_isa();
+    if (isa != Isa::exact && find_kernels(isa) == nullptr) {
+        throw std::invalid_argument("isa: this machine lacks the instructions, or this build the kernels, asked for");
     }
     return isa;
 }
@@ -143,7 +140,7 @@ std::span<const Port> Network::outputs() const noexcept {
 }
 
 Isa Network::isa() const noexcept {
-    return impl_->isa;
+    return impl_->plan == nullptr ? Isa::exact : impl_->isa;
 }
 
 const Graph& Network::graph() const noexcept {

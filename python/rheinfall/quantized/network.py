@@ -23,7 +23,8 @@ class Network:
     Immutable; may be called from several threads, pickles. `rheinfall.quantized.load` makes one of a file.
 
     Attributes:
-        isa: the kernels that run: "portable", "avx2", "avx512" or "exact". All give the same bits.
+        isa: the kernels that run: "portable", "avx2" or "avx512", or "exact", also where no kernel does what some layer
+            needs. All give the same bits.
         file: where it came from; empty if from memory.
     """
 
@@ -122,7 +123,16 @@ class Network:
         return self._run(rows, x, self.output_dtype)
 
     def describe(self) -> dict[str, Any]:
-        """What is known: inputs, outputs, per layer type, proven ranges, sizes, accumulator; traps; what runs."""
+        """What is known of the network and proven about it.
+
+        Returns:
+            "name", "source", "traps"; "inputs" and "outputs": name, shape, type; "isa": what runs; "steps": layers fused
+            into one kernel each, none where the exact executor runs, of which "refusal" tells why; "layers": name, op,
+            inputs, shape, type, "range" of stored integers, macs, weights, nonzeros, bits of the weights, "work_bits"
+            of the widest intermediate, whether the conversion to the result "rounds" or "overflows", and the
+            "accumulator" (or None): type, range of all partial sums, bits, whether products round or overflow, sums
+            overflow, the order matters.
+        """
         return dict(self._core.describe())
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -51,7 +51,8 @@ public:
     [[nodiscard]] std::size_t n_outputs() const noexcept;
     [[nodiscard]] std::span<const Port> inputs() const noexcept;
     [[nodiscard]] std::span<const Port> outputs() const noexcept;
-    [[nodiscard]] Isa isa() const noexcept;  ///< never Isa::best
+    /// The kernels that run: never Isa::best; Isa::exact also where no kernel does what some layer needs.
+    [[nodiscard]] Isa isa() const noexcept;
 
     /// True if an output array of this type holds every output: any float, and integers at least as wide as the types
     /// of the outputs, of the same signedness or wider.
