@@ -2,22 +2,19 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
-#include <atomic>
-#include <rheinfall/adapters/std_threads.hpp>
 #include <rheinfall/quantized/network.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "arrays.hpp"
+#include "batches.hpp"
 #include "bindings.hpp"
 #include "elements.hpp"
 #include "quantized/ir.hpp"
 #include "quantized/plan.hpp"
 #include "quantized/summary.hpp"
 #include "quantized/type_text.hpp"
-#include "threads.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -25,52 +22,8 @@ namespace quantized = rheinfall::quantized;
 using quantized::ConstArray;
 using quantized::MutableArray;
 using quantized::Network;
-using rheinfall::Status;
 
 namespace {
-
-constexpr std::size_t events_per_task = 1024;
-
-std::size_t element_size(quantized::ElementType type) noexcept {
-    if (quantized::is_floating(type)) return type == quantized::ElementType::float32 ? 4 : 8;
-    return std::size_t{1} << (static_cast<std::size_t>(type) % 4);
-}
-
-/// Events from `first` on of an array of events.
-template <class Array>
-Array from_event(Array array, std::size_t first, std::size_t values_per_event) noexcept {
-    const std::size_t bytes = first * values_per_event * element_size(array.type);
-    if constexpr (std::is_same_v<Array, ConstArray>) {
-        array.data = static_cast<const std::byte*>(array.data) + bytes;
-    } else {
-        array.data = static_cast<std::byte*>(array.data) + bytes;
-    }
-    return array;
-}
-
-/// Large batches are cut over the threads; each event is computed alike, so no result depends on that.
-Status run_events(const Network& network, ConstArray in, MutableArray out, std::size_t n_events) {
-    const std::size_t n_tasks = std::min(num_threads(), std::max<std::size_t>(n_events / events_per_task, 1));
-    std::atomic<Status> status{Status::ok};
-    const auto run_task = [&](std::size_t task) {
-        const std::size_t first = n_events * task / n_tasks;
-        const std::size_t n = n_events * (task + 1) / n_tasks - first;
-        rheinfall::Workspace workspace;
-        workspace.reserve(network.workspace_size(n));
-        const Status found = network.run(from_event(in, first, network.n_inputs()),
-                                         from_event(out, first, network.n_outputs()), n, workspace);
-        Status known = status.load();
-        while (known < found && !status.compare_exchange_weak(known, found)) {
-        }
-    };
-    if (n_tasks == 1) {
-        run_task(0);
-    } else {
-        rheinfall::StdThreads threads(n_tasks);
-        threads.parallel_for()(n_tasks, run_task);
-    }
-    return status.load();
-}
 
 const char* run(const Network& network, const AnyInput& x, const AnyOutput& out) {
     if (x.ndim() != 2 || x.shape(1) != network.n_inputs()) {
@@ -85,7 +38,7 @@ const char* run(const Network& network, const AnyInput& x, const AnyOutput& out)
     const MutableArray to{out.data(), element_type(out.dtype(), "out")};
     if (!network.fits_output(to.type)) throw nb::type_error("out: its integers do not hold every output");
     const nb::gil_scoped_release no_gil;
-    return rheinfall::to_string(run_events(network, in, to, n_events));
+    return rheinfall::to_string(run_events(network, network.n_inputs(), network.n_outputs(), in, to, n_events));
 }
 
 nb::list describe(std::span<const quantized::Port> ports) {

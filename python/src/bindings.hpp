@@ -7,5 +7,6 @@ void bind_forest(nanobind::module_& m);
 void bind_graph(nanobind::module_& m);
 void bind_module_map(nanobind::module_& m);
 void bind_quantized(nanobind::module_& m);
+void bind_quantized_calls(nanobind::module_& m);
 void bind_radius_graph(nanobind::module_& m);
 void bind_track_building(nanobind::module_& m);

@@ -7,6 +7,7 @@ NB_MODULE(_core, m) {
     bind_graph(m);
     bind_module_map(m);
     bind_quantized(m);
+    bind_quantized_calls(m);
     bind_radius_graph(m);
     bind_track_building(m);
 }

@@ -10,17 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rheinfall import _core
+from rheinfall.quantized.calls import Model
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.fixed_point import FixedType, parse
+from rheinfall.quantized.inspection import Inspection
 
 
-class Network:
+class Network(Model):
     """A network of integers with a binary point, exact to its document: the firmware's bits.
 
     Immutable; may be called from several threads, pickles. `rheinfall.quantized.load` makes one of a file.
+
+    `net(x)` computes events. x: C-contiguous (n, n_inputs), or (n, *input_shape); or one event, (n_inputs,) or
+    input_shape. Several inputs stand one after the other in a row. float32 and float64 are real values, converted
+    exactly as the input's type says (rounded, and saturated or wrapped); integers are stored integers q of q / 2^F. The
+    result is (n, n_outputs), or (n_outputs,) for one event: for floats real values, float32 if x is and no output can
+    lose a bit in it, else float64; for integers stored integers, int64 (uint64 for 64 unsigned bits). Raises TypeError
+    where x is no array of integers, float32 or float64; ValueError where its shape or layout is wrong, or some x are
+    NaN or infinite, or integers outside the input's type. `run_into(x, out)` fills an array of yours; `bind(x, out)`
+    gives a callable that holds both buffers.
 
     Attributes:
         isa: the kernels that run: "portable", "avx2" or "avx512", or "exact", also where no kernel does what some layer
@@ -60,6 +70,7 @@ class Network:
             self._core = _core.Network.from_json(text, file, isa)
         except RuntimeError as error:
             raise ModelError(str(error)) from None
+        super().__init__(self._core)
         self._text = text
         self._isa = isa
         self.isa: str = self._core.isa
@@ -93,35 +104,6 @@ class Network:
             raise TypeError("the outputs have signed types and 64 unsigned bits: no integer type holds both")
         return np.dtype(np.uint64)
 
-    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Compute events.
-
-        Args:
-            x: C-contiguous (n, n_inputs), or (n, *input_shape); or one event (n_inputs,) or input_shape. Several inputs
-                stand one after the other in a row. float32 and float64 are real values, converted exactly as the
-                input's type says (rounded, and saturated or wrapped); integers are stored integers q of q / 2^F.
-
-        Returns:
-            (n, n_outputs), or (n_outputs,) for one event. For floats real values: float32 if x is and no output can
-            lose a bit in it, else float64. For integers stored integers: int64 (uint64 for 64 unsigned bits).
-
-        Raises:
-            TypeError: x is no array of integers, float32 or float64.
-            ValueError: the shape or layout is wrong; some x are NaN or infinite, or integers outside the input's type.
-        """
-        rows = self._rows(x)
-        if x.dtype.kind != "f":
-            return self._run(rows, x, self.output_dtype)
-        fits = x.dtype == np.float32 and not self._has_scales and all(map(_fits_float32, self._output_types))
-        return self._run(rows, x, np.dtype(np.float32 if fits else np.float64))
-
-    def run_integers(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Stored integers in, stored integers out: the firmware's own numbers. As a call, for integers alone."""
-        rows = self._rows(x)
-        if x.dtype.kind == "f":
-            raise TypeError(f"x: expected integers, got {x.dtype}")
-        return self._run(rows, x, self.output_dtype)
-
     def describe(self) -> dict[str, Any]:
         """What is known of the network and proven about it.
 
@@ -135,6 +117,16 @@ class Network:
         """
         return dict(self._core.describe())
 
+    def inspect(self) -> Inspection:
+        """Layers, types, proven ranges, work, kernels chosen and traps: `print(net.inspect())`, or `.to_dict()`."""
+        return Inspection(self.describe())
+
+    def emit_cpp(self, folder: str | os.PathLike[str], name: str | None = None, *, n_test_events: int = 0) -> Path:
+        """Write the network as one C++17 header without dependencies; see `rheinfall.quantized.emit.emit_cpp`."""
+        from rheinfall.quantized.emit import emit_cpp
+
+        return emit_cpp(self.document, folder, name, n_test_events=n_test_events)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the document as JSON; `load` reads it."""
         Path(path).write_text(self._text, encoding="utf-8")
@@ -147,49 +139,9 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (self._text, self._isa, self.file)
 
-    @cached_property
-    def _has_scales(self) -> bool:
-        return any(not isinstance(output, str) for output in self.document["outputs"])
-
-    def _rows(self, x: Any) -> NDArray[Any]:
-        """x as (n, n_inputs), without a copy."""
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"x: expected a NumPy array, got {type(x).__name__}")
-        if x.dtype.kind not in "iuf" or x.dtype.itemsize > 8 or x.dtype == np.float16:
-            raise TypeError(f"x: expected integers, float32 or float64, got {x.dtype}")
-        if not x.dtype.isnative:
-            raise TypeError(f"x: expected native byte order, got {x.dtype}")
-        shapes = {(self.n_inputs,), self.input_shape}
-        if x.shape not in shapes and x.shape[1:] not in shapes:
-            own = "" if len(shapes) == 1 else f", or (n, {', '.join(map(str, self.input_shape))})"
-            raise ValueError(f"x: expected shape (n, {self.n_inputs}){own}, or one event without the n; got {x.shape}")
-        if not x.flags.c_contiguous:
-            raise ValueError("x: expected a C-contiguous array (numpy.ascontiguousarray makes one), got strides "
-                             f"{x.strides}")  # fmt: skip
-        return x.reshape(-1, self.n_inputs)
-
-    def _run(self, rows: NDArray[Any], x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        out = np.empty((len(rows), self.n_outputs), dtype)
-        status = self._core.run(rows, out)
-        if status == "not_finite":
-            raise ValueError("x: some values are NaN or infinite")
-        if status == "out_of_range":
-            types = ", ".join(port["type"] for port in self._core.inputs)
-            raise ValueError(f"x: some integers lie outside the input type ({types})")
-        if status != "ok":
-            raise RuntimeError(f"network: {status}")
-        shapes = {(self.n_inputs,), self.input_shape}
-        is_batch = x.ndim > 1 and x.shape[1:] in shapes
-        return out if is_batch else out[0]
-
 
 def _needs_uint64(fixed: FixedType) -> bool:
     return fixed.width == 64 and not fixed.is_signed
-
-
-def _fits_float32(fixed: FixedType) -> bool:
-    """True if every value of the type is a float32, whose integers are exact up to 2^24 in magnitude."""
-    return fixed.width - fixed.is_signed <= 24 and -64 <= fixed.fraction <= 120
 
 
 def _unpickle(text: str, isa: str, file: str) -> Network:

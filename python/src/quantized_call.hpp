@@ -1,0 +1,105 @@
+#pragma once
+
+#include <Python.h>
+#include <structmember.h>
+
+#include <cstddef>
+#include <optional>
+#include <rheinfall/core/workspace.hpp>
+#include <rheinfall/quantized/network.hpp>
+#include <vector>
+
+/// Calls of networks and forests on the plain CPython API: a trigger's network takes 50 ns, while a binding that
+/// converts arguments takes hundreds. Nothing here computes: arrays are checked and handed to `run`.
+namespace quantized_call {
+
+using rheinfall::Status;
+using rheinfall::Workspace;
+using rheinfall::quantized::ConstArray;
+using rheinfall::quantized::ElementType;
+using rheinfall::quantized::MutableArray;
+
+/// What a call needs of a model, whatever its class; `model` lives as long as `owner`, its nanobind object.
+struct Callee {
+    PyObject* owner = nullptr;
+    const void* model = nullptr;
+    Status (*run)(const void* model, ConstArray in, MutableArray out, std::size_t n_events,
+                  Workspace& workspace) noexcept = nullptr;
+    Status (*run_batch)(const void* model, ConstArray in, MutableArray out, std::size_t n_events) = nullptr;  // threads
+    std::size_t (*workspace_size)(const void* model, std::size_t n_events) = nullptr;
+    bool (*fits_output)(const void* model, ElementType type) = nullptr;
+    Py_ssize_t n_inputs = 0;   // values of one event
+    Py_ssize_t n_outputs = 0;  // and of its result
+    std::vector<Py_ssize_t> input_shape;
+    ElementType integers = ElementType::int64;   // of results as stored integers, where the call chooses
+    ElementType singles = ElementType::float32;  // of results for float32: float64 where that could lose a bit
+    std::optional<ElementType> result;           // whatever the input: that of a forest with float scores
+    bool drops_axis = false;                     // a single output has no axis: that of a forest of one class
+    Py_ssize_t release_from = 0;                 // events from which a call takes long enough to let other threads run
+};
+
+/// Fills all of @p callee but `owner` from a nanobind object; false where it is neither a network nor a forest.
+bool describe_callee(PyObject* object, Callee& callee);
+
+/// The base of the Python classes of networks and forests.
+struct Model {
+    PyObject ob_base;
+    vectorcallfunc vectorcall;
+    Callee callee;
+    Workspace workspace;  // of the calls that keep the GIL, which therefore come one at a time
+    Py_ssize_t workspace_events;
+};
+
+/// An array in memory, checked but for its shape.
+struct Array {
+    void* data = nullptr;
+    ElementType type = ElementType::int8;
+    int n_dimensions = 0;
+    const Py_ssize_t* shape = nullptr;
+};
+
+/// How many events an input of this shape holds: (n_inputs), (n, n_inputs), or the same with the network's own shape
+/// of one event; -1 (and an exception) where it is neither. @p single: the shape is that of one event.
+Py_ssize_t count_events(const Callee& callee, const Array& x, bool& single);
+
+/// Whether @p out has the shape of the result and a type that holds it; else an exception.
+bool check_output(const Callee& callee, const Array& out, Py_ssize_t n_events, bool single);
+
+/// Sets the exception that a status stands for; it names the first value at fault.
+void raise_status(const Callee& callee, Status status, const Array& x, Py_ssize_t n_events);
+
+/// Room for @p n_events in @p workspace; false and a MemoryError where there is none.
+bool reserve(const Callee& callee, Workspace& workspace, Py_ssize_t n_events);
+
+[[nodiscard]] inline Status run(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events,
+                                Workspace& workspace) noexcept {
+    return callee.run(callee.model, {x.data, x.type}, {out.data, out.type}, static_cast<std::size_t>(n_events),
+                      workspace);
+}
+
+/// The same for large batches, on all threads and without the GIL; false and an exception where memory is short.
+bool run_batch(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events, Status& status);
+
+/// The two arguments (x, out), by position or by name; false and a TypeError where they are not that.
+bool take_x_and_out(const char* function, PyObject* const* arguments, Py_ssize_t n_arguments, PyObject* names,
+                    PyObject* (&pair)[2]);
+
+/// False and a ValueError where x and out share memory.
+bool check_apart(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events);
+
+/// False and an exception where a subclass has not initialised its base.
+[[nodiscard]] inline bool is_ready(const Model& model) {
+    if (model.callee.run != nullptr) [[likely]]
+        return true;
+    PyErr_SetString(PyExc_RuntimeError, "the model was not initialised: a subclass must call super().__init__");
+    return false;
+}
+
+/// `model.bind(x, out)`: a callable that holds both buffers.
+PyObject* bind(PyObject* self, PyObject* const* arguments, Py_ssize_t n_arguments, PyObject* names);
+
+/// Creates the types and puts them into the module; false and an exception where that fails.
+bool add_bound_type(PyObject* module);
+bool add_model_type(PyObject* module);
+
+}  // namespace quantized_call
