@@ -172,7 +172,7 @@ def test_usage_errors_and_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["nonsense"]) == ExitCode.USAGE
     assert main(["simulate", "0"]) == ExitCode.USAGE
     capfd.readouterr()
-    for command in ([], ["find"], ["simulate"], ["module-map"], ["module-map", "build"], ["info"]):
+    for command in ([], ["find"], ["simulate"], ["module-map"], ["module-map", "build"], ["quantized"], ["info"]):
         assert main([*command, "--help"]) == ExitCode.OK
         text = " ".join(capfd.readouterr().out.split())
         assert "4 an input file is missing or bad" in text
@@ -184,7 +184,7 @@ def test_the_manual_lists_every_exit_code_and_command() -> None:
     assert [int(code) for code, _ in listed] == [int(code) for code in MEANINGS]
     for (_, words), meaning in zip(listed, MEANINGS.values(), strict=True):
         assert meaning.startswith(words.strip())
-    for command in ("find", "simulate", "module-map build", "module-map convert", "info"):
+    for command in ("find", "simulate", "module-map build", "module-map convert", "quantized run", "info"):
         assert f"`rheinfall {command}" in manual
 
 
