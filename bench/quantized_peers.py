@@ -1,0 +1,203 @@
+"""Quantized networks in Python beside what runs them today, in one run: results checked first, contenders in turns.
+
+python bench/quantized_peers.py [--only NETWORK...] [--seconds 1] [--batches 1 10000 100000] [--quick] [--out FILE]
+
+A block is as many calls as take 50 µs (one where a call takes longer); p50 and p99 are over blocks, per call or, for
+batches, per event; spread is (p95 - p5) / p50. For comparison: `pass`, and a call of a C function without arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import time
+import timeit
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import quantized_contenders as peers
+from environment import describe_environment, machine_name
+from quantized_contenders import Contender
+from quantized_networks import SPECS, Spec
+
+import rheinfall as rf
+
+BLOCK_S = 50e-6
+
+
+def ours(spec: Spec, x: Any, label: str = "rheinfall") -> list[Contender]:
+    """The three ways to call a network."""
+    net = rf.quantized.Network(spec.document())
+    out = np.zeros((len(x), net.n_outputs), x.dtype)
+    if len(x) == 1:
+        x, out = x[0], out[0]
+    names = {"net": net, "x": x, "out": out, "run": net.bind(x, out)}
+    calls = ("net(x)", "net.run_into(x, out)", "run()")
+    titles = ("net(x)", "run_into", "bound")
+    return [
+        Contender(f"{label} {title}", call, names, lambda call=call: eval(call, names), True)  # type: ignore[misc]
+        for title, call in zip(titles, calls, strict=True)
+    ]
+
+
+def gather(spec: Spec, x: Any, folder: Path, cache: dict[str, Any], quick: bool) -> tuple[list[Contender], list[str]]:
+    """Ours first, then the peers that are installed; and why others are not here."""
+    core, skipped = spec.core(), []
+    contenders = ours(core, x)
+    if spec.scaled or spec.score:
+        contenders += ours(spec, x, "whole")
+    builders: list[Any] = [lambda: peers.onnx_runtime(core, x, folder)]
+    if not quick:
+        builders.append(lambda: peers.hls4ml_emulation(core, _emulation(core, folder, cache), x))
+        if len(x) == 1:
+            builders.append(lambda: peers.qonnx_executor(core, x))
+    for build in builders:
+        try:
+            contenders += build()
+        except ImportError as error:
+            skipped.append(f"no {error.name}")
+    return contenders, skipped
+
+
+def _emulation(core: Spec, folder: Path, cache: dict[str, Any]) -> Any:
+    if core.name not in cache:
+        import contextlib
+        import io
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            cache[core.name] = peers.hls4ml_graph(core, folder / "hls4ml")
+    return cache[core.name]
+
+
+def check(contenders: list[Contender]) -> dict[str, str]:
+    """What each result has to do with ours; AssertionError where one that must be equal is not."""
+    reference = np.asarray(contenders[0].result()).copy().reshape(-1)
+    notes = {}
+    for contender in contenders:
+        if contender.name.startswith("whole"):
+            notes[contender.name] = "with scaling and score"
+            continue
+        result = np.asarray(contender.result()).reshape(-1)
+        n_different = int(np.count_nonzero(result != reference))
+        if contender.exact:
+            assert n_different == 0, f"{contender.name}: {n_different} of {len(reference)} values differ"
+            notes[contender.name] = "same bits"
+        else:
+            largest = float(np.max(np.abs(result - reference)))
+            notes[contender.name] = f"{1 - n_different / len(reference):.0%} equal, off by up to {largest:.3g}"
+    return notes
+
+
+def time_in_turns(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
+    """Per contender: seconds per call over blocks, in turns; slow ones come less often."""
+    timers = [timeit.Timer(c.statement, globals=c.names) for c in contenders]
+    calls, strides = [], []
+    for timer in timers:
+        once = min(timer.timeit(1) for _ in range(3))
+        calls.append(max(1, round(BLOCK_S / once)))
+        strides.append(max(1, round(calls[-1] * min(timer.timeit(1) for _ in range(3)) / BLOCK_S)))
+    rounds = max(200, round(seconds / BLOCK_S))
+    rounds = min(rounds, 20_000)
+    times: list[list[float]] = [[] for _ in timers]
+    gc.collect()
+    gc.disable()
+    try:
+        for r in range(rounds):
+            for i, timer in enumerate(timers):
+                if r % min(strides[i], rounds // 20) == 0:
+                    times[i].append(timer.timeit(calls[i]) / calls[i])
+    finally:
+        gc.enable()
+    return [_summarize(t, k) for t, k in zip(times, calls, strict=True)]
+
+
+def _summarize(times: list[float], calls: int) -> dict[str, Any]:
+    p5, p50, p95, p99 = np.percentile(times, [5, 50, 95, 99]) * 1e9
+    return {
+        "p50_ns": float(p50), "p99_ns": float(p99), "best_ns": min(times) * 1e9, "spread": float((p95 - p5) / p50),
+        "blocks": len(times), "calls_per_block": calls,
+    }  # fmt: skip
+
+
+def measure(spec: Spec, batch: int, folder: Path, cache: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """One network at one batch size."""
+    x = spec.draw(batch)
+    contenders, skipped = gather(spec, x, folder, cache, args.quick)
+    notes = check(contenders)
+    if batch == 1:
+        contenders += [Contender("(pass)", "pass", {}, lambda: None, True),
+                       Contender("(empty call)", "f()", {"f": gc.isenabled}, lambda: None, True)]  # fmt: skip
+    rows = time_in_turns(contenders, args.seconds)
+    print(f"\n{spec.name}, {'-'.join(map(str, spec.sizes))}, batch {batch}" + "".join(f"; {s}" for s in skipped))
+    unit = 1 if batch == 1 else batch
+    print(
+        f"  {'':24s} {'p50 ns':>10s} {'p99 ns':>10s} {'spread':>7s} {'per s':>9s}"
+        + ("" if unit == 1 else "  per event")
+    )
+    for contender, row in zip(contenders, rows, strict=True):
+        for key in ("p50_ns", "p99_ns", "best_ns"):
+            row[key] /= unit
+        row |= {"name": contender.name, "statement": contender.statement, "checked": notes.get(contender.name, "")}
+        rate = f"{1e3 / row['p50_ns']:.4g} M"
+        columns = f"{row['p50_ns']:10.1f} {row['p99_ns']:10.1f} {row['spread']:7.0%} {rate:>9s}"
+        print(f"  {contender.name:24s} {columns}  {row['checked']}", flush=True)
+    return {"network": spec.name, "sizes": spec.sizes, "batch": batch, "skipped": skipped, "contenders": rows}
+
+
+def time_loading(spec: Spec, folder: Path) -> dict[str, Any]:
+    """Milliseconds from a file to a network that can be called."""
+    path = folder / "network.json"
+    path.write_text(json.dumps(spec.document()), encoding="utf-8")
+    times = []
+    for _ in range(30):
+        start = time.perf_counter()
+        rf.quantized.load(path)
+        times.append(1e3 * (time.perf_counter() - start))
+    p50, p99 = (float(p) for p in np.percentile(times, [50, 99]))
+    print(f"{spec.name}: loaded in {p50:.2f} ms (p99 {p99:.2f}), file to network, no compiler")
+    return {"network": spec.name, "p50_ms": p50, "p99_ms": p99}
+
+
+def main() -> int:
+    """Measure, print, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", nargs="+", choices=sorted(SPECS), metavar="NETWORK")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 10_000, 100_000])
+    parser.add_argument("--seconds", type=float, default=1.0, help="of the fastest contender, per table")
+    parser.add_argument("--quick", action="store_true", help="without the peers that need a compiler or seconds a call")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    environment = describe_environment()
+    print(f"{environment['cpu']}, {environment['cores']} cores, load {environment['load_at_start']:.1f}")
+    tables, loads, cache = [], [], {}
+    specs = [SPECS[name] for name in args.only or SPECS]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for spec in specs:
+            loads.append(time_loading(spec, folder))
+        for spec in specs:
+            for batch in args.batches:
+                tables.append(measure(spec, batch, folder, cache, args))
+    report = {
+        "schema": 1,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": " ".join(["python", "bench/quantized_peers.py", *sys.argv[1:]]),
+        "environment": environment,
+        "load": loads,
+        "tables": tables,
+    }
+    version = environment["rheinfall"]["version"]
+    out = args.out or Path(__file__).parent / "results" / f"quantized_peers-{machine_name()}-{version}.json"
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
