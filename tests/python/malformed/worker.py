@@ -42,7 +42,7 @@ def try_model(sample: Sample, path: Path) -> tuple[str, str]:
     except Exception as error:  # any other is a fault of ours
         return "other error", f"{type(error).__name__}: {error}"
     try:
-        model(np.zeros(model.n_inputs, np.float32))
+        model(np.zeros(model.n_features if sample.loader == "forest" else model.n_inputs, np.float32))
     except Exception as error:
         return "other error", f"loaded, then {type(error).__name__}: {error}"
     return "loaded", ""
