@@ -26,14 +26,9 @@ bool ends_with(const Array& x, const std::vector<Py_ssize_t>& shape) {
 }
 
 template <class T>
-std::string find_not_finite(const void* data, Py_ssize_t n) {
+Py_ssize_t find_not_finite(const void* data, Py_ssize_t n) {
     const T* values = static_cast<const T*>(data);
-    for (Py_ssize_t i = 0; i < n; ++i) {
-        if (!std::isfinite(values[i])) {
-            return std::string(std::isnan(values[i]) ? "NaN" : "infinite") + " at flat index " + std::to_string(i);
-        }
-    }
-    return "not finite";
+    return std::find_if(values, values + n, [](T value) { return !std::isfinite(value); }) - values;
 }
 
 }  // namespace
@@ -81,11 +76,11 @@ bool check_output(const Callee& callee, const Array& out, Py_ssize_t n_events, b
 void raise_status(const Callee& callee, Status status, const Array& x, Py_ssize_t n_events) {
     const Py_ssize_t n = n_events * callee.n_inputs;
     if (status == Status::not_finite) {
-        const std::string where =
+        const Py_ssize_t first =
             x.type == ElementType::float32 ? find_not_finite<float>(x.data, n) : find_not_finite<double>(x.data, n);
-        PyErr_Format(PyExc_ValueError, "x: %s (the result would count it as 0)", where.c_str());
+        PyErr_Format(PyExc_ValueError, "x: some values are NaN or infinite, the first at flat index %zd", first);
     } else if (status == Status::out_of_range) {
-        PyErr_SetString(PyExc_ValueError, "x: an integer outside the range of the input's type");
+        PyErr_SetString(PyExc_ValueError, "x: some integers lie outside the input type");
     } else if (status == Status::invalid_argument) {
         PyErr_SetString(PyExc_TypeError,
                         "the outputs have signed types and 64 unsigned bits: no integer type holds both");

@@ -61,11 +61,11 @@ def test_run_takes_stored_integers(model: Path, tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("values", "dtype", "options", "reason"),
     [
-        ([[1, np.nan]], np.float32, [], "NaN at flat index 1"),
+        ([[1, np.nan]], np.float32, [], "the first at flat index 1"),
         ([1, 2, 3], np.float32, [], "expected shape"),
         ([1, 2], np.int32, [], "integers need --integers"),
         ([1, 2], np.float64, ["--integers"], "expected integers"),
-        ([1, 300], np.int32, ["--integers"], "outside the range"),
+        ([1, 300], np.int32, ["--integers"], "outside the input type"),
     ],
 )
 def test_run_refuses(

@@ -151,20 +151,20 @@ def test_statuses_are_errors(n: int) -> None:
     net = make()
     x, out = np.zeros((n, 3), np.float32), np.zeros((n, 2), np.float32)
     run = net.bind(x, out)
-    for value, word in ((np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "infinite")):
+    for value in (np.nan, np.inf, -np.inf):
         x[:] = 0
         x[n - 1, 1] = value
         for call in (run, lambda: net(x), lambda: net.run_into(x, out)):
-            with pytest.raises(ValueError, match=f"x: {word} at flat index {3 * n - 2}"):
+            with pytest.raises(ValueError, match=f"NaN or infinite, the first at flat index {3 * n - 2}$"):
                 call()
     x[:] = 1
     run()  # an error leaves nothing behind
     assert np.array_equal(out, net(x))
     q = np.zeros((n, 3), np.int16)
     q[n - 1, 2] = 128
-    with pytest.raises(ValueError, match="outside the range"):
+    with pytest.raises(ValueError, match="outside the input type"):
         net.bind(q, out)()
-    with pytest.raises(ValueError, match="outside the range"):
+    with pytest.raises(ValueError, match="outside the input type"):
         net.run_integers(q)
 
 
