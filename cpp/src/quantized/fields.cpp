@@ -94,7 +94,7 @@ std::vector<double> Fields::numbers(std::string_view key) {
         for (const std::int64_t i : *list) result.push_back(static_cast<double>(i));
         return result;
     }
-    auto* list = value.as<Json::Array>();
+    const auto* list = value.as<Json::Array>();
     if (list == nullptr) return {number(key)};
     for (const Json& element : *list) {
         const auto* i = element.as<std::int64_t>();

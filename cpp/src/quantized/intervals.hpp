@@ -1,6 +1,6 @@
 #pragma once
 
-#include <string>
+#include <exception>
 
 #include "quantized/ranges.hpp"
 
@@ -18,7 +18,7 @@ struct Bounds {
 class BitCount {
 public:
     /// Thrown where an intermediate may take more than 127 bits; the prover adds the layer's name.
-    struct TooWide {};
+    struct TooWide : std::exception {};
 
     Interval note(Interval x);
     [[nodiscard]] int bits() const noexcept { return bits_; }
