@@ -22,7 +22,7 @@ from rheinfall.quantized.fixed_point import FixedType, parse
 from rheinfall.reference import quantized as reference
 
 N_EVENTS = 40
-ROUNDS = int(os.environ.get("RHEINFALL_EMIT_ROUNDS", "3"))  # documents per operation; a long run takes more
+ROUNDS = int(os.environ.get("RHEINFALL_EMIT_ROUNDS", "2"))  # documents per operation; a long run takes more
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 OPERATIONS = sorted(WRITERS)
 Json = dict[str, Any]
@@ -44,7 +44,7 @@ def draw_documents() -> dict[str, Json]:
             drawn[f"{op}_{k}"] = source.document(op)
         drawn[f"{op}_wide"] = source.document(op, most=40)
         drawn[f"{op}_widest"] = source.document(op, most=64)
-    for k in range(6 * ROUNDS):
+    for k in range(4 * ROUNDS):
         drawn[f"any_{k}"], drawn[f"trigger_{k}"] = random_document(k), trigger_document(k)
     return drawn
 

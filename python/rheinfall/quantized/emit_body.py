@@ -286,8 +286,8 @@ def _silence(declaration: str, lines: list[str]) -> list[str]:
     if found is None:
         return [declaration]
     indent, name = found.groups()
-    others = (line for line in lines if line is not declaration and re.search(rf"\b{name}\b", line))
-    is_read = any(not re.match(rf" *{name}(\[\w+\])? \+?= ", line) for line in others)
+    others = (re.sub(rf"\b{name}(\[\w+\])? \+?= ", "", line) for line in lines if line is not declaration)
+    is_read = any(re.search(rf"\b{name}\b", line) for line in others)
     return [declaration] if is_read else [declaration, f"{indent}static_cast<void>({name});"]
 
 

@@ -1,0 +1,194 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "quantized/detail/device_program.hpp"
+#include "quantized/detail/fixed_point.hpp"
+#include "quantized/plan_step.hpp"
+#include "rheinfall/quantized/model.hpp"
+#include "tracking/detail/host_device.hpp"
+
+/// The arithmetic of the CUDA kernels, element by element: the same functions on host and device.
+namespace rheinfall::quantized::detail {
+
+/// How events lie in an array: one element after the other, or bits: each event's stored integers in W bits, least
+/// significant first, one after the other, each event beginning at a whole 32-bit word.
+struct DeviceFormat {
+    ElementType type = ElementType::int32;
+    bool is_packed = false;
+};
+
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr int bytes_of(ElementType type) noexcept {
+    switch (type) {
+        case ElementType::int8:
+        case ElementType::uint8: return 1;
+        case ElementType::int16:
+        case ElementType::uint16: return 2;
+        case ElementType::int32:
+        case ElementType::uint32:
+        case ElementType::float32: return 4;
+        default: return 8;
+    }
+}
+
+/// Bytes from event to event.
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr int row_bytes(const DeviceFormat& format, int n, int width) noexcept {
+    return format.is_packed ? (n * width + 31) / 32 * 4 : n * bytes_of(format.type);
+}
+
+template <class T>
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline T load_as(const std::byte* p) noexcept {
+#if defined(__CUDA_ARCH__)
+    return *reinterpret_cast<const T*>(p);  // rows are aligned to their elements
+#else
+    T value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
+#endif
+}
+
+/// Element k of an event's row, as it stands there; a packed one is in its type's range.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int64_t read_element(const std::byte* row, int k,
+                                                                     const DeviceFormat& format,
+                                                                     const FixedType& type) noexcept {
+    if (format.is_packed) {
+        const int bit = k * type.width;
+        const std::byte* word = row + bit / 32 * 4;
+        std::uint64_t bits = load_as<std::uint32_t>(word);
+        if (bit % 32 + type.width > 32) bits |= std::uint64_t{load_as<std::uint32_t>(word + 4)} << 32;
+        const auto value = static_cast<std::uint32_t>(bits >> (bit % 32)) << (32 - type.width);
+        return type.is_signed ? static_cast<std::int32_t>(value) >> (32 - type.width)
+                              : static_cast<std::int64_t>(value >> (32 - type.width));
+    }
+    const std::byte* p = row + k * bytes_of(format.type);
+    switch (format.type) {
+        case ElementType::int8: return load_as<std::int8_t>(p);
+        case ElementType::uint8: return load_as<std::uint8_t>(p);
+        case ElementType::int16: return load_as<std::int16_t>(p);
+        case ElementType::uint16: return load_as<std::uint16_t>(p);
+        case ElementType::int32: return load_as<std::int32_t>(p);
+        case ElementType::uint32: return load_as<std::uint32_t>(p);
+        default: return load_as<std::int64_t>(p);
+    }
+}
+
+/// The same in the input's type: one outside it is converted as its overflow says, and noted.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t read_input(const DeviceProgram& program, const std::byte* row,
+                                                                   int k, const DeviceFormat& format,
+                                                                   bool& out_of_range) noexcept {
+    const std::int64_t q = read_element(row, k, format, program.input_type);
+    if (q >= program.input_lo && q <= program.input_hi) return static_cast<std::int32_t>(q);
+    out_of_range |= q < smallest(program.input_type) || q > static_cast<std::int64_t>(largest(program.input_type));
+    return static_cast<std::int32_t>(convert<std::int64_t>(q, program.input_type.fraction(), program.input_type));
+}
+
+RHEINFALL_HOST_DEVICE inline void write_output(void* out, std::size_t index, ElementType type,
+                                               std::int32_t value) noexcept {
+    switch (type) {
+        case ElementType::int8:
+        case ElementType::uint8: static_cast<std::int8_t*>(out)[index] = static_cast<std::int8_t>(value); break;
+        case ElementType::int16:
+        case ElementType::uint16: static_cast<std::int16_t*>(out)[index] = static_cast<std::int16_t>(value); break;
+        case ElementType::int32:
+        case ElementType::uint32: static_cast<std::int32_t*>(out)[index] = value; break;
+        default: static_cast<std::int64_t*>(out)[index] = value; break;
+    }
+}
+
+// Additions and shifts modulo 2^32, as lanes do them.
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr std::int32_t wrapping_add(std::int32_t x, std::int32_t y) noexcept {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) + static_cast<std::uint32_t>(y));
+}
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr std::int32_t wrapping_multiply(std::int32_t x, std::int32_t y) noexcept {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) * static_cast<std::uint32_t>(y));
+}
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr std::int32_t shift_left(std::int32_t x, int n) noexcept {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) << n);
+}
+
+/// The flags that few stages have, in the order of quantized::Stage.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t run_rare(const DeviceStage& s, const std::int32_t* pool,
+                                                                 std::int32_t v, int element) noexcept {
+    if ((s.flags & Stage::multiply_each) != 0) v = wrapping_multiply(v, pool[s.a + element]);
+    if ((s.flags & Stage::leaky_each) != 0)
+        v = v > 0 ? shift_left(v, s.left_shift) : wrapping_multiply(v, pool[s.a + element]);
+    if ((s.flags & Stage::shift_each) != 0) v = shift_left(v, pool[s.a + element]) >> pool[s.b + element];
+    if ((s.flags & Stage::left) != 0) v = shift_left(v, s.left_shift);
+    if ((s.flags & Stage::add_each) != 0) v = wrapping_add(v, pool[s.b + element]);
+    if ((s.flags & Stage::right_logical) != 0)
+        v = static_cast<std::int32_t>(static_cast<std::uint32_t>(v) >> s.logical_shift);
+    if ((s.flags & Stage::threshold) != 0) v = v > s.rare_lo ? v : 0;
+    if ((s.flags & Stage::zero_outside) != 0) v = v >= s.rare_lo && v <= s.rare_hi ? v : 0;
+    return v;
+}
+
+/// An epilogue on one number.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t run_chain(const DeviceChain& chain, const std::int32_t* pool,
+                                                                  std::int32_t v, int element) noexcept {
+    const auto* stages = reinterpret_cast<const DeviceStage*>(pool + chain.first);
+    for (int k = 0; k < chain.n; ++k) {
+        const DeviceStage& s = stages[k];
+        if ((s.flags & Stage::rare) != 0) v = run_rare(s, pool, v, element);
+        const std::int32_t more = wrapping_add(s.c0, wrapping_add((v >> s.s1) & s.c1, (v >> 31) & s.c2));
+        v = wrapping_add(v, more) >> s.shift;
+        v = v > s.lo ? v : s.lo;
+        v = v < s.hi ? v : s.hi;
+    }
+    return v;
+}
+
+/// An activation as bytes, lowest first.
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr std::uint32_t encode(const DeviceLayer& layer, std::int32_t x) noexcept {
+    return (static_cast<std::uint32_t>(x) - static_cast<std::uint32_t>(layer.x_offset)) ^ layer.x_mask;
+}
+
+/// Byte `limb` of each of four words, the first lowest.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::uint32_t gather_bytes(std::uint32_t w0, std::uint32_t w1,
+                                                                      std::uint32_t w2, std::uint32_t w3,
+                                                                      int limb) noexcept {
+#if defined(__CUDA_ARCH__)
+    const auto pick = static_cast<unsigned>(limb | (limb + 4) << 4);
+    return __byte_perm(__byte_perm(w0, w1, pick), __byte_perm(w2, w3, pick), 0x5410);
+#else
+    const int at = 8 * limb;
+    return (w0 >> at & 0xffu) | (w1 >> at & 0xffu) << 8 | (w2 >> at & 0xffu) << 16 | (w3 >> at & 0xffu) << 24;
+#endif
+}
+
+/// c plus the dot product of four signed bytes.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t dot4(std::uint32_t x, std::uint32_t y,
+                                                             std::int32_t c) noexcept {
+#if defined(__CUDA_ARCH__)
+    return __dp4a(static_cast<int>(x), static_cast<int>(y), c);
+#else
+    for (int k = 0; k < 32; k += 8)
+        c = wrapping_add(c, static_cast<std::int8_t>(x >> k & 0xffu) * static_cast<std::int8_t>(y >> k & 0xffu));
+    return c;
+#endif
+}
+
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t merge_values(const DeviceProgram& program, std::int32_t x,
+                                                                     std::int32_t y) noexcept {
+    x = shift_left(x, program.shift_x);
+    y = shift_left(y, program.shift_y);
+    switch (program.merge) {
+        case DeviceMerge::add: return wrapping_add(x, y);
+        case DeviceMerge::subtract: return wrapping_add(x, wrapping_multiply(y, -1));
+        case DeviceMerge::subtract_from: return wrapping_add(y, wrapping_multiply(x, -1));
+        case DeviceMerge::multiply: return wrapping_multiply(x, y);
+        case DeviceMerge::maximum: return x > y ? x : y;
+        case DeviceMerge::minimum: return x < y ? x : y;
+        default: return x;
+    }
+}
+
+/// One summand of the reduction.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t summand(const DeviceProgram& program, const std::int32_t* pool,
+                                                                std::int32_t x) noexcept {
+    if (program.reduction == DeviceReduction::sum_of_squares) x = wrapping_multiply(x, x);
+    return run_chain(program.product_chain, pool, x, 0);
+}
+
+}  // namespace rheinfall::quantized::detail

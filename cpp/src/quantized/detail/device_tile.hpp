@@ -1,0 +1,283 @@
+#pragma once
+
+#include <array>
+
+#include "quantized/detail/device_steps.hpp"
+
+/// Sixteen events on one warp, with int8 tensor cores: mma.sync m16n8k32, events as rows, outputs as columns.
+///
+/// Activations never leave the registers. A lane (group g = lane / 4, place q = lane % 4) holds of the sums of columns
+/// 8t + 2q and 8t + 2q + 1 those of rows g and g + 8; of a layer's input it must hold bytes 4q to 4q + 3 of each half
+/// of
+/// 32. Which input a byte stands for is free, so the weights are laid out such that those bytes are the lane's own
+/// sums: byte b of half h of k tile j is column 2q + b % 2 of n tile 4j + 2h + b / 2 (`input_of_byte`).
+namespace rheinfall::quantized::detail {
+
+/// The input element that byte @p b (0 to 31) of k tile @p j stands for: as the network's inputs are read, or as the
+/// sums of a layer lie.
+[[nodiscard]] constexpr int input_of_byte(int j, int b, bool of_sums) noexcept {
+    if (!of_sums) return mma_inputs * j + b;
+    const int half = b / 16, q = b % 16 / 4, i = b % 4;
+    return mma_outputs * (4 * j + 2 * half + i / 2) + 2 * q + i % 2;
+}
+
+/// What one lane holds.
+template <int K, int N, int L>
+struct LaneRegisters {
+    std::uint32_t a[L][K][4];  ///< a layer's input: limb, k tile, register of the instruction
+    std::int32_t c[N][4];      ///< sums or values: n tile, (row g: columns 2q, 2q + 1; row g + 8: the same)
+    std::int32_t saved[N][4];
+    std::int32_t sum[2];  ///< of rows g and g + 8
+};
+
+/// The 32 lanes of a warp on the host, one after the other in the order of `lanes`; the collective operations are done
+/// from their definition (PTX ISA, "Matrix Fragments for mma.m16n8k32").
+struct HostWarp {
+    std::array<int, 32> order;
+
+    template <class Registers>
+    struct Lanes {
+        std::array<Registers, 32> lane;
+    };
+    template <class Registers, class Body>
+    void each(Lanes<Registers>& lanes, const Body& body) const {
+        for (const int lane : order) body(lane, lanes.lane[static_cast<std::size_t>(lane)]);
+    }
+    void sync() const noexcept {}
+
+    /// c[t] += a[limb][j] · the weights at @p b, two words a lane.
+    template <class Registers>
+    void multiply(Lanes<Registers>& lanes, int limb, int j, int t, const std::int32_t* b) const noexcept {
+        const auto byte = [](std::uint32_t word, int at) { return static_cast<std::int8_t>(word >> (8 * at) & 0xffu); };
+        for (int row = 0; row < mma_events; ++row) {
+            for (int column = 0; column < mma_outputs; ++column) {
+                std::int32_t sum = 0;
+                for (int k = 0; k < mma_inputs; ++k) {
+                    const Registers& of_row = lanes.lane[static_cast<std::size_t>(row % 8 * 4 + k % 16 / 4)];
+                    const std::uint32_t x = of_row.a[limb][j][row / 8 + 2 * (k / 16)];
+                    const auto w = static_cast<std::uint32_t>(b[2 * (4 * column + k % 16 / 4) + k / 16]);
+                    sum += byte(x, k % 4) * byte(w, k % 4);
+                }
+                std::int32_t& c =
+                    lanes.lane[static_cast<std::size_t>(row % 8 * 4 + column / 2)].c[t][row / 8 * 2 + column % 2];
+                c = wrapping_add(c, sum);
+            }
+        }
+    }
+
+    /// sum[...] of the four lanes of a group, in each of them.
+    template <class Registers>
+    void add_places(Lanes<Registers>& lanes) const noexcept {
+        for (std::size_t g = 0; g < 32; g += 4)
+            for (int r = 0; r < 2; ++r) {
+                std::int32_t total = 0;
+                for (std::size_t q = 0; q < 4; ++q) total = wrapping_add(total, lanes.lane[g + q].sum[r]);
+                for (std::size_t q = 0; q < 4; ++q) lanes.lane[g + q].sum[r] = total;
+            }
+    }
+};
+
+/// The same on the device, where each lane is a thread.
+struct DeviceWarp {
+    template <class Registers>
+    using Lanes = Registers;
+
+    template <class Registers, class Body>
+    RHEINFALL_HOST_DEVICE void each(Registers& lane, const Body& body) const {
+#if defined(__CUDA_ARCH__)
+        body(static_cast<int>(threadIdx.x % 32), lane);
+#else
+        body(0, lane);  // never called on the host
+#endif
+    }
+    template <class Registers>
+    RHEINFALL_HOST_DEVICE void multiply(Registers& lane, int limb, int j, int t, const std::int32_t* b) const noexcept {
+#if defined(__CUDA_ARCH__)
+        const int2 w = reinterpret_cast<const int2*>(b)[threadIdx.x % 32];
+        const std::uint32_t (&a)[4] = lane.a[limb][j];
+        std::int32_t (&c)[4] = lane.c[t];
+        asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(w.x), "r"(w.y));
+#else
+        static_cast<void>(lane.a[limb][j][t] + static_cast<std::uint32_t>(b[0]));
+#endif
+    }
+    template <class Registers>
+    RHEINFALL_HOST_DEVICE void add_places(Registers& lane) const noexcept {
+#if defined(__CUDA_ARCH__)
+        for (int r = 0; r < 2; ++r) {
+            lane.sum[r] = wrapping_add(lane.sum[r], __shfl_xor_sync(0xffffffffu, lane.sum[r], 1));
+            lane.sum[r] = wrapping_add(lane.sum[r], __shfl_xor_sync(0xffffffffu, lane.sum[r], 2));
+        }
+#else
+        static_cast<void>(lane);
+#endif
+    }
+};
+
+#if defined(__CUDACC__)
+#define RHEINFALL_UNROLL _Pragma("unroll")
+#else
+#define RHEINFALL_UNROLL
+#endif
+
+/// The network's inputs, read and put through the input chain, as the first layer's bytes.
+template <class Registers, int K, int L>
+RHEINFALL_HOST_DEVICE void load_inputs(const DeviceProgram& program, const std::int32_t* pool, const std::byte* rows,
+                                       const DeviceFormat& in, int n_rows, int lane, Registers& r,
+                                       bool& out_of_range) noexcept {
+    const int g = lane / 4, q = lane % 4;
+    const int bytes = row_bytes(in, program.n_inputs, program.input_type.width);
+    RHEINFALL_UNROLL
+    for (int j = 0; j < K; ++j) {
+        if (j >= program.layers[0].k_tiles) continue;
+        RHEINFALL_UNROLL
+        for (int part = 0; part < 4; ++part) {
+            const int row = g + 8 * (part % 2);
+            std::uint32_t w[4] = {};
+            RHEINFALL_UNROLL
+            for (int b = 0; b < 4; ++b) {
+                const int k = mma_inputs * j + 16 * (part / 2) + 4 * q + b;
+                if (row >= n_rows || k >= program.n_inputs) continue;
+                const std::int32_t x = read_input(program, rows + row * bytes, k, in, out_of_range);
+                w[b] = encode(program.layers[0], run_chain(program.input_chain, pool, x, k));
+            }
+            RHEINFALL_UNROLL
+            for (int limb = 0; limb < L; ++limb) r.a[limb][j][part] = gather_bytes(w[0], w[1], w[2], w[3], limb);
+        }
+    }
+}
+
+/// The values of a layer as the next layer's bytes.
+template <class Registers, int K, int N, int L>
+RHEINFALL_HOST_DEVICE void encode_sums(const DeviceLayer& layer, Registers& r) noexcept {
+    RHEINFALL_UNROLL
+    for (int j = 0; j < K && 4 * j < N; ++j) {
+        if (j >= layer.k_tiles) continue;
+        RHEINFALL_UNROLL
+        for (int part = 0; part < 4; ++part) {
+            std::uint32_t w[4] = {};
+            RHEINFALL_UNROLL
+            for (int b = 0; b < 4; ++b) {
+                const int t = 4 * j + 2 * (part / 2) + b / 2;
+                if (t < N) w[b] = encode(layer, r.c[t < N ? t : 0][2 * (part % 2) + b % 2]);
+            }
+            RHEINFALL_UNROLL
+            for (int limb = 0; limb < L; ++limb) r.a[limb][j][part] = gather_bytes(w[0], w[1], w[2], w[3], limb);
+        }
+    }
+}
+
+/// All sums of a layer; see `add_products` for the order of the limbs.
+template <class Registers, int K, int N, int L, class Warp>
+RHEINFALL_HOST_DEVICE void multiply_layer(const DeviceLayer& layer, const std::int32_t* pool, const Warp& warp,
+                                          typename Warp::template Lanes<Registers>& lanes) noexcept {
+    warp.each(lanes, [](int, Registers& r) {
+        RHEINFALL_UNROLL
+        for (int t = 0; t < N; ++t)
+            for (int i = 0; i < 4; ++i) r.c[t][i] = 0;
+    });
+    RHEINFALL_UNROLL
+    for (int weight = (L < 4 ? L : 3); weight >= 0; --weight) {
+        if (weight > layer.x_limbs + layer.w_limbs - 2) continue;
+        warp.each(lanes, [](int, Registers& r) {
+            RHEINFALL_UNROLL
+            for (int t = 0; t < N; ++t)
+                for (int i = 0; i < 4; ++i) r.c[t][i] = shift_left(r.c[t][i], 8);
+        });
+        RHEINFALL_UNROLL
+        for (int limb = 0; limb < L; ++limb) {
+            if (limb > weight || weight - limb > 1 || limb >= layer.x_limbs || weight - limb >= layer.w_limbs) continue;
+            RHEINFALL_UNROLL
+            for (int j = 0; j < K; ++j) {
+                if (j >= layer.k_tiles) continue;
+                const std::int32_t* w = pool + layer.tiles + ((weight - limb) * layer.k_tiles + j) * layer.n_tiles * 64;
+                RHEINFALL_UNROLL
+                for (int t = 0; t < N; ++t)
+                    if (t < layer.n_tiles) warp.multiply(lanes, limb, j, t, w + 64 * t);
+            }
+        }
+    }
+}
+
+/// Bias and epilogue.
+template <class Registers, int N>
+RHEINFALL_HOST_DEVICE void finish_layer(const DeviceLayer& layer, const std::int32_t* pool, int lane,
+                                        Registers& r) noexcept {
+    RHEINFALL_UNROLL
+    for (int t = 0; t < N; ++t) {
+        if (t >= layer.n_tiles) continue;
+        RHEINFALL_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            const int o = mma_outputs * t + 2 * (lane % 4) + i % 2;
+            const std::int32_t sum = wrapping_add(r.c[t][i], pool[layer.bias + o]);
+            r.c[t][i] = run_chain(layer.chain, pool, sum, o);
+            if (layer.is_saved) r.saved[t][i] = r.c[t][i];
+        }
+    }
+}
+
+/// Merge, and either the outputs or this lane's part of the reduction.
+template <class Registers, int N>
+RHEINFALL_HOST_DEVICE void finish_values(const DeviceProgram& program, const std::int32_t* pool, int lane, int n_rows,
+                                         void* out, std::size_t first_event, ElementType out_type,
+                                         Registers& r) noexcept {
+    r.sum[0] = r.sum[1] = 0;
+    RHEINFALL_UNROLL
+    for (int t = 0; t < N; ++t) {
+        RHEINFALL_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            const int o = mma_outputs * t + 2 * (lane % 4) + i % 2;
+            const int row = lane / 4 + 8 * (i / 2);
+            if (o >= program.n_merged || row >= n_rows) continue;
+            std::int32_t x = r.c[t][i];
+            if (program.merge != DeviceMerge::none)
+                x = run_chain(program.merge_chain, pool, merge_values(program, x, r.saved[t][i]), o);
+            if (program.reduction != DeviceReduction::none) {
+                r.sum[i / 2] = wrapping_add(r.sum[i / 2], summand(program, pool, x));
+                continue;
+            }
+            const std::size_t event = first_event + static_cast<std::size_t>(row);
+            write_output(out, event * static_cast<std::size_t>(program.n_outputs) + static_cast<std::size_t>(o),
+                         out_type, x);
+        }
+    }
+}
+
+/// Computes @p n_rows (at most 16) events whose rows lie at @p rows. True if an input of this lane was out of range.
+template <int K, int N, int L, class Warp>
+RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int32_t* pool, const std::byte* rows,
+                                    const DeviceFormat& in, int n_rows, void* out, std::size_t first_event,
+                                    ElementType out_type, const Warp& warp) noexcept {
+    using Registers = LaneRegisters<K, N, L>;
+    typename Warp::template Lanes<Registers> lanes;
+    bool out_of_range = false;
+    warp.each(lanes, [&](int lane, Registers& r) {
+        load_inputs<Registers, K, L>(program, pool, rows, in, n_rows, lane, r, out_of_range);
+    });
+    for (int l = 0; l < program.n_layers; ++l) {
+        const DeviceLayer& layer = program.layers[l];
+        if (l > 0) warp.each(lanes, [&](int, Registers& r) { encode_sums<Registers, K, N, L>(layer, r); });
+        multiply_layer<Registers, K, N, L>(layer, pool, warp, lanes);
+        warp.each(lanes, [&](int lane, Registers& r) { finish_layer<Registers, N>(layer, pool, lane, r); });
+    }
+    warp.each(lanes, [&](int lane, Registers& r) {
+        finish_values<Registers, N>(program, pool, lane, n_rows, out, first_event, out_type, r);
+    });
+    if (program.reduction == DeviceReduction::none) return out_of_range;
+    warp.add_places(lanes);
+    warp.each(lanes, [&](int lane, Registers& r) {
+        if (lane % 4 != 0) return;
+        for (int half = 0; half < 2; ++half) {
+            const int row = lane / 4 + 8 * half;
+            if (row >= n_rows) continue;
+            write_output(out, first_event + static_cast<std::size_t>(row), out_type,
+                         run_chain(program.sum_chain, pool, r.sum[half], 0));
+        }
+    });
+    return out_of_range;
+}
+
+}  // namespace rheinfall::quantized::detail

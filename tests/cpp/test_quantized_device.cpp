@@ -1,0 +1,176 @@
+// The bodies of the CUDA kernels, run on the host: the same bits as the exact executor.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <rheinfall/quantized/network.hpp>
+#include <string>
+#include <vector>
+
+#include "quantized/detail/device_event.hpp"
+#include "quantized/detail/device_tile.hpp"
+#include "quantized/device_lowering.hpp"
+#include "quantized_documents.hpp"
+
+namespace {
+
+using namespace rheinfall::quantized;
+using Integers = std::vector<std::int64_t>;
+using rheinfall::test::axol1tl_v4;
+using rheinfall::test::axol1tl_v5;
+using rheinfall::test::jet_tagger;
+using rheinfall::test::random_chain;
+
+/// Stored integers of the type, limits and small numbers more often.
+Integers random_inputs(const FixedType& type, std::size_t n, unsigned seed) {
+    std::mt19937_64 random(seed);
+    const std::int64_t lo = detail::smallest(type), hi = static_cast<std::int64_t>(detail::largest(type));
+    std::uniform_int_distribution<std::int64_t> any(lo, hi), small(-9, 9);
+    Integers x(n);
+    for (std::int64_t& q : x) {
+        const auto kind = random() % 8;
+        q = kind == 0 ? lo : kind == 1 ? hi : kind == 2 ? std::clamp(small(random), lo, hi) : any(random);
+    }
+    return x;
+}
+
+Integers run_exactly(const Network& network, const Integers& x) {
+    const std::size_t n = x.size() / network.n_inputs();
+    Integers y(n * network.n_outputs());
+    rheinfall::Workspace workspace;
+    workspace.reserve(network.workspace_size(n));
+    const auto status = network.run({x.data(), ElementType::int64}, {y.data(), ElementType::int64}, n, workspace);
+    EXPECT_EQ(status, rheinfall::Status::ok);
+    return y;
+}
+
+/// Events as the device reads them.
+std::vector<std::byte> pack(const Integers& x, const detail::DeviceFormat& format, int n_inputs, int width) {
+    const auto row = static_cast<std::size_t>(detail::row_bytes(format, n_inputs, width));
+    const auto n = static_cast<std::size_t>(n_inputs);
+    std::vector<std::byte> bytes(x.size() / n * row);
+    for (std::size_t event = 0; event * n < x.size(); ++event) {
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto q = static_cast<std::uint64_t>(x[event * n + i]);
+            if (format.is_packed) {
+                for (std::size_t bit = 0; bit < static_cast<std::size_t>(width); ++bit) {
+                    const std::size_t at = i * static_cast<std::size_t>(width) + bit;
+                    if ((q >> bit & 1u) != 0) bytes[event * row + at / 8] |= std::byte{1} << (at % 8);
+                }
+            } else {
+                const auto size = static_cast<std::size_t>(detail::bytes_of(format.type));
+                std::memcpy(&bytes[event * row + i * size], &q, size);  // little-endian, as every host of CUDA
+            }
+        }
+    }
+    return bytes;
+}
+
+struct HostRun {
+    const DeviceCode& code;
+    detail::DeviceFormat format;
+    std::vector<std::byte> rows;
+    std::size_t n_events;
+
+    HostRun(const DeviceCode& of, const Integers& x, const detail::DeviceFormat& as)
+        : code(of),
+          format(as),
+          rows(pack(x, as, of.program.n_inputs, of.program.input_type.width)),
+          n_events(x.size() / static_cast<std::size_t>(of.program.n_inputs)) {}
+
+    [[nodiscard]] const std::byte* row(std::size_t event) const {
+        return rows.data() + event * static_cast<std::size_t>(detail::row_bytes(format, code.program.n_inputs,
+                                                                                code.program.input_type.width));
+    }
+
+    /// The thread-per-event kernel, events in a shuffled order, the scratch of several threads interleaved.
+    [[nodiscard]] Integers by_events(unsigned seed) const {
+        Integers y(n_events * static_cast<std::size_t>(code.program.n_outputs), 77);
+        constexpr int n_threads = 3;
+        std::vector<std::uint32_t> scratch(static_cast<std::size_t>(detail::event_words(code.program)) * n_threads,
+                                           77u);
+        std::vector<std::size_t> order(n_events);
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        if (seed != 0) std::shuffle(order.begin(), order.end(), std::mt19937(seed));
+        for (std::size_t i = 0; i < n_events; ++i) {
+            const std::size_t event = order[i];
+            const detail::ThreadWords words{scratch.data() + i % n_threads, n_threads};
+            EXPECT_FALSE(detail::run_event(code.program, code.pool.data(), row(event), format, words, y.data(),
+                                           event * static_cast<std::size_t>(code.program.n_outputs),
+                                           ElementType::int64));
+        }
+        return y;
+    }
+
+    /// The tensor-core kernel, lanes and tiles in a shuffled order.
+    [[nodiscard]] Integers by_tiles(unsigned seed) const {
+        Integers y(n_events * static_cast<std::size_t>(code.program.n_outputs), 77);
+        std::mt19937 random(seed);
+        detail::HostWarp warp{};
+        std::iota(warp.order.begin(), warp.order.end(), 0);
+        std::vector<std::size_t> tiles((n_events + 15) / 16);
+        std::iota(tiles.begin(), tiles.end(), std::size_t{0});
+        if (seed != 0) std::shuffle(tiles.begin(), tiles.end(), random);
+        for (const std::size_t tile : tiles) {
+            if (seed != 0) std::shuffle(warp.order.begin(), warp.order.end(), random);
+            const auto n_rows = static_cast<int>(std::min<std::size_t>(16, n_events - 16 * tile));
+            EXPECT_FALSE((detail::run_tile<2, 8, 3>(code.program, code.pool.data(), row(16 * tile), format, n_rows,
+                                                    y.data(), 16 * tile, ElementType::int64, warp)));
+        }
+        return y;
+    }
+};
+
+void expect_same_bits(const std::string& document, bool needs_tiles, std::size_t n_events, unsigned seed) {
+    const Network network = Network::from_json(document, "test", {Isa::exact});
+    const DeviceCode code = lower_for_device(network.graph(), network.ranges());
+    if (needs_tiles) {
+        ASSERT_TRUE(fits_tensor_cores(code.program));
+    }
+    const Integers x = random_inputs(code.program.input_type, n_events * network.n_inputs(), seed);
+    const Integers expected = run_exactly(network, x);
+    const int width = code.program.input_type.width;
+    std::vector<detail::DeviceFormat> formats{{ElementType::int32, true}, {ElementType::int64, false}};
+    if (width <= 31) formats.push_back({ElementType::int32, false});
+    if (width <= 15) formats.push_back({ElementType::int16, false});
+    if (width <= 7) formats.push_back({ElementType::int8, false});
+    for (const detail::DeviceFormat& format : formats) {
+        const HostRun run(code, x, format);
+        EXPECT_EQ(run.by_events(0), expected) << "serial executor";
+        EXPECT_EQ(run.by_events(seed + 1), expected) << "shuffled executor";
+        if (!fits_tensor_cores(code.program)) continue;
+        EXPECT_EQ(run.by_tiles(0), expected) << "tiles, serial";
+        EXPECT_EQ(run.by_tiles(seed + 1), expected) << "tiles, shuffled";
+    }
+}
+
+TEST(QuantizedDevice, TriggerNetworks) {
+    for (unsigned seed = 0; seed < 3; ++seed) {
+        expect_same_bits(jet_tagger(seed), true, 53, seed);
+        expect_same_bits(axol1tl_v4(seed), true, 53, seed);
+        expect_same_bits(axol1tl_v5(seed), true, 53, seed);
+    }
+}
+
+TEST(QuantizedDevice, OneEventAndWholeTiles) {
+    for (const std::size_t n : {1u, 15u, 16u, 17u, 32u}) expect_same_bits(axol1tl_v5(9), true, n, 9);
+}
+
+TEST(QuantizedDevice, RandomChains) {
+    int n_taken = 0;
+    for (unsigned seed = 0; seed < 120; ++seed) {
+        SCOPED_TRACE(seed);
+        const std::string document = random_chain(seed);
+        try {
+            expect_same_bits(document, false, 20, seed);
+            ++n_taken;
+        } catch (const ModelError&) {  // what 32-bit lanes do not hold
+        }
+    }
+    EXPECT_GT(n_taken, 90);
+}
+
+}  // namespace
