@@ -118,3 +118,16 @@ def test_emit_writes_a_header(model: Path, tmp_path: Path, capsys: pytest.Captur
     files = json.loads(capsys.readouterr().out)["files"]
     assert files
     assert all(Path(file).is_file() for file in files)
+
+
+def test_forests_are_told_from_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = Path(__file__).parent / "malformed" / "files"
+    x, y = save(tmp_path / "x.npy", np.zeros((3, 4))), []
+    for name in ("conifer.json", "xgboost.json", "xgboost.ubj", "lightgbm.txt", "lightgbm_dump.json"):
+        assert main(["quantized", "inspect", str(files / name), "--json"]) == ExitCode.OK
+        assert json.loads(capsys.readouterr().out)["n_trees"] == 3
+        assert main(["quantized", "run", str(files / name), "--input", str(x), "--json"]) == ExitCode.OK
+        document = json.loads(capsys.readouterr().out)
+        y.append((document["n_events"], document["n_outputs"]))
+    assert y == [(3, 1)] * 5
+    assert main(["quantized", "emit", str(files / "conifer.json"), "--out", str(tmp_path)]) == ExitCode.USAGE

@@ -276,3 +276,23 @@ def test_the_result_depends_on_no_number_of_threads() -> None:
     finally:
         rf.set_num_threads(before)
     assert all(np.array_equal(results[0], result) for result in results)
+
+
+def test_forests_are_bound_too() -> None:
+    from random_forests import random_document, random_events
+    from rheinfall.quantized import Forest
+
+    for n_classes, input_type, score in ((1, "ap_fixed<18,8>", "ap_fixed<18,8>"), (3, "float32", "float32")):
+        document = random_document(3, n_classes=n_classes, input_type=input_type, score_type=score)
+        forest = Forest(document)
+        x = random_events(document, 700, 4).astype(np.float32)
+        expected = forest(x)
+        out = np.empty_like(expected)
+        assert forest.bind(x, out)() is out
+        assert np.array_equal(out, expected)
+        out[:] = 0
+        assert np.array_equal(forest.run_into(x, out), expected)
+        one = np.empty(n_classes, np.float32)
+        assert np.array_equal(forest.bind(x[5], one)(), expected[5].reshape(-1))
+        with pytest.raises(ValueError, match="out: expected shape"):
+            forest.bind(x, np.empty((699, n_classes), np.float32))

@@ -38,9 +38,11 @@ def inspect(
 ) -> None:
     """Tell layers, types, proven ranges, work, kernels chosen, and traps found."""
     output = Output(quiet, as_json)
-    inspection = load_model(path, wrapper, isa).inspect()
+    model = load_model(path, wrapper, isa)
+    inspection = model.inspect()
     output.say_plain(str(inspection))
-    output.document({"file": str(path), **inspection.to_dict()})
+    facts = model.info if isinstance(inspection, str) else inspection.to_dict()  # a forest's is a text
+    output.document({"file": str(path), **facts})
 
 
 @app.command("run", epilog=EPILOG)
@@ -90,6 +92,8 @@ def emit(
     """Write a C++17 header without dependencies that gives the same bits."""
     output = Output(quiet, as_json)
     model = load_model(path, wrapper, "best")
+    if not hasattr(model, "emit_cpp"):
+        raise CommandError(f"{path}: a forest; emit writes networks", ExitCode.USAGE)
     with reading(path), writing(out):
         emitted = model.emit_cpp(out)
     files = [emitted] if isinstance(emitted, str | Path) else list(emitted or sorted(out.iterdir()))
@@ -145,15 +149,16 @@ def read_events(path: Path, integers: bool) -> Any:
 
 
 def _describe_run(path: Path, source: Path, out: Path | None, x: Any, y: Any) -> dict[str, Any]:
-    single = y.ndim == 1
+    single = x.ndim == 1
+    y = y.reshape(1 if single else len(x), -1)  # a forest of one class gives no axis for it
     return {
         "file": str(path),
         "input": str(source),
         "out": None if out is None else str(out),
-        "n_events": 1 if single else len(y),
-        "n_outputs": y.shape[-1],
+        "n_events": len(y),
+        "n_outputs": y.shape[1],
         "dtype": str(y.dtype),
-        "first": (y if single else y[0] if len(y) else y).tolist(),
+        "first": y[0].tolist() if len(y) else [],
     }
 
 
@@ -162,6 +167,6 @@ def _report_run(output: Output, facts: dict[str, Any], y: Any) -> None:
     rows += [(f"{name} ms", f"{facts[name + '_ms']:.3f}") for name in ("load", "run")]
     output.say(make_table(facts["file"], ("", ""), rows))
     if facts["out"] is None:
-        for i, row in enumerate(y.reshape(-1, y.shape[-1])[:ROWS_SHOWN]):
+        for i, row in enumerate(y.reshape(facts["n_events"], -1)[:ROWS_SHOWN]):
             output.say_plain(f"event {i}: " + " ".join(f"{value:g}" for value in row.tolist()))
     output.document(facts)

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheinfall import _core
+from rheinfall.quantized.calls import Model
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.fixed_point import FixedType, parse
 
 MAX_BYTES = 1 << 28  # of a file, unpacked: a document larger than this is refused before it is parsed
 
 
-class Forest:
+class Forest(Model):
     """Decision trees and their sums: raw scores, the same bits for every instruction set and number of events.
 
     Immutable, may be called from several threads, pickles. What each number means is in docs/forest_format.md.
@@ -50,6 +51,7 @@ class Forest:
             if str(error).startswith("isa"):
                 raise
             raise ModelError(f"{file or 'forest'}: {error}") from None
+        super().__init__(self._core)
         self._input = _fixed(self.document["input"])
         self._score = _fixed(self.document["score"])
 
@@ -195,7 +197,13 @@ def load_forest(
     """
     file = os.fspath(path)
     data = _unpacked(Path(path).read_bytes(), file)
-    document, is_conifer = _document(data, file, precision)
+    try:
+        document, is_conifer = _document(data, file, precision)
+    except ModelError:
+        raise
+    except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # The formats are other tools' own, and a damaged file may hold anything anywhere.
+        raise ModelError(f"{file}: damaged, or of a version that is not known: {error}") from error
     if precision is not None and not is_conifer:
         raise ModelError(f"{file}: precision is for conifer models; this file says its types itself")
     return Forest(document, isa=isa, file=file)

@@ -56,14 +56,14 @@ class _Ensemble1:
     """Attributes of TreeEnsembleRegressor and TreeEnsembleClassifier (opset 1 to 3)."""
 
     def __init__(self, onnx: Any, node: Any, where: Where) -> None:
-        a = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute}
+        a = {_text(x.name): onnx.helper.get_attribute_value(x) for x in node.attribute}
         self.where = where
         kind = "class" if node.op_type == "TreeEnsembleClassifier" else "target"
         self.double = any(name.endswith("_as_tensor") and name != "base_values_as_tensor" for name in a)
         tree_ids = list(a.get("nodes_treeids", ()))
         node_ids = list(a.get("nodes_nodeids", ()))
         n = len(tree_ids)
-        self.modes = [m.decode() if isinstance(m, bytes) else str(m) for m in a.get("nodes_modes", ())]
+        self.modes = [_text(m) for m in a.get("nodes_modes", ())]
         self.features = [int(f) for f in a.get("nodes_featureids", ())]
         self.values = _reals(onnx, a, "nodes_values")
         track = list(a.get("nodes_missing_value_tracks_true", ())) or [0] * n
@@ -237,7 +237,7 @@ def _reals(onnx: Any, a: Mapping[str, Any], name: str) -> list[float]:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _check_input(model: Any, node: Any, others: Sequence[Any], where: Where) -> None:

@@ -32,7 +32,7 @@ def read_xgboost(data: Mapping[str, Any], file: str) -> dict[str, Any]:
     parameters = _get(learner, "learner_model_param", Mapping, where)
     n_features = _integer(parameters, "num_feature", where)
     n_classes = max(1, _integer(parameters, "num_class", where))
-    if int(str(parameters.get("num_target", "1"))) > 1:
+    if _integer(parameters, "num_target", where) > 1:
         raise where.error("num_target", "several targets are not supported")
     trees = _get(model, "trees", list, where)
     classes = _get(model, "tree_info", list, where)
@@ -85,7 +85,7 @@ def _raw(tree: Any, where: Where) -> RawTree:
     if not isinstance(tree, Mapping):
         raise where.error("trees", "expected an object")
     parameters = _get(tree, "tree_param", Mapping, where)
-    if int(str(parameters.get("size_leaf_vector", "1"))) > 1:
+    if _integer(parameters, "size_leaf_vector", where) > 1:
         raise where.error("size_leaf_vector", "leaves with several values are not supported")
     left, right = _get(tree, "left_children", list, where), _get(tree, "right_children", list, where)
     feature, value = _get(tree, "split_indices", list, where), _get(tree, "split_conditions", list, where)
@@ -94,7 +94,8 @@ def _raw(tree: Any, where: Where) -> RawTree:
                          ("default_left", missing)):  # fmt: skip
         if len(column) != len(left):
             raise where.error(name, f"{len(column)} entries for {len(left)} nodes")
-    if any(tree.get("split_type") or []) or tree.get("categories"):
+    kinds = tree.get("split_type") or []
+    if not isinstance(kinds, list) or any(kinds) or tree.get("categories"):
         raise where.error("split_type", "categorical splits are not supported")
     leaf = [child == -1 for child in left]
     return RawTree(feature, value, left, right, value, leaf, [bool(m) for m in missing])

@@ -56,6 +56,8 @@ def read_text(path: Path) -> str:
         ModelError: it cannot be read, is too long, or is no text.
     """
     try:
+        if path.exists() and not path.is_file():  # a device has no end, a folder no text
+            raise ModelError(f"{path}: expected a regular file")
         if path.stat().st_size > _MAX_BYTES:
             raise ModelError(f"{path}: {path.stat().st_size} bytes; expected at most {_MAX_BYTES}")
         return path.read_text(encoding="utf-8")

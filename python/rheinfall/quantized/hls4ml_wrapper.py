@@ -177,7 +177,7 @@ def _inside(folder: Path, name: Any, what: str) -> Path:
     if not isinstance(name, str):
         raise ModelError(f"{what}.file: expected a file's name, got {name!r}")
     parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or PurePosixPath(name).is_absolute() or "\\" in name:
+    if not parts or ".." in parts or PurePosixPath(name).is_absolute() or "\\" in name or "\0" in name:
         raise ModelError(f"{what}.file: expected a file inside the folder, got {name!r}")
     if folder.name == "NN" and not (folder / name).is_file():
         return folder.parent / name

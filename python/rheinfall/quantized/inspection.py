@@ -8,7 +8,7 @@ from typing import Any
 
 from rheinfall.quantized.fixed_point import parse
 
-COLUMNS = ("layer", "op", "shape", "type", "proven range", "MACs", "bytes", "accumulator", "lanes")
+COLUMNS = ("layer", "op", "shape", "type", "proven range", "MACs", "bytes", "accumulator", "kernel")
 
 
 class Inspection:
@@ -64,7 +64,8 @@ class Inspection:
 
     def _title(self) -> str:
         source = f" ({self._facts['source']})" if self._facts["source"] else ""
-        return f"{self._facts['name'] or 'network'}{source}, kernels: {self._facts['isa']}"
+        refusal = f" ({self._facts['refusal']})" if self._facts.get("refusal") else ""
+        return f"{self._facts['name'] or 'network'}{source}, kernels: {self._facts['isa']}{refusal}"
 
     def _sums(self) -> str:
         total = self.total
@@ -72,17 +73,19 @@ class Inspection:
         return f"{total['macs']:,} MACs, {total['weights']:,} constants ({zeros:,} zeros), {total['bytes']:,} bytes"
 
     def _rows(self) -> list[tuple[str, ...]]:
-        return [_row(layer) for layer in self._facts["layers"]]
+        kernels: dict[str, str] = {}
+        for step in self._facts.get("steps", []):
+            kernels |= dict.fromkeys(step["layers"].split(" + "), step["kernel"])
+        return [_row(layer, kernels.get(layer["name"], "")) for layer in self._facts["layers"]]
 
 
-def _row(layer: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(layer: Mapping[str, Any], kernel: str) -> tuple[str, ...]:
     accumulator = layer["accumulator"]
     shape = "x".join(map(str, layer["shape"]))
     sums = f"{accumulator['type']}, {accumulator['bits']} bits" if accumulator else ""
     macs = f"{layer['macs']:,}" if layer["macs"] else ""
     size = f"{_bytes(layer):,}" if layer["bits"] else ""
-    lanes = str(layer.get("lanes") or "")
-    return layer["name"], layer["op"], shape, layer["type"], _real_range(layer), macs, size, sums, lanes
+    return layer["name"], layer["op"], shape, layer["type"], _real_range(layer), macs, size, sums, kernel
 
 
 def _port(kind: str, port: Mapping[str, Any]) -> str:

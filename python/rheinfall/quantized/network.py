@@ -108,10 +108,10 @@ class Network(Model):
         """What is known of the network and proven about it.
 
         Returns:
-            "name", "source", "traps"; "inputs" and "outputs": name, shape, type; "isa": what runs; "steps": layers fused
-            into one kernel each, none where the exact executor runs, of which "refusal" tells why; "layers": name, op,
-            inputs, shape, type, "range" of stored integers, macs, weights, nonzeros, bits of the weights, "work_bits"
-            of the widest intermediate, whether the conversion to the result "rounds" or "overflows", and the
+            "name", "source", "traps"; "inputs" and "outputs": name, shape, type; "isa": what runs; "steps": layers
+            fused into one kernel each, none where the exact executor runs, of which "refusal" tells why; "layers":
+            name, op, inputs, shape, type, "range" of stored integers, macs, weights, nonzeros, bits of the weights,
+            "work_bits" of the widest intermediate, whether the conversion to the result "rounds" or "overflows", and the
             "accumulator" (or None): type, range of all partial sums, bits, whether products round or overflow, sums
             overflow, the order matters.
         """

@@ -46,11 +46,13 @@ class Report:
             )
 
 
-def run_campaign(samples: Sequence[Sample], per_class: int, first: int = 0) -> Report:
+def run_campaign(
+    samples: Sequence[Sample], per_class: int, first: int = 0, only: Sequence[str] | None = None
+) -> Report:
     """Try `per_class` damaged copies of each sample by each mutation that applies, one worker after the other dying."""
     cases: list[Case] = []
     for i, sample in enumerate(samples):
-        for mutation in sample.classes():
+        for mutation in sample.classes() if only is None else only:
             cases += [(len(cases) + k, i, mutation, first + k) for k in range(per_class)]
     cases = [(n, *case[1:]) for n, case in enumerate(cases)]
     report, at = Report(), 0

@@ -107,11 +107,40 @@ def _folder(name: str, title: str) -> Callable[[], Sample]:
     return make
 
 
+def axol1tl() -> Sample:
+    """The layout of CMS's AXOL1TL: NN/, weights in one header, scales one level up, and the wrapper that names them."""
+    firmware = FILES / "hls4ml_project" / "firmware"
+    weights = b"".join(path.read_bytes() for path in sorted(firmware.glob("weights/*.h")))
+    files = {f"NN/{name}": (firmware / name).read_bytes() for name in ("defines.h", "myproject.cpp", "parameters.h")}
+    files["NN/weights.h"] = weights
+    files["scales.h"] = b"""#ifndef SCALES_H
+#define SCALES_H
+#include "ap_fixed.h"
+typedef ap_fixed<10,10> offset_t;
+typedef ap_int<5> shift_t;
+static const offset_t ad_offsets[4] = {1, -3, 4.5, 0};
+static const shift_t ad_shift[4] = {2, 0, -1, 3};
+#endif
+"""
+    wrapper = {
+        "format": 1,
+        "input": {
+            "type": "ap_fixed<18,13>",
+            "offset": {"file": "scales.h", "name": "ad_offsets"},
+            "shift": {"file": "scales.h", "name": "ad_shift"},
+        },
+        "score": {"op": "sum_of_squares", "type": "ap_ufixed<18,14>"},
+    }
+    files["rheinfall.json"] = json.dumps(wrapper).encode()
+    return Sample("AXOL1TL and wrapper", files, ".")
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "own JSON": own_json,
     "QONNX": qonnx,
     "ONNX QDQ": qdq,
     "hls4ml project": _folder("hls4ml_project", "hls4ml project"),
+    "AXOL1TL and wrapper": axol1tl,
     "own forest JSON": own_forest,
     "conifer": _file("conifer.json", "conifer"),
     "xgboost JSON": _file("xgboost.json", "xgboost JSON"),

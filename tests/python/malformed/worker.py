@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -22,6 +23,8 @@ def load(sample: Sample, path: Path) -> Any:
     """The model at `path`."""
     import rheinfall as rf
 
+    if sample.loader == "crash in tests" and path.parent.name == "damaged":
+        os.abort()
     return rf.quantized.load_forest(path) if sample.loader == "forest" else rf.quantized.load(path)
 
 
