@@ -42,7 +42,7 @@ public:
                      const nlohmann::detail::exception& error) override {
         const std::string_view what = error.what();
         const std::size_t end = what.find("] ");  // of "[json.exception.parse_error.101] "
-        throw JsonError("no valid JSON: " + std::string(what.substr(end == std::string_view::npos ? 0 : end + 2)));
+        throw JsonError("no valid JSON: " + shorten(what.substr(end == std::string_view::npos ? 0 : end + 2), 200));
     }
 
     Json take() { return std::move(result_); }
@@ -107,6 +107,12 @@ std::string shorten(std::string_view text, std::size_t n) {
     if (text.size() <= n) return std::string(text);
     while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0U) == 0x80U) --n;
     return std::string(text.substr(0, n)) + "...";
+}
+
+std::string quoted(std::string_view text) {
+    std::string result(1, '\'');
+    result.append(shorten(text)).append(1, '\'');
+    return result;
 }
 
 std::string Json::describe() const {

@@ -56,6 +56,8 @@ struct JsonLimits {
 
 /// @p text for a message: at most about @p n bytes, no UTF-8 sequence cut in two.
 std::string shorten(std::string_view text, std::size_t n = 64);
+/// The same between ' and '.
+std::string quoted(std::string_view text);
 
 /// Reads one JSON value, nothing after it; throws JsonError.
 Json parse_json(std::string_view text, const JsonLimits& limits = {});

@@ -24,12 +24,23 @@ std::string to_text(const Shape& shape) {
     return text + "]";
 }
 
-Fields::Fields(Json& json, std::string where) : object_(json.as<Json::Object>()), where_(std::move(where)) {
-    if (object_ == nullptr) throw ModelError(where_ + ": expected an object, got " + json.describe());
+std::string Where::text() const {
+    std::string text(file);
+    if (!layer.empty()) {
+        text += ": layer '" + shorten(layer) + "' (" + shorten(op) + ")";
+    } else if (!list.empty()) {
+        text += ": " + std::string(list) + "[" + std::to_string(position) + "]";
+    }
+    if (!field.empty()) text += ": " + std::string(field);
+    return text;
+}
+
+Fields::Fields(Json& json, Where where) : object_(json.as<Json::Object>()), where_(where) {
+    if (object_ == nullptr) throw ModelError(where_.text() + ": expected an object, got " + json.describe());
 }
 
 void Fields::fail(std::string_view field, const std::string& reason) const {
-    throw ModelError(where_ + ": " + shorten(field) + ": " + reason);
+    throw ModelError(where_.text() + ": " + shorten(field) + ": " + reason);
 }
 
 bool Fields::has(std::string_view key) const noexcept {
@@ -193,7 +204,9 @@ Tensor Fields::single(std::string_view key) {
 }
 
 Fields Fields::object(std::string_view key) {
-    return {get(key), where_ + ": " + std::string(key)};
+    Where inner = where_;
+    inner.field = key;  // keys that are asked for are literals
+    return {get(key), inner};
 }
 
 }  // namespace rheinfall::quantized

@@ -13,6 +13,7 @@ namespace rheinfall::quantized {
 using rheinfall::detail::Json;
 using rheinfall::detail::JsonError;
 using rheinfall::detail::parse_json;
+using rheinfall::detail::quoted;
 using rheinfall::detail::shorten;
 
 /// Elements of a tensor or a value at most: bounds memory before it is taken.
@@ -23,12 +24,35 @@ inline constexpr std::int64_t max_elements = std::int64_t{1} << 24;
 /// "[2, 3]".
 std::string to_text(const Shape& shape);
 
+/// Where an object stands in a document, spelled out only for an error: nothing here owns its text.
+struct Where {
+    // NOLINTNEXTLINE(google-explicit-constructor): a file's name says where its document stands
+    Where(const std::string& in_file) : file(in_file) {}
+    Where(std::string_view in_file, std::string_view in_list, std::size_t at)
+        : file(in_file), list(in_list), position(at) {}
+    static Where layer_of(std::string_view file, std::string_view layer, std::string_view op) {
+        Where where(file, {}, 0);
+        where.layer = layer;
+        where.op = op;
+        return where;
+    }
+
+    std::string_view file;
+    std::string_view list;  ///< "inputs" and the like, with the position in it; empty for the document itself
+    std::size_t position = 0;
+    std::string_view layer;  ///< instead of list and position, where the name is known
+    std::string_view op;
+    std::string_view field;  ///< of the object above, that holds this one
+
+    [[nodiscard]] std::string text() const;
+};
+
 /// One object of a document, read key by key. Every error names where the object stands, the field and what was
 /// expected; `finish` refuses keys that nobody asked for. Large lists are moved out, not copied.
 class Fields {
 public:
-    /// @p where: file and layer, for messages. Refuses what is no object.
-    Fields(Json& json, std::string where);
+    /// Refuses what is no object.
+    Fields(Json& json, Where where);
 
     [[noreturn]] void fail(std::string_view field, const std::string& reason) const;
     void check(bool holds, std::string_view field, const std::string& reason) const {
@@ -54,11 +78,10 @@ public:
     Fields object(std::string_view key);
 
     void finish() const;
-    [[nodiscard]] const std::string& where() const noexcept { return where_; }
 
 private:
     Json::Object* object_;
-    std::string where_;
+    Where where_;
     std::uint64_t used_ = 0;  // bit i: key i was asked for; an object has 64 keys at most
 };
 

@@ -17,7 +17,7 @@ constexpr std::int64_t max_total = std::int64_t{1} << 24;  // elements of all va
 
 class Reader {
 public:
-    explicit Reader(std::string_view file) : file_(file.empty() ? "document" : file) {}
+    explicit Reader(std::string_view file) : file_(file.empty() ? std::string_view("document") : file) {}
 
     Graph read(Json document) {
         Fields fields(document, file_);
@@ -58,7 +58,7 @@ private:
     void define(const Fields& fields, const std::string& name) {
         if (name.empty()) fields.fail("name", "expected a text that is not empty");
         if (!values_.emplace(name, graph_.n_values()).second) {
-            fields.fail("name", "'" + shorten(name) + "' is taken by an input or a layer before");
+            fields.fail("name", quoted(name) + " is taken by an input or a layer before");
         }
     }
 
@@ -71,7 +71,7 @@ private:
     [[nodiscard]] int find(const Fields& fields, std::string_view field, const std::string& name) const {
         const auto found = values_.find(name);
         if (found == values_.end()) {
-            fields.fail(field, "'" + shorten(name) + "' is no input and no layer before this one");
+            fields.fail(field, quoted(name) + " is no input and no layer before this one");
         }
         return found->second;
     }
@@ -79,7 +79,7 @@ private:
     void read_inputs(Fields& document) {
         auto& inputs = list(document, "inputs");
         for (std::size_t i = 0; i < inputs.size(); ++i) {
-            Fields fields(inputs[i], file_ + ": inputs[" + std::to_string(i) + "]");
+            Fields fields(inputs[i], {file_, "inputs", i});
             Input input;
             input.name = fields.text("name");
             input.shape = fields.shape("shape");
@@ -127,11 +127,12 @@ private:
     }
 
     void read_layer(Json& json, std::size_t position) {
-        Fields unnamed(json, file_ + ": layers[" + std::to_string(position) + "]");
+        Fields unnamed(json, {file_, "layers", position});
         Layer layer;
         layer.name = unnamed.text("name");
         const std::string op = unnamed.text("op");
-        Fields fields(json, file_ + ": layer '" + shorten(layer.name) + "' (" + shorten(op) + ")");
+        if (layer.name.empty()) unnamed.fail("name", "expected a text that is not empty");
+        Fields fields(json, Where::layer_of(file_, layer.name, op));
         fields.get("name");
         fields.get("op");
         layer.inputs = read_layer_inputs(fields, op);
@@ -190,7 +191,7 @@ private:
             output.value = find(document, "outputs[" + std::to_string(position) + "]", *name);
             return output;
         }
-        Fields fields(json, file_ + ": outputs[" + std::to_string(position) + "]");
+        Fields fields(json, {file_, "outputs", position});
         output.value = find(fields, "name", fields.text("name"));
         const FixedType& type = graph_.type(output.value);
         const std::int64_t channels = graph_.shape(output.value).back();

@@ -117,15 +117,15 @@ public:
     SumProver(AccumulatorRange& range, BitCount& bits, const Interval& start) noexcept
         : range_(range), bits_(bits), sums_(hull(start, start)), total_(start) {}
 
-    /// One summand in the grid of products. @p zeros: its low bits that are zero.
-    void add(const Bounds& product, int zeros = 0);
+    /// @p n summands alike in the grid of products. @p zeros: their low bits that are zero.
+    void add(const Bounds& product, int zeros = 0, std::int64_t n = 1);
     /// @p n summands alike that are converted after the addition, not before.
     void add_before_conversion(const Bounds& summand, std::int64_t n);
     /// What the accumulator can hold at the end.
     Interval finish();
 
 private:
-    void add_converted(const Interval& x, std::int64_t n = 1) noexcept;
+    void add_converted(const Interval& x, std::int64_t n) noexcept;
 
     AccumulatorRange& range_;
     BitCount& bits_;

@@ -24,21 +24,21 @@ Int128 times(Int128 a, std::int64_t n) noexcept {
     return std::clamp(product, -huge, huge);
 }
 
-void extend(Interval& sums, const Interval& x, std::int64_t n = 1) noexcept {
+void extend(Interval& sums, const Interval& x, std::int64_t n) noexcept {
     sums.lo = add_up(sums.lo, times(std::min<Int128>(x.lo, 0), n));
     sums.hi = add_up(sums.hi, times(std::max<Int128>(x.hi, 0), n));
 }
 
 }  // namespace
 
-void SumProver::add(const Bounds& product, int zeros) {
+void SumProver::add(const Bounds& product, int zeros, std::int64_t n) {
     bits_.note(product.x);
-    extend(products_, product.x);
+    extend(products_, product.x, n);
     range_.products = hull(range_.products, products_);
     const Conversion conversion = convert_interval(product, range_.type, zeros);
     range_.products_round |= conversion.rounds;
     range_.products_overflow |= conversion.overflows;
-    add_converted(conversion.result);
+    add_converted(conversion.result, n);
 }
 
 void SumProver::add_before_conversion(const Bounds& summand, std::int64_t n) {

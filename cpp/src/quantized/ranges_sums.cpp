@@ -141,10 +141,8 @@ void LayerProver::operator()(const Softmax& op) {
     const bool is_legacy = op.kind == SoftmaxKind::legacy;
     range_.accumulator.emplace().type = op.accum;
     SumProver sum(*range_.accumulator, bits_, {});
-    for (std::int64_t i = 0; i < op.axis_size; ++i) {
-        sum.add(exponentials);
-        if (is_legacy) sum.add({{1, 1}, 0});
-    }
+    sum.add(exponentials, 0, op.axis_size);
+    if (is_legacy) sum.add({{1, 1}, 0}, 0, op.axis_size);
     const Interval total = sum.finish();
     if (!is_legacy) {
         const Interval e = convert_interval(exponentials, op.accum).result;
