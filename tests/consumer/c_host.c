@@ -18,11 +18,35 @@ static int check(int holds, const char* what) {
     return holds ? 0 : 1;
 }
 
+/* A network of one layer: y = 3x - 1, saturated to 8 bits. */
+static int check_network(void) {
+    static const char document[] =
+        "{\"format\":\"rheinfall.quantized\",\"version\":1,"
+        "\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"type\":\"ap_int<8>\"}],"
+        "\"layers\":[{\"name\":\"y\",\"op\":\"dense\",\"inputs\":[\"x\"],\"result\":\"ap_int<8,TRN,SAT>\","
+        "\"accum\":\"ap_int<16>\",\"weight\":{\"type\":\"ap_int<4>\",\"shape\":[1,1],\"data\":[3]},"
+        "\"bias\":{\"type\":\"ap_int<4>\",\"shape\":[1],\"data\":[-1]}}],\"outputs\":[\"y\"]}";
+    rf_error error;
+    int failures = check(rf_network_load("missing.json", RF_BEST, &error) == NULL, "a missing network is refused");
+    failures += check(strcmp(error.file, "missing.json") == 0, "the error names the network's file");
+    rf_network* network = rf_network_load_json(document, sizeof document - 1, "y.json", RF_BEST, &error);
+    if (network == NULL) return failures + check(0, error.reason);
+    rf_workspace* workspace = rf_workspace_create(rf_network_workspace_size(network, 3), NULL, &error);
+    const int8_t x[3] = {-5, 7, 100};
+    int16_t y[3] = {0, 0, 0};
+    failures += check(rf_network_run(network, workspace, x, RF_INT8, y, RF_INT16, 3) == RF_OK, "the network runs");
+    failures += check(y[0] == -16 && y[1] == 20 && y[2] == 127, "the network's numbers are right");
+    rf_workspace_free(workspace);
+    rf_network_free(network);
+    return failures;
+}
+
 int main(int argc, char** argv) {
     rf_error error;
     rf_finder_options options;
     int failures = check(argc == 2, "one argument, the module map");
     if (failures != 0) return 2;
+    failures += check_network();
 
     failures += check(rf_finder_load("missing.rfmap", NULL, &error) == NULL, "a missing map is refused");
     failures += check(strcmp(error.file, "missing.rfmap") == 0 && error.reason[0] != '\0', "the error names the file");

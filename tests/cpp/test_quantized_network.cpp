@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 #include <rheinfall/rheinfall.h>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <rheinfall/quantized/network.hpp>
 #include <string>
 #include <thread>
@@ -71,6 +73,14 @@ std::string error_of(const std::string& text) {
 void expect_error(const std::string& text, const std::vector<std::string>& parts) {
     const std::string error = error_of(text);
     for (const std::string& part : parts) EXPECT_NE(error.find(part), std::string::npos) << part << "\n" << error;
+}
+
+/// y = factor·x, in a layer that is always called "y".
+std::string scaling_document(int factor) {
+    return one_layer("[1]", "ap_int<8>",
+                     R"("op":"dense","result":"ap_int<16>","accum":"ap_int<16>","weight":{"type":"ap_int<8>",
+                     "shape":[1,1],"data":[)" +
+                         std::to_string(factor) + "]}");
 }
 
 struct Case {
@@ -333,14 +343,8 @@ TEST(QuantizedNetwork, RunsWithoutAllocationAndSaysWhenTheWorkspaceIsSmall) {
 }
 
 TEST(QuantizedNetwork, TwoNetworksWithTheSameNamesStayThemselvesOnSeveralThreads) {
-    const auto text = [](int w) {
-        return one_layer("[1]", "ap_int<8>",
-                         R"("op":"dense","result":"ap_int<16>","accum":"ap_int<16>","weight":
-            {"type":"ap_int<8>","shape":[1,1],"data":[)" +
-                             std::to_string(w) + "]}");
-    };
-    const Network twice = Network::from_json(text(2));
-    const Network thrice = Network::from_json(text(3));
+    const Network twice = Network::from_json(scaling_document(2));
+    const Network thrice = Network::from_json(scaling_document(3));
     std::vector<std::thread> threads;
     std::vector<int> errors(4, 0);
     for (std::size_t t = 0; t < errors.size(); ++t) {
@@ -356,6 +360,39 @@ TEST(QuantizedNetwork, TwoNetworksWithTheSameNamesStayThemselvesOnSeveralThreads
     }
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(errors, std::vector<int>(4, 0));
+}
+
+/// As a trigger does at the begin of a run: other threads go on with the network that they hold.
+TEST(QuantizedNetwork, SwapsOfTheNetworkLeaveRunningOnesAlone) {
+    constexpr int n_swaps = 1000;
+    std::mutex mutex;
+    Network current = Network::from_json(scaling_document(1));
+    int factor = 1;
+    std::atomic<bool> done{false};
+    std::atomic<int> n_errors{0};
+    std::vector<std::thread> readers;
+    for (int t = 0; t < 2; ++t) {
+        readers.emplace_back([&] {
+            while (!done) {
+                std::unique_lock lock(mutex);
+                const Network held = current;
+                const int expected = factor;
+                lock.unlock();
+                const auto y = run<std::int64_t, std::int64_t>(held, {7}, ElementType::int64, ElementType::int64);
+                n_errors += y.second == Integers{7 * expected} ? 0 : 1;
+            }
+        });
+    }
+    for (int i = 1; i <= n_swaps; ++i) {
+        const int next = i % 100;
+        Network loaded = Network::from_json(scaling_document(next));
+        const std::lock_guard lock(mutex);
+        current = std::move(loaded);
+        factor = next;
+    }
+    done = true;
+    for (std::thread& reader : readers) reader.join();
+    EXPECT_EQ(n_errors, 0);
 }
 
 TEST(QuantizedRanges, FollowTheWeights) {
