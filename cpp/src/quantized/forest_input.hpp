@@ -49,14 +49,6 @@ template <class E>
     }
 }
 
-/// A stored score as a float: q / 2^F rounded to nearest.
-template <class E>
-[[nodiscard]] E real_of_stored(std::int64_t stored, const FixedType& type) noexcept {
-    const double q =
-        type.is_signed ? static_cast<double>(stored) : static_cast<double>(static_cast<std::uint64_t>(stored));
-    return static_cast<E>(std::ldexp(q, -type.fraction()));
-}
-
 /// Calls `body(E{})` with the C++ type of @p type.
 template <class Body>
 auto with_element_type(ElementType type, Body&& body) noexcept {
