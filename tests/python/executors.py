@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from random_networks import Document, random_document, random_integers, trigger_document
+from random_networks import Document, narrow_document, random_document, random_integers, trigger_document
 from rheinfall.quantized.network import Network
 from rheinfall.reference import quantized as reference
 
@@ -28,9 +28,9 @@ class Drawn:
 
 
 def drawn_networks(seeds: Iterable[int], n_events: int = 24) -> Iterator[Drawn]:
-    """Two networks of each seed: one of any operations, one of a trigger."""
+    """Three networks of each seed: one of any operations, a narrow one, one of a trigger."""
     for seed in seeds:
-        for document in (random_document(seed), trigger_document(seed)):
+        for document in (random_document(seed), narrow_document(seed), trigger_document(seed)):
             x = random_integers(seed, document, n_events)
             yield Drawn(document["name"], document, x, stored_bits(reference.run(document, x)))
 

@@ -6,12 +6,12 @@ its exact values have, from which the result's type is drawn.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from random_types import (
     MAX_BITS,
+    Draw,
     Named,
     divisor,
     fits,
@@ -29,12 +29,12 @@ from random_types import (
 from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, FixedType
 
 Made = tuple[dict[str, Any], tuple[int, ...], tuple[int, int]]
-Maker = Callable[[random.Random, list[Named]], "Made | None"]
+Maker = Callable[[Draw, list[Named]], "Made | None"]
 
 MAX_SIZE = 96
 
 
-def fitting_type(rng: random.Random, accept: Callable[[FixedType], bool], max_width: int = 64) -> FixedType | None:
+def fitting_type(rng: Draw, accept: Callable[[FixedType], bool], max_width: int = 64) -> FixedType | None:
     """A random type that `accept` takes; None if a few dozen were refused."""
     for _ in range(40):
         fixed = random_type(rng, max_width) if rng.random() < 0.7 else random_type(rng, 8)
@@ -47,28 +47,28 @@ def as_made(x: Named, fields: dict[str, Any], shape: Sequence[int]) -> Made:
     return {"inputs": [x.name], **fields}, tuple(shape), (x.type.fraction, x.type.width)
 
 
-def make_constant(rng: random.Random, values: list[Named]) -> Made:
+def make_constant(rng: Draw, values: list[Named]) -> Made:
     shape, fixed = random_shape(rng, rng.randint(1, 24)), random_type(rng)
     return {"inputs": [], "value": tensor(rng, shape, fixed)}, shape, (fixed.fraction, fixed.width)
 
 
-def make_quantize(rng: random.Random, values: list[Named]) -> Made:
+def make_quantize(rng: Draw, values: list[Named]) -> Made:
     return as_made(values[0], {}, values[0].shape)
 
 
-def make_reshape(rng: random.Random, values: list[Named]) -> Made:
+def make_reshape(rng: Draw, values: list[Named]) -> Made:
     shape = random_shape(rng, values[0].size)
     return as_made(values[0], {"shape": list(shape)}, shape)
 
 
-def make_transpose(rng: random.Random, values: list[Named]) -> Made:
+def make_transpose(rng: Draw, values: list[Named]) -> Made:
     x = values[0]
     perm = list(range(len(x.shape)))
     rng.shuffle(perm)
     return as_made(x, {"perm": perm}, [x.shape[axis] for axis in perm])
 
 
-def make_concatenate(rng: random.Random, values: list[Named]) -> Made | None:
+def make_concatenate(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     axis = rng.randrange(len(x.shape))
 
@@ -87,42 +87,42 @@ def make_concatenate(rng: random.Random, values: list[Named]) -> Made | None:
     return made if product(shape) <= MAX_SIZE else None
 
 
-def make_gather(rng: random.Random, values: list[Named]) -> Made:
+def make_gather(rng: Draw, values: list[Named]) -> Made:
     x = values[0]
     shape = random_shape(rng, rng.randint(1, 32))
     index = [rng.randrange(-1, x.size) for _ in range(product(shape))]
     return as_made(x, {"index": index, "shape": list(shape)}, shape)
 
 
-def accumulator(rng: random.Random, product_of: tuple[int, int], terms: int) -> FixedType:
+def accumulator(rng: Draw, product_of: tuple[int, int], terms: int) -> FixedType:
     """Wide enough for the exact sum, a little too narrow, or anything."""
     width, fraction = product_of
     kind = rng.random()
     if kind < 0.45:
-        exact = min(width + terms.bit_length() + rng.choice((-2, -1, 0, 1, 5)), 64)
+        exact = min(width - 2 + terms.bit_length() + rng.choice((-2, -1, 0, 1, 5)), max(32, rng.max_width))
         modes = (rng.choice(ROUNDINGS), rng.choice(("WRAP", "SAT"))) if rng.random() < 0.4 else ("TRN", "WRAP")
         return FixedType(max(exact, 1), min(max(exact - fraction, -128), 192), True, *modes)
     if kind < 0.8:
-        return near_type(rng, fraction, min(width, 62))
+        return near_type(rng, fraction, width)
     return random_type(rng)
 
 
-def weights(rng: random.Random, shape: Sequence[int], fixed: FixedType) -> dict[str, Any]:
+def weights(rng: Draw, shape: Sequence[int], fixed: FixedType) -> dict[str, Any]:
     return tensor(rng, shape, fixed, rng.choice((0.0, 0.0, 0.3, 0.9)))
 
 
-def weight_type(rng: random.Random, x: FixedType) -> FixedType | None:
+def weight_type(rng: Draw, x: FixedType) -> FixedType | None:
     narrow = rng.choice((2, 4, 8, 16, 64))
     return fitting_type(rng, lambda w: times(x, w)[0] <= MAX_BITS, narrow)
 
 
-def with_bias(rng: random.Random, fields: dict[str, Any], n: int) -> dict[str, Any]:
+def with_bias(rng: Draw, fields: dict[str, Any], n: int) -> dict[str, Any]:
     if rng.random() < 0.6:
         fields["bias"] = tensor(rng, (n,), random_type(rng))
     return fields
 
 
-def make_dense(rng: random.Random, values: list[Named]) -> Made | None:
+def make_dense(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     w = weight_type(rng, x.type)
     if w is None:
@@ -140,7 +140,7 @@ def make_dense(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], **fields}, shape, (accum.fraction, accum.width)
 
 
-def window(rng: random.Random, sizes: Sequence[int], dilate: bool) -> tuple[dict[str, list[int]], list[int], list[int]]:
+def window(rng: Draw, sizes: Sequence[int], dilate: bool) -> tuple[dict[str, list[int]], list[int], list[int]]:
     """Fields strides, padding, dilations of a window on these spatial sizes; its kernel; the sizes of the result."""
     kernel, strides, dilations, padding, out = [], [], [], [], []
     for n in sizes:
@@ -165,7 +165,7 @@ def window(rng: random.Random, sizes: Sequence[int], dilate: bool) -> tuple[dict
 
 
 def make_conv(dimensions: int) -> Maker:
-    def make(rng: random.Random, values: list[Named]) -> Made | None:
+    def make(rng: Draw, values: list[Named]) -> Made | None:
         x = next((value for value in values if len(value.shape) == dimensions + 1), None)
         w = None if x is None else weight_type(rng, x.type)
         if x is None or w is None:
@@ -185,7 +185,7 @@ def make_conv(dimensions: int) -> Maker:
     return make
 
 
-def make_pool(rng: random.Random, values: list[Named]) -> Made | None:
+def make_pool(rng: Draw, values: list[Named]) -> Made | None:
     x = next((value for value in values if len(value.shape) in (2, 3)), None)
     if x is None:
         return None
@@ -202,7 +202,7 @@ def make_pool(rng: random.Random, values: list[Named]) -> Made | None:
     return as_made(x, fields, (*out, x.shape[-1]))
 
 
-def make_affine(rng: random.Random, values: list[Named]) -> Made | None:
+def make_affine(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     scale = fitting_type(rng, lambda s: times(x.type, s)[0] <= MAX_BITS, rng.choice((8, 18, 64)))
     if scale is None:
@@ -216,7 +216,7 @@ def make_affine(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], **fields}, x.shape, (fraction, min(width, 64))
 
 
-def make_relu(rng: random.Random, values: list[Named]) -> Made:
+def make_relu(rng: Draw, values: list[Named]) -> Made:
     x = values[0]
     fields = {}
     if rng.random() < 0.4:
@@ -226,7 +226,7 @@ def make_relu(rng: random.Random, values: list[Named]) -> Made:
     return as_made(x, fields, x.shape)
 
 
-def make_leaky_relu(rng: random.Random, values: list[Named]) -> Made | None:
+def make_leaky_relu(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     alpha = fitting_type(rng, lambda a: fits(times(x.type, a), of(x.type)), rng.choice((8, 16, 40)))
     if alpha is None:
@@ -235,13 +235,13 @@ def make_leaky_relu(rng: random.Random, values: list[Named]) -> Made | None:
     return as_made(x, {"alpha": tensor(rng, shape, alpha)}, x.shape)
 
 
-def make_thresholded_relu(rng: random.Random, values: list[Named]) -> Made | None:
+def make_thresholded_relu(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     theta = fitting_type(rng, lambda t: fits(of(x.type), of(t)))
     return None if theta is None else as_made(x, {"theta": tensor(rng, (1,), theta)}, x.shape)
 
 
-def make_hard(rng: random.Random, values: list[Named]) -> Made | None:
+def make_hard(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     reach = x.type.width - x.type.fraction  # a slope of about 2**-reach lets all of x count
     slope: FixedType | None = FixedType(5, min(max(5 - (reach + 3), -128), 192), rng.random() < 0.7)
@@ -254,7 +254,7 @@ def make_hard(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], **fields}, x.shape, (rng.randint(2, 10), rng.randint(3, 12))
 
 
-def make_threshold(rng: random.Random, values: list[Named]) -> Made | None:
+def make_threshold(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     fixed = x.type if rng.random() < 0.6 else fitting_type(rng, lambda t: fits(of(x.type), of(t)))
     if fixed is None:
@@ -269,7 +269,7 @@ def make_threshold(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], **fields, "result": spelled(rng, result)}, x.shape, (result.fraction, result.width)
 
 
-def make_table(rng: random.Random, values: list[Named]) -> Made | None:
+def make_table(rng: Draw, values: list[Named]) -> Made | None:
     x, entry = values[0], random_type(rng, rng.choice((18, 64)))
     if rng.random() < 0.5:
         bits = rng.randint(1, min(x.type.width, 6))
@@ -290,7 +290,7 @@ def make_table(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], **fields}, x.shape, (entry.fraction, entry.width)
 
 
-def make_softmax(rng: random.Random, values: list[Named]) -> Made | None:
+def make_softmax(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     kind = rng.choice(("latency", "stable", "legacy"))
     accum, inv_input, norm = near_type(rng, rng.randint(0, 12), rng.randint(4, 40)), random_type(rng), random_type(rng)
@@ -319,12 +319,12 @@ def make_softmax(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], **fields}, x.shape, (fraction, min(width, 64))
 
 
-def make_argmax(rng: random.Random, values: list[Named]) -> Made:
+def make_argmax(rng: Draw, values: list[Named]) -> Made:
     return {"inputs": [values[0].name]}, values[0].shape, (0, 3)
 
 
 def make_binary(multiply: bool) -> Maker:
-    def make(rng: random.Random, values: list[Named]) -> Made | None:
+    def make(rng: Draw, values: list[Named]) -> Made | None:
         x = values[0]
         partners = [y for y in values if max(x.size, y.size) % min(x.size, y.size) == 0]
         rng.shuffle(partners)
@@ -341,7 +341,7 @@ def make_binary(multiply: bool) -> Maker:
     return make
 
 
-def make_dot(rng: random.Random, values: list[Named]) -> Made | None:
+def make_dot(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     partners = [y for y in values if y.size == x.size and times(x.type, y.type)[0] <= MAX_BITS]
     if not partners:
@@ -351,7 +351,7 @@ def make_dot(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name, y.name], "accum": spelled(rng, accum)}, (1,), (accum.fraction, accum.width)
 
 
-def make_sum_of_squares(rng: random.Random, values: list[Named]) -> Made | None:
+def make_sum_of_squares(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     if times(x.type, x.type)[0] > MAX_BITS:
         return None
@@ -359,7 +359,7 @@ def make_sum_of_squares(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], "accum": spelled(rng, accum)}, (1,), (accum.fraction, accum.width)
 
 
-def make_sum(rng: random.Random, values: list[Named]) -> Made | None:
+def make_sum(rng: Draw, values: list[Named]) -> Made | None:
     x = values[0]
     accum = near_type(rng, x.type.fraction, min(x.type.width + 3, 64))
     if not fits(of(x.type), of(accum)):
@@ -367,14 +367,14 @@ def make_sum(rng: random.Random, values: list[Named]) -> Made | None:
     return {"inputs": [x.name], "accum": spelled(rng, accum)}, (1,), (accum.fraction, accum.width)
 
 
-def make_shift(rng: random.Random, values: list[Named]) -> Made:
+def make_shift(rng: Draw, values: list[Named]) -> Made:
     x = values[0]
     n = rng.choice((1, x.size))
     reach = x.type.width + 2 if rng.random() < 0.3 else 3
     return as_made(x, {"shift": [rng.randint(-reach, reach) for _ in range(n)]}, x.shape)
 
 
-def make_rescale(rng: random.Random, values: list[Named]) -> Made:
+def make_rescale(rng: Draw, values: list[Named]) -> Made:
     x = values[0]
     bits = rng.choice((1, 4, 16, min(62, MAX_BITS - x.type.width)))
     n = rng.choice((1, x.shape[-1]))

@@ -1,12 +1,12 @@
 """Random valid documents of docs/quantized_format.md, and inputs for them: the same for the same seed.
 
-`random_document` draws any operations in any order, on types that are mostly awkward. `trigger_document` draws the
-networks of triggers: stacks of dense layers with narrow types, as fast paths expect them, and near their limits.
+`random_document` draws any operations in any order, on types that are mostly awkward. `narrow_document` keeps to what
+fast paths take. `trigger_document` draws the networks of triggers: stacks of dense layers with narrow types, and some
+near the limits of what fast paths take.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from random_layers import MAKERS
-from random_types import Named, near_type, random_integer, random_shape, random_type, spelled, tensor
+from random_types import Draw, Named, near_type, random_integer, random_shape, random_type, spelled, tensor
 from rheinfall.quantized.fixed_point import ROUNDINGS, FixedType, parse
 
 Document = dict[str, Any]
@@ -23,25 +23,46 @@ Document = dict[str, Any]
 FREQUENT = (*MAKERS, *("dense", "conv1d", "conv2d", "pool") * 2)
 
 
-def random_document(seed: int, ops: Sequence[str] | None = None) -> Document:
-    """A network of 1 to 9 layers; `ops` restricts the operations."""
-    rng = random.Random(f"any {seed}")
+# What plans of fused steps know, or may come to know.
+CHAINED = (
+    *("dense", "dense", "relu", "quantize", "affine", "leaky_relu", "thresholded_relu", "hard_sigmoid", "hard_tanh"),
+    *("shift", "reshape", "add", "subtract", "multiply", "maximum", "minimum", "average", "constant"),
+    *("dot", "sum_of_squares", "sum"),
+)
+
+
+def random_document(seed: int) -> Document:
+    """A network of 1 to 9 layers of any operations, on any types."""
+    rng = Draw(f"any {seed}")
+    return draw_document(rng, f"any {seed}", FREQUENT, rng.randint(1, 9))
+
+
+def narrow_document(seed: int) -> Document:
+    """A network of 1 to 5 layers on types of up to 18 or so bits, of the operations that fast paths fuse."""
+    rng = Draw(f"narrow {seed}")
+    rng.max_width = rng.choice((8, 12, 16, 18, 20))
+    ops = CHAINED if rng.random() < 0.8 else FREQUENT
+    return draw_document(rng, f"narrow {seed}", ops, rng.choice((1, 2, 3, 5)))
+
+
+def draw_document(rng: Draw, name: str, ops: Sequence[str], n_layers: int) -> Document:
+    """A network of layers drawn from `ops`; those that fit nothing are drawn again."""
     values, inputs = random_inputs(rng)
     layers: list[dict[str, Any]] = []
-    for i in range(rng.randint(1, 9)):
+    for i in range(n_layers):
         layer = None
         while layer is None:
-            layer = random_layer(rng, rng.choice(ops or FREQUENT), f"layer{i}", values)
+            layer = random_layer(rng, rng.choice(ops), f"layer{i}", values)
         layers.append(layer)
     # No integer type holds signed outputs and unsigned ones of 64 bits.
     wide = {value.name: value.type.maximum >= 2**63 for value in values}
     names = [value.name for value in values if wide[value.name] == wide[values[-1].name]]
     if wide[values[-1].name]:
         names = names[-1:]
-    return with_outputs(rng, f"any {seed}", inputs, layers, names)
+    return with_outputs(rng, name, inputs, layers, names)
 
 
-def random_inputs(rng: random.Random) -> tuple[list[Named], list[dict[str, Any]]]:
+def random_inputs(rng: Draw) -> tuple[list[Named], list[dict[str, Any]]]:
     """One to three inputs; unsigned 64 bits are left out where signed numbers come along in one array."""
     values = []
     n = rng.choice((1, 1, 1, 2, 3))
@@ -53,7 +74,7 @@ def random_inputs(rng: random.Random) -> tuple[list[Named], list[dict[str, Any]]
     return values, [{"name": v.name, "shape": list(v.shape), "type": spelled(rng, v.type)} for v in values]
 
 
-def random_layer(rng: random.Random, op: str, name: str, values: list[Named]) -> dict[str, Any] | None:
+def random_layer(rng: Draw, op: str, name: str, values: list[Named]) -> dict[str, Any] | None:
     """A layer on one of the values, mostly a recent one, which is appended to them; None if `op` fits none."""
     ordered = values[::-1]
     if rng.random() < 0.4:
@@ -69,7 +90,7 @@ def random_layer(rng: random.Random, op: str, name: str, values: list[Named]) ->
 
 
 def with_outputs(
-    rng: random.Random, name: str, inputs: list[dict[str, Any]], layers: list[dict[str, Any]], names: list[str]
+    rng: Draw, name: str, inputs: list[dict[str, Any]], layers: list[dict[str, Any]], names: list[str]
 ) -> Document:
     """The document: the last value is an output, others may be, in any order."""
     outputs: list[Any] = [names[-1], *rng.sample(names, rng.choice((0, 0, 1, min(3, len(names)))))]
@@ -86,15 +107,16 @@ def with_outputs(
 
 def trigger_document(seed: int, max_width: int = 64) -> Document:
     """A stack of dense layers and activations with the types of trigger networks, of up to `max_width` neurons."""
-    rng = random.Random(f"trigger {seed}")
+    rng = Draw(f"trigger {seed}")
     widths = [rng.choice((4, 8, 15, 16, 28, 32, 57, 64)) for _ in range(rng.randint(2, 5))]
     widths = [min(width, max_width) for width in widths]
     x = FixedType(rng.choice((6, 7, 8, 9, 10, 14, 16, 18)), rng.randint(1, 7), rng.random() < 0.8)
+    plain = rng.random() < 0.75  # accumulators that lose no fraction and wrap
     inputs = [{"name": "x", "shape": [widths[0]], "type": spelled(rng, x)}]
     layers: list[dict[str, Any]] = []
     names, last, n_in = ["x"], x, widths[0]
     for i, n_out in enumerate(widths[1:]):
-        dense, a = trigger_dense(rng, f"dense{i}", names[-1], last, n_in, n_out)
+        dense, a = trigger_dense(rng, f"dense{i}", names[-1], last, n_in, n_out, plain)
         layers.append(dense)
         names.append(dense["name"])
         last, n_in = a, n_out
@@ -114,16 +136,16 @@ def trigger_document(seed: int, max_width: int = 64) -> Document:
 
 
 def trigger_dense(
-    rng: random.Random, name: str, x_name: str, x: FixedType, n_in: int, n_out: int
+    rng: Draw, name: str, x_name: str, x: FixedType, n_in: int, n_out: int, plain: bool
 ) -> tuple[dict[str, Any], FixedType]:
-    """A dense layer with a weight of 1 to 8 bits (sometimes 16), and an accumulator of the exact width or near it."""
+    """A dense layer with a weight of 1 to 8 bits (sometimes 16), with an accumulator near the exact width."""
     bits = rng.choice((1, 2, 3, 4, 5, 6, 8, 8, 12, 16))
     w = FixedType(bits, rng.randint(0, bits), True)
     fraction = x.fraction + w.fraction
     exact = x.width + w.width + n_in.bit_length()
     a = min(max(exact + rng.choice((-6, -4, -2, -1, 0, 0, 0, 0, 1, 8)), 2), 64)
-    lost = rng.choice((0, 0, 0, 0, 0, 1, 3))
-    modes = ("TRN", "WRAP") if rng.random() < 0.8 else (rng.choice(ROUNDINGS), rng.choice(("SAT", "WRAP")))
+    lost = 0 if plain else rng.choice((0, 0, 1, 3))
+    modes = ("TRN", "WRAP") if plain or rng.random() < 0.5 else (rng.choice(ROUNDINGS), rng.choice(("SAT", "WRAP")))
     accum = FixedType(a, a - fraction + lost, True, *modes)
     result = accum if rng.random() < 0.5 else near_type(rng, fraction - rng.randint(0, 8), min(a, 24))
     layer = {
@@ -141,7 +163,7 @@ def trigger_dense(
 
 def random_integers(seed: int, document: Mapping[str, Any], n_events: int) -> npt.NDArray[Any]:
     """Stored integers of the inputs, (n_events, n_inputs), int64 or uint64: corners of the types first, then any."""
-    rng = random.Random(f"inputs {seed}")
+    rng = Draw(f"inputs {seed}")
     columns = [parse(x["type"]) for x in document["inputs"] for _ in range(int(np.prod(x["shape"])))]
     rows: list[list[int]] = [[t.minimum for t in columns], [t.maximum for t in columns], [0 for _ in columns]]
     rows.append([rng.choice(t.range) for t in columns])
@@ -152,11 +174,11 @@ def random_integers(seed: int, document: Mapping[str, Any], n_events: int) -> np
     return np.array(rows[:n_events], dtype=dtype)
 
 
-def integer_of(rng: random.Random, fixed: FixedType) -> int:
+def integer_of(rng: Draw, fixed: FixedType) -> int:
     return rng.randint(*fixed.range) if rng.random() < 0.7 else random_integer(rng, fixed)
 
 
-def small_integer(rng: random.Random, fixed: FixedType) -> int:
+def small_integer(rng: Draw, fixed: FixedType) -> int:
     low, high = fixed.range
     bits = rng.randint(0, fixed.width)
     return min(max(rng.randint(-(1 << bits), 1 << bits), low), high)

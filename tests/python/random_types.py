@@ -14,6 +14,12 @@ from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, FixedType
 MAX_BITS = 110
 
 
+class Draw(random.Random):
+    """The source of a network's random choices, which knows how wide its types may be."""
+
+    max_width = 64
+
+
 @dataclass(frozen=True)
 class Named:
     """A value of the network: an input or the result of a layer."""
@@ -34,7 +40,7 @@ def product(shape: Sequence[int]) -> int:
     return result
 
 
-def random_type(rng: random.Random, max_width: int = 64) -> FixedType:
+def random_type(rng: Draw, max_width: int = 64) -> FixedType:
     """Any type: narrow ones and those around 8, 16, 32 and 64 bits often, binary points outside the bits sometimes."""
     kind = rng.random()
     if kind < 0.35:
@@ -43,23 +49,23 @@ def random_type(rng: random.Random, max_width: int = 64) -> FixedType:
         width = rng.choice((7, 8, 9, 15, 16, 17, 18, 24, 31, 32, 33, 63, 64))
     else:
         width = rng.randint(1, 64)
-    width = min(width, max_width)
+    width = min(width, max_width, rng.max_width)
     kind = rng.random()
     if kind < 0.75:
         integer = rng.randint(0, width)
     elif kind < 0.95:
         integer = rng.randint(-6, width + 6)
     else:
-        integer = rng.randint(-30, width + 30)
+        integer = rng.randint(-30, width + 30) if rng.max_width == 64 else width
     plain = rng.random() < 0.3
     rounding = "TRN" if plain else rng.choice(ROUNDINGS)
     overflow = "WRAP" if plain else rng.choice(OVERFLOWS)
     return FixedType(width, integer, rng.random() < 0.7, rounding, overflow)
 
 
-def near_type(rng: random.Random, fraction: int, width: int) -> FixedType:
+def near_type(rng: Draw, fraction: int, width: int) -> FixedType:
     """A type with about these fraction bits and width, so that values neither vanish nor always overflow."""
-    w = min(max(width + rng.randint(-4, 4), 1), 64)
+    w = min(max(width + rng.randint(-4, 4), 1), rng.max_width)
     integer = min(max(w - (fraction + rng.choice((-3, -1, 0, 0, 0, 1, 4))), -128), 192)
     plain = rng.random() < 0.4
     rounding = "TRN" if plain else rng.choice(ROUNDINGS)
@@ -67,7 +73,7 @@ def near_type(rng: random.Random, fraction: int, width: int) -> FixedType:
     return FixedType(w, integer, rng.random() < 0.75, rounding, overflow)
 
 
-def spelled(rng: random.Random, fixed: FixedType) -> str:
+def spelled(rng: Draw, fixed: FixedType) -> str:
     """One of the names of a type."""
     sign = "" if fixed.is_signed else "u"
     whole = fixed.integer == fixed.width and rng.random() < 0.7
@@ -82,7 +88,7 @@ def spelled(rng: random.Random, fixed: FixedType) -> str:
     return ",".join([name, *modes[:n_modes]]) + ">"
 
 
-def random_integer(rng: random.Random, fixed: FixedType) -> int:
+def random_integer(rng: Draw, fixed: FixedType) -> int:
     """A stored integer: an extreme, a small one, or any; below 2**63, as constants must be."""
     low, high = fixed.minimum, min(fixed.maximum, 2**63 - 1)
     kind = rng.random()
@@ -96,7 +102,7 @@ def random_integer(rng: random.Random, fixed: FixedType) -> int:
     return rng.randint(low, high)
 
 
-def tensor(rng: random.Random, shape: Sequence[int], fixed: FixedType, zeros: float = 0.0) -> dict[str, Any]:
+def tensor(rng: Draw, shape: Sequence[int], fixed: FixedType, zeros: float = 0.0) -> dict[str, Any]:
     """A constant with random content, some of it 0."""
     data = [0 if rng.random() < zeros else random_integer(rng, fixed) for _ in range(product(shape))]
     return {"type": spelled(rng, fixed), "shape": list(shape), "data": data}
@@ -122,11 +128,11 @@ def times(x: FixedType, y: FixedType) -> tuple[int, int]:
     return x.width + y.width + 2, x.fraction + y.fraction
 
 
-def divisor(rng: random.Random, n: int) -> int:
+def divisor(rng: Draw, n: int) -> int:
     return rng.choice([d for d in range(1, n + 1) if n % d == 0])
 
 
-def random_shape(rng: random.Random, size: int) -> tuple[int, ...]:
+def random_shape(rng: Draw, size: int) -> tuple[int, ...]:
     """A shape of 1 to 3 axes with `size` elements."""
     first = divisor(rng, size)
     second = divisor(rng, size // first)

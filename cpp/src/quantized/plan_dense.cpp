@@ -143,7 +143,7 @@ bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<s
 bool Lowering::lower_dense(int value) {
     const Layer& l = layer(value);
     const auto* dense = std::get_if<Dense>(&l.operation);
-    if (dense == nullptr) return false;
+    if (dense == nullptr || constant(l.inputs[0]) != nullptr) return false;  // a constant stands in no place
     const std::optional<DenseChoice> choice = choose_sums(value);
     if (!choice) return false;
     const auto n_out = static_cast<std::size_t>(dense->weight.shape[1]);
@@ -234,6 +234,7 @@ bool Lowering::lower_reduction(int value) {
     const bool is_dot = std::holds_alternative<Dot>(l.operation);
     const bool is_sum = std::holds_alternative<Sum>(l.operation);
     if (!is_dot && !is_sum && !std::holds_alternative<SumOfSquares>(l.operation)) return false;
+    if (std::any_of(l.inputs.begin(), l.inputs.end(), [&](int i) { return constant(i) != nullptr; })) return false;
     const AccumulatorRange& acc = *proof(value).accumulator;
     if (acc.order_matters || (acc.products_overflow && acc.type.overflow != Overflow::wrap)) return false;
     const Interval x = ranges_.value(l.inputs[0]).all;

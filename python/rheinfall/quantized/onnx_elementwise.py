@@ -214,7 +214,7 @@ def _parameters(step: Any) -> tuple[Array, ...]:
 def _joined(builder: Builder, parts: list[Value], axis: int) -> tuple[Stored, Array]:
     fraction = parts[0].stored.type.fraction
     if any(v.stored.type.fraction != fraction for v in parts):
-        parts = [replace(v, stored=_without_point(builder, v.stored)) for v in parts]
+        parts = [replace(v, stored=without_point(builder, v.stored)) for v in parts]
         fraction = 0
     low, high = min(v.stored.bounds[0] for v in parts), max(v.stored.bounds[1] for v in parts)
     kind = integer_type(low, high, fraction)
@@ -232,7 +232,8 @@ def _joined(builder: Builder, parts: list[Value], axis: int) -> tuple[Stored, Ar
     return result, np.concatenate(moved, axis=axis)
 
 
-def _without_point(builder: Builder, stored: Stored) -> Stored:
+def without_point(builder: Builder, stored: Stored) -> Stored:
+    """The same integers with no binary point."""
     if stored.type.fraction == 0:
         return stored
     low, high = stored.bounds

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall._extras import require
+from rheinfall.quantized import onnx_elementwise as elementwise
 from rheinfall.quantized import onnx_operators as operators
 from rheinfall.quantized import qonnx
 from rheinfall.quantized.errors import ModelError
@@ -243,6 +244,7 @@ class _Import:
             raise RefusalError("a negative or zero scale")
         if len(scale) == 1 and not any(offset) and scale[0] == Fraction(2) ** -stored.type.fraction:
             return stored.name
+        stored = elementwise.without_point(self.builder, stored)
         output: dict[str, Any] = {"name": stored.name, "scale": _number(scale)}
         if any(offset):
             output |= _constant(scale, offset)
