@@ -62,7 +62,7 @@ def main() -> None:
                     network = Network(quantize_document(source, target), isa=isa)
                     ours[isa] = np.asarray(network.run_integers(values[:, None]))[:, 0]
                 for name, results in ours.items():
-                    wrong = np.count_nonzero(results != expected)
+                    wrong = int(np.count_nonzero(results != expected))
                     mismatches[name] += wrong
                     if wrong:
                         print(f"{name}: {source} to {target}: {wrong} of {values.size} differ", flush=True)
