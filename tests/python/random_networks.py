@@ -108,7 +108,8 @@ def with_outputs(
 def trigger_document(seed: int, max_width: int = 64) -> Document:
     """A stack of dense layers and activations with the types of trigger networks, of up to `max_width` neurons."""
     rng = Draw(f"trigger {seed}")
-    widths = [rng.choice((4, 8, 15, 16, 28, 32, 57, 64)) for _ in range(rng.randint(2, 5))]
+    sizes = (4, 8, 15, 16, 28, 32, 57, 64) if rng.random() < 0.9 else (16, 33, 65, 100, 130, 252)
+    widths = [rng.choice(sizes) for _ in range(rng.randint(2, 5))]
     widths = [min(width, max_width) for width in widths]
     x = FixedType(rng.choice((6, 7, 8, 9, 10, 14, 16, 18)), rng.randint(1, 7), rng.random() < 0.8)
     plain = rng.random() < 0.75  # accumulators that lose no fraction and wrap
@@ -172,6 +173,22 @@ def random_integers(seed: int, document: Mapping[str, Any], n_events: int) -> np
         rows.append([draw(rng, t) for t in columns])
     dtype = np.uint64 if any(t.maximum > 2**63 for t in columns) else np.int64
     return np.array(rows[:n_events], dtype=dtype)
+
+
+def random_reals(seed: int, document: Mapping[str, Any], n_events: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Real inputs: within the types' range and beyond, on their grids, halfway between two numbers, and anywhere."""
+    rng = Draw(f"reals {seed}")
+    columns = [parse(x["type"]) for x in document["inputs"] for _ in range(int(np.prod(x["shape"])))]
+    rows = [[real_of(rng, t) for t in columns] for _ in range(n_events)]
+    return np.array(rows).astype(dtype)
+
+
+def real_of(rng: Draw, fixed: FixedType) -> float:
+    q = integer_of(rng, fixed) if rng.random() < 0.4 else small_integer(rng, fixed)
+    kind = rng.random()
+    beside = rng.choice((0.0, 0.5, 0.5, -0.5, 0.25, -0.75)) if kind < 0.7 else rng.random()
+    far = rng.choice((1.0, 1.0, 1.0, 1.0, 2.0, -3.0, 2.0**40, 2.0**-30))
+    return float((q + beside) * far * 2.0**-fixed.fraction)
 
 
 def integer_of(rng: Draw, fixed: FixedType) -> int:

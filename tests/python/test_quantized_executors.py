@@ -1,6 +1,7 @@
 """All executors of the library against the definition on random networks, in batches of all sorts of sizes.
 
-RHEINFALL_RANDOM_NETWORKS sets how many networks of each kind are drawn; tools/exactness_networks.py draws thousands.
+RHEINFALL_RANDOM_NETWORKS sets how many networks of each of three kinds are drawn; tools/exactness_networks.py draws
+thousands.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import pytest
 
 from executors import ISAS, available, compare, drawn_networks, stored_bits
 from random_layers import MAKERS
-from random_networks import random_document, random_integers, trigger_document
+from random_networks import narrow_document, random_document, random_reals, trigger_document
 from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, parse
 from rheinfall.quantized.network import Network
 from rheinfall.reference import quantized as reference
 
-N_NETWORKS = int(os.environ.get("RHEINFALL_RANDOM_NETWORKS", "150"))
+N_NETWORKS = int(os.environ.get("RHEINFALL_RANDOM_NETWORKS", "100"))
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +61,27 @@ def test_a_document_is_saved_as_it_was(tmp_path: Path) -> None:
             assert Network.from_json(path.read_bytes()).document == document
 
 
-def test_reals_become_integers_and_back_as_defined() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("isa", ISAS)
+def test_reals_become_integers_and_back_as_defined(isa: str, dtype: Any) -> None:
     """Where float64 holds every stored integer, so that nothing is rounded but by the types."""
-    rng = np.random.default_rng(5)
+    if not available(isa):
+        pytest.skip(f"this machine has no {isa}")
     tried = 0
-    for seed in range(200):
-        document = random_document(seed)
-        stored = [parse(item.get("result", item.get("type"))) for item in (*document["inputs"], *document["layers"])]
-        if max(fixed.width for fixed in stored) > 53:
-            continue
-        n_inputs = random_integers(seed, document, 1).shape[1]
-        x = rng.normal(0, 1, (6, n_inputs)) * 2.0 ** rng.integers(-20, 20, (6, n_inputs))
-        y = reference.run(document, reference.integers_of_reals(document, x))
-        got = np.asarray(Network(document)(x)).reshape(len(x), -1)
-        np.testing.assert_array_equal(got, reference.reals_of_integers(document, y), f"seed {seed}")
-        tried += 1
-    assert tried > 20
+    for seed in range(40):
+        for document in (random_document(seed), narrow_document(seed), trigger_document(seed, 16)):
+            items = (*document["inputs"], *document["layers"])
+            if max(parse(item.get("result", item.get("type"))).width for item in items) > 53:
+                continue
+            x = random_reals(seed, document, 19, dtype)
+            y = reference.run(document, reference.integers_of_reals(document, x))
+            expected = reference.reals_of_integers(document, y)
+            network = Network(document, isa=isa)
+            for n in (1, 19):
+                got = np.asarray(network(x[:n])).reshape(n, -1)
+                np.testing.assert_array_equal(got, expected[:n], f"{document['name']}, {n} events")
+            tried += 1
+    assert tried > 60
 
 
 def test_stored_bits_tell_numbers_apart() -> None:
