@@ -254,6 +254,9 @@ def lower_conv(call: Call) -> None:
     n_in = math.prod(window.kernel) * window.channels
     kernel = read_kernel(call, config, mult, n_in, n_filt)
     is_padded = any(window.padding)
+    is_stream = call.result()[1] is None
+    if strategy_of(config, mult) != "latency" and not is_stream and config.integer("reuse_factor", 1) > n_in:
+        raise ModelError(f"reuse factor {config.integer('reuse_factor')} of a convolution: at most {n_in} is allowed")
     if kernel.order is None and (kernel.product in ("mult", "weight_binary", "weight_ternary")):
         type_, data = weight_factors(kernel)
         note_lost_bits(call, kernel, x)

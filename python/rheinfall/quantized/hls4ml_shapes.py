@@ -11,7 +11,7 @@ from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.hls4ml_cpp import Name
 from rheinfall.quantized.hls4ml_dense import Window
 from rheinfall.quantized.hls4ml_lowering import Call, Value, plain, tensor
-from rheinfall.quantized.hls4ml_resolve import Config
+from rheinfall.quantized.hls4ml_resolve import Config, CppType
 
 
 def lower_merge(call: Call) -> None:
@@ -91,15 +91,31 @@ def _pool_window(config: Config, n_axes: int, is_global: bool) -> Window:
 
 def _pool(call: Call, config: Config, x: Value, window: Window, n_axes: int, is_max: bool) -> Value:
     skip = 2 - n_axes
+    accum, result = config.type("accum_t"), call.result_type()
+    is_stream = call.result()[1] is None
+    # Parallel code finds the largest pixel in the input's type, then converts it; a stream converts each one first.
+    in_own_type = is_max and not is_stream
     fields: dict[str, Any] = {
         "kind": "max" if is_max else "average",
         "kernel": list(window.kernel[skip:]),
         "strides": list(window.strides[skip:]),
         "padding": list(window.padding[2 * skip :]) if any(window.padding) else None,
-        "accum": str(config.type("accum_t").fixed),
+        "accum": str((plain(x.type) if in_own_type else accum).fixed),
         "count_padding": True if config.integer("count_pad", 0) and not is_max else None,
     }
-    return call.emit("pool", [x], call.result_type(), (*window.output[skip:], window.channels), **fields)
+    shape = (*window.output[skip:], window.channels)
+    if not in_own_type or _holds(accum, x.type):
+        return call.emit("pool", [x], result, shape, **fields)
+    return call.emit("quantize", [call.emit("pool", [x], accum, shape, "_accum", **fields)], result, shape)
+
+
+def _holds(outer: CppType, inner: CppType) -> bool:
+    """Whether every value of one type is a value of the other, which converting leaves as it is."""
+    wide, narrow = outer.fixed, inner.fixed
+    shift = wide.fraction - narrow.fraction
+    if shift < 0 or wide.overflow == "SAT_SYM":
+        return False
+    return wide.minimum <= narrow.minimum << shift and narrow.maximum << shift <= wide.maximum
 
 
 def _pad_for_maximum(call: Call, x: Value, window: Window, n_axes: int) -> tuple[Value, Window]:
