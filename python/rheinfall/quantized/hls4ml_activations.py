@@ -69,6 +69,11 @@ def lower_table(call: Call) -> None:
     function, span = _TABLES[call.function]
     size, type_ = config.size("table_size"), config.type("table_t")
     entries = hls4ml_tables.activation_table(function, size, float(span), type_)
+    if call.function == "tanh":
+        rounded = hls4ml_tables.activation_table(hls4ml_tables.rounded_tanh, size, float(span), type_)
+        unsure = sum(a != b for a, b in zip(entries, rounded, strict=True))
+        if unsure:
+            call.trap(f"{unsure} entries of its table hang on the last bit of libm's tanh; they are fdlibm's")
     index = _index(x, size, 2 * span, size // 2)
     call.finish(
         call.emit("table", [x], call.result_type(), x.shape, index=index, table=tensor(type_.fixed, (size,), entries))

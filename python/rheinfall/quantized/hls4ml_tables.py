@@ -1,7 +1,8 @@
 """hls4ml's tables, computed once at import as its C++ initialises them: float arithmetic, then the table's type.
 
-Functions of libm are evaluated in double precision and rounded to float, the correctly rounded value but for rare
-cases; a libm whose last bit differs gives another entry only where that bit decides the conversion to the table's type.
+exp is evaluated in double precision and rounded to float, as today's libms do but for rare cases; tanh as fdlibm does
+(`hls4ml_libm`). A libm whose last bit differs gives another entry only where that bit decides the conversion to the
+table's type.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from rheinfall.quantized import fixed_point
+from rheinfall.quantized import fixed_point, hls4ml_libm
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.fixed_point import FixedType
 from rheinfall.quantized.hls4ml_resolve import CppType
@@ -37,7 +38,12 @@ def sigmoid(x: float) -> float:
 
 
 def tanh(x: float) -> float:
-    """`tanh(float)`."""
+    """`tanh(float)`, as fdlibm computes it."""
+    return hls4ml_libm.tanh(x)
+
+
+def rounded_tanh(x: float) -> float:
+    """`tanh(float)` correctly rounded, as newer libms have it."""
     return to_float(math.tanh(x))
 
 
