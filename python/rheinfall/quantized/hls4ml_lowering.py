@@ -191,7 +191,12 @@ class Call:
 
     def input(self, index: int = 0, shape: Sequence[int] | None = None) -> Value:
         """The value that is passed, in a shape."""
-        return self.lowering.read(self.argument(index), shape)
+        value = self.lowering.read(self.argument(index), shape)
+        if index == 0 and not self.type_argument(0).same_as(value.type):
+            raise ModelError(
+                f"its input is {value.type.fixed}, its first template argument {self.type_argument(0).fixed}"
+            )
+        return value
 
     def result(self, index: int = 1) -> tuple[CppType, Shape | None]:
         """The declared type and shape of the variable that takes the output."""
@@ -226,6 +231,12 @@ class Call:
 
     def finish(self, value: Value, index: int = 1) -> None:
         """Give the output variable its value."""
+        args = self.call.function.args or ()
+        place = 1 if self.function == "relu_max" else len(args) - 2
+        if place > 0 and not self.type_argument(place).same_as(value.type):
+            raise ModelError(
+                f"its output is {value.type.fixed}, its template argument {self.type_argument(place).fixed}"
+            )
         self.lowering.write(self.argument(index), value)
         result = value.type.fixed
         if result.overflow == "WRAP":

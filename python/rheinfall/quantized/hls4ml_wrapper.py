@@ -137,6 +137,8 @@ def _steps(x: int | float, type_: FixedType) -> Fraction:
 
 def _shifts(fields: Any, size: int, place: tuple[Path, Project]) -> list[int]:
     if isinstance(fields, list):
+        if any(isinstance(shift, float) for shift in fields):
+            raise ModelError("input.shift: expected integers")
         fields = {"type": "ap_int<32>", "data": fields}
     type_, stored, _ = _constants(fields, "input.shift", size, place)
     if type_.fraction > 0 and any(q % (1 << type_.fraction) for q in stored):
