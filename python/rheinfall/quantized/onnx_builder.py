@@ -108,8 +108,11 @@ class Builder:
     def compact(self, value: Value) -> Value:
         """The value with each stored integer used exactly once (a slice or a padding becomes a gather)."""
         flat = value.index.ravel()
-        if flat.size == value.stored.size and bool((np.sort(flat) == np.arange(flat.size)).all()):
-            return value
+        if flat.size == value.stored.size and flat.min(initial=0) >= 0:
+            seen = np.zeros(flat.size, dtype=bool)
+            seen[flat] = True
+            if seen.all():
+                return value
         return self.in_onnx_order(value)
 
     def without_clamp(self, value: Value) -> Value:
@@ -194,21 +197,39 @@ def doc_order(builder: Builder, value: Value, parameters: tuple[Array, ...]) -> 
     Where they vary more than that, the integers are taken as one flat axis. `value` must be compact.
     """
     stored = value.stored
-    spread: list[Array | None] = []
+    spread: list[tuple[Array, list[Any]] | None] = []  # for each parameter, codes in stored order and what they mean
     for parameter in parameters:
         if parameter.size == 1:
             spread.append(None)
             continue
-        placed = np.empty(stored.size, dtype=object)
-        placed[value.index.ravel()] = np.broadcast_to(parameter, value.index.shape).ravel()
-        spread.append(placed)
+        codes, meanings = _coded(parameter)
+        placed = np.empty(stored.size, dtype=np.int64)
+        placed[value.index.ravel()] = np.broadcast_to(codes, value.index.shape).ravel()
+        spread.append((placed, meanings))
     last = stored.shape[-1]
-    rows = [None if s is None else s.reshape(-1, last) for s in spread]
-    if all(r is None or bool((r == r[0]).all()) for r in rows):
-        lists = [[p.flat[0]] if r is None else _shortened(list(r[0])) for p, r in zip(parameters, rows, strict=True)]
-        return lists, stored
-    flat = builder.arrange(value, np.arange(stored.size), (stored.size,))
-    return [[p.flat[0]] if s is None else list(s) for p, s in zip(parameters, spread, strict=True)], flat
+    if all(s is None or bool((s[0].reshape(-1, last) == s[0][:last]).all()) for s in spread):
+        n = last
+    else:
+        n, stored = stored.size, builder.arrange(value, np.arange(stored.size), (stored.size,))
+    lists = [
+        [p.flat[0]] if s is None else [s[1][code] for code in s[0][:n].tolist()]
+        for p, s in zip(parameters, spread, strict=True)
+    ]
+    return [_shortened(x) for x in lists], stored
+
+
+def _coded(parameter: Array) -> tuple[Array, list[Any]]:
+    """Equal values as equal small integers: exact numbers are slow to compare."""
+    by_identity: dict[int, int] = {}
+    by_value: dict[Any, int] = {}
+    codes = []
+    objects = parameter.ravel().tolist()
+    for x in objects:
+        code = by_identity.get(id(x))
+        if code is None:
+            code = by_identity[id(x)] = by_value.setdefault(x, len(by_value))
+        codes.append(code)
+    return np.array(codes, dtype=np.int64).reshape(parameter.shape), list(by_value)
 
 
 def _shortened(values: list[Any]) -> list[Any]:

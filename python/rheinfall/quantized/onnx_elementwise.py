@@ -261,7 +261,7 @@ def limits(low: Array | None, high: Array | None) -> tuple[Any, Any]:
         if end is None or np.asarray(end).size == 0:
             ends.append(absent)
             continue
-        if np.asarray(end).size != 1:
+        if np.asarray(end).size != 1 or np.isnan(np.asarray(end, dtype=np.float64)).any():
             raise RefusalError("its limits are no single numbers")
         x = np.asarray(end).reshape(-1)[0]
         ends.append(absent if abs(float(x)) >= 3.4e38 else Fraction(x.item()))

@@ -28,6 +28,8 @@ from rheinfall.quantized.onnx_values import MAX_ELEMENTS, Array, Const, Linear, 
 INTEGER_INPUTS = {2: (8, False), 3: (8, True), 4: (16, False), 5: (16, True), 6: (32, True), 12: (32, False)}
 FLOATS = (1, 10, 11)
 MAX_NODES = 20_000
+MAX_RANK = 16
+SCALES = (Fraction(1, 10**30), Fraction(10**30))  # of outputs: within float32
 FAILURES = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError, MemoryError)
 
 
@@ -50,7 +52,8 @@ def read_onnx(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: expected an ONNX model: {error}") from None
     if not model.HasField("graph") or not model.graph.node:
         raise ModelError(f"{path}: expected an ONNX model with nodes")
-    return _Import(str(path), model, onnx).run()
+    with np.errstate(all="ignore"):  # what overflows in constants is refused where it matters
+        return _Import(str(path), model, onnx).run()
 
 
 class _Import:
@@ -120,7 +123,7 @@ class _Import:
             )
         if tensor.data_type == self.onnx.TensorProto.STRING or np.prod(tensor.dims, dtype=np.float64) > MAX_ELEMENTS:
             raise RefusalError(f"tensor {tensor.name!r}: strings, or more than {MAX_ELEMENTS} elements")
-        if any(d < 0 for d in tensor.dims):
+        if len(tensor.dims) > MAX_RANK or any(d < 0 for d in tensor.dims):
             raise RefusalError(f"tensor {tensor.name!r} has the dimensions {list(tensor.dims)}")
         try:
             return np.asarray(self.onnx.numpy_helper.to_array(tensor))
@@ -240,8 +243,8 @@ class _Import:
             raise RefusalError("has no axis beside the batch")
         linear = value.linear
         (scale, offset), stored = doc_order(self.builder, value, (linear.a, linear.b))
-        if any(s < 0 for s in scale) or any(s == 0 for s in scale):
-            raise RefusalError("a negative or zero scale")
+        if any(not SCALES[0] <= s <= SCALES[1] for s in scale):
+            raise RefusalError(f"a scale of {float(min(scale)):g}: expected 1e-30 to 1e30")
         if len(scale) == 1 and not any(offset) and scale[0] == Fraction(2) ** -stored.type.fraction:
             return stored.name
         stored = elementwise.without_point(self.builder, stored)

@@ -32,7 +32,7 @@ def integer_range(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
 
 def whole(constant: Array, what: str, low: int, high: int) -> int:
     """One whole number out of a constant."""
-    if constant.size != 1 or float(constant.reshape(-1)[0]) != int(constant.reshape(-1)[0]):
+    if finite(constant, what).size != 1 or float(constant.reshape(-1)[0]) != int(constant.reshape(-1)[0]):
         raise RefusalError(f"{what} is no single whole number")
     value = int(constant.reshape(-1)[0])
     if not low <= value <= high:
@@ -62,9 +62,16 @@ def note_scale(builder: Builder, scale: Array) -> None:
         builder.rational.append(builder.node)
 
 
+def finite(constant: Array, what: str) -> Array:
+    """A parameter, checked."""
+    if constant.dtype.kind not in "fiu" or not (np.abs(constant.astype(np.float64)) < 2.0**40).all():
+        raise RefusalError(f"{what}: expected finite numbers below 2^40")
+    return constant
+
+
 def quant(builder: Builder, x: Value | Const, inputs: list[Array], attributes: dict[str, Any]) -> Value | Const:
     """Quant and IntQuant."""
-    scale, zero, bits = positive(inputs[0]), inputs[1], whole(inputs[2], "bit width", 1, MAX_BITS)
+    scale, zero, bits = positive(inputs[0]), finite(inputs[1], "zero point"), whole(inputs[2], "bit width", 1, MAX_BITS)
     signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
     if bits == 1 and signed:
         return bipolar(builder, x, [scale], float(zero.reshape(-1)[0]) if zero.size == 1 else None)
@@ -121,8 +128,8 @@ def _rounded(y: Array, rounding: str) -> Array:
 
 
 def _integer_zero(zero: Array) -> Array:
-    if not np.isfinite(zero).all() or (zero != np.round(zero)).any():
-        raise RefusalError("quantizes a constant with a zero point that is no integer")
+    if not (np.abs(zero) < 2.0**40).all() or (zero != np.round(zero)).any():
+        raise RefusalError("quantizes a constant with a zero point that is no integer, or a huge one")
     return zero.astype(np.int64)
 
 
@@ -180,7 +187,7 @@ def trunc(builder: Builder, x: Value | Const, inputs: list[Array], attributes: d
     if isinstance(x, Const):
         raise RefusalError("truncates a constant")
     rounding = rounding_of(attributes, "FLOOR")
-    scale, zero = positive(inputs[0]), inputs[1]
+    scale, zero = positive(inputs[0]), finite(inputs[1], "zero point")
     if scale.size != 1 or zero.size != 1:
         raise RefusalError("scale and zero point of several elements")
     bits = whole(inputs[2], "input bit width", 1, MAX_BITS)
