@@ -7,10 +7,13 @@
 #include <rheinfall/adapters/std_threads.hpp>
 #include <rheinfall/tracking/edge_features.hpp>
 #include <rheinfall/tracking/graph_construction.hpp>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "allocation_counter.hpp"
+#include "tracking/graph_construction_plain.hpp"
+#include "tracking/graph_construction_work.hpp"
 
 namespace {
 
@@ -238,6 +241,87 @@ TEST(TripletChi2, SaysSoWhenTheWorkspaceIsTooSmall) {
     const rheinfall::ContinuationChi2 out{all.subspan(0, 1), all.subspan(1, 1), all.subspan(2, 1), all.subspan(3, 1)};
     EXPECT_EQ(rheinfall::triplet_chi2(event.view(), {source, target}, {}, out, workspace), Status::capacity_exceeded);
     EXPECT_EQ(rheinfall::triplet_chi2(event.view(), {}, {}, {}, workspace), Status::empty);
+}
+
+/// A map of @p n_modules modules of which each sees the @p reach next ones, with limits drawn at random.
+ModuleMap random_map(std::uint64_t n_modules, std::uint64_t reach, unsigned seed) {
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<float> width(0.0F, 1.0F);
+    const auto interval = [&](float scale) {
+        return Interval{-scale * width(random) * width(random), scale * width(random)};
+    };
+    const float steepness = seed % 2 == 0 ? 1.0F : 1e4F;
+    const auto pair = [&] {
+        return DoubletLimits{interval(800 * steepness), interval(2), interval(0.2F * steepness), interval(3)};
+    };
+    std::vector<ModuleMap::Triplet> triplets;
+    for (std::uint64_t a = 1; a + 2 <= n_modules; ++a) {
+        for (std::uint64_t b = a + 1; b <= std::min(a + reach, n_modules - 1); ++b) {
+            for (std::uint64_t c = b + 1; c <= std::min(b + reach, n_modules); ++c) {
+                if (random() % 3 == 0) continue;
+                triplets.push_back({{a, b, c}, 1, {pair(), pair(), interval(40 * steepness), interval(2)}});
+            }
+        }
+    }
+    return ModuleMap::from_triplets(std::move(triplets), Bend::angle);
+}
+
+/// Hits all around; on some modules of almost one radius, so that dz/dr is beyond any 16-bit number of steps.
+Event event_around(std::size_t n_hits, std::uint64_t n_modules, unsigned seed) {
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<float> turn(-3.14159265F, 3.14159265F);
+    std::normal_distribution<float> spread(0.0F, 1.0F);
+    Event event;
+    for (std::size_t i = 0; i < n_hits; ++i) {
+        const std::uint64_t module = 1 + random() % n_modules;
+        const float r = 30.0F + (seed % 2 == 0 ? 10.0F : 1e-3F) * static_cast<float>(module) + 1e-4F * spread(random);
+        const float phi = turn(random);
+        event.add(module, r * std::cos(phi), r * std::sin(phi), 50.0F * spread(random));
+    }
+    return event;
+}
+
+TEST(GraphConstruction, EveryVersionFindsTheEdgesOfThePlainOne) {
+    namespace detail = rheinfall::detail;
+    std::vector<const detail::GraphSteps*> versions{&detail::graph_steps_portable(), &detail::graph_steps()};
+    struct Case {
+        std::uint64_t n_modules, reach;
+        std::size_t n_hits;
+    };
+    // From a hit or two a module to hundreds; few doublets, more than 32, 64 and 128 on one module.
+    for (const auto& [n_modules, reach, n_hits] :
+         {Case{30, 3, 300}, {8, 3, 900}, {60, 40, 300}, {90, 80, 250}, {160, 150, 200}}) {
+        for (unsigned seed = 0; seed < 4; ++seed) {
+            const ModuleMap map = random_map(n_modules, reach, seed);
+            const Event event = event_around(n_hits, n_modules, seed);
+            const GraphLimits limits{event.size(), 400000};
+            const auto run = [&](auto&& build, std::size_t bytes) {
+                std::vector<std::int64_t> source(400000), target(400000);
+                rheinfall::Workspace workspace;
+                workspace.reserve(bytes);
+                const GraphResult result = build(rheinfall::EdgesBuffer{source, target}, workspace);
+                EXPECT_NE(result.status, Status::capacity_exceeded);
+                source.resize(result.n_edges);
+                target.resize(result.n_edges);
+                return std::tuple(result.n_doublets, source, target);
+            };
+            const auto expected = run(
+                [&](auto edges, auto& workspace) {
+                    return detail::build_graph_plain(map, event.view(), limits, edges, workspace);
+                },
+                detail::graph_workspace_size_plain(map, limits));
+            EXPECT_GT(std::get<1>(expected).size(), 10U) << n_modules << " modules, seed " << seed;
+            for (const detail::GraphSteps* steps : versions) {
+                EXPECT_EQ(run(
+                              [&](auto edges, auto& workspace) {
+                                  return detail::build_graph_by(*steps, map, event.view(), limits, edges, workspace);
+                              },
+                              rheinfall::graph_workspace_size(map, limits)),
+                          expected)
+                    << n_modules << " modules, seed " << seed;
+            }
+        }
+    }
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ using detail::MapHeader;
 using detail::MapLayout;
 
 constexpr float unlimited = 1e30f;  ///< beyond any quantity of finite hits; keeps the width of a range finite
+constexpr std::size_t max_doublets_of_module = 65536;  ///< graph construction numbers them with 16 bits
 
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
     throw std::runtime_error(name + ": " + why);
@@ -239,6 +240,10 @@ ModuleMap ModuleMap::adopt(std::shared_ptr<const Storage> storage, const std::st
     map.storage_ = std::move(storage);
     map.check(name);
     map.count_doublets_per_module();
+    if (map.max_doublets_per_module_ > max_doublets_of_module) {
+        refuse(name, "doublets: expected at most " + std::to_string(max_doublets_of_module) +
+                         " that begin on one module, got " + std::to_string(map.max_doublets_per_module_));
+    }
     return map;
 }
 

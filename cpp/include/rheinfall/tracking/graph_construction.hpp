@@ -12,10 +12,11 @@
 
 namespace rheinfall {
 
-/// The largest event that a workspace is made for; at most 2^32 - 1 each.
+/// The largest event that a workspace is made for.
 struct GraphLimits {
-    std::size_t n_hits;
-    std::size_t n_doublets;  ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge
+    std::size_t n_hits;      ///< at most 2^32 - 1
+    std::size_t n_doublets;  ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge; at
+                             ///< most 2^31 - 1
 };
 
 /// Where the edges go: both spans have the same size, the capacity.

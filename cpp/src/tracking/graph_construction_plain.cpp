@@ -1,4 +1,6 @@
-#include <rheinfall/tracking/graph_construction.hpp>
+// The graph by its definition, doublet after doublet and triplet after triplet: what tests and benchmarks compare the
+// tuned versions with.
+#include "tracking/graph_construction_plain.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -8,10 +10,8 @@
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/detail/triplet_codes.hpp"
 
-namespace rheinfall {
+namespace rheinfall::detail {
 namespace {
-
-using detail::SpacePoint;
 
 constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
 
@@ -21,19 +21,19 @@ struct Candidates {
     std::span<std::uint32_t> source;  ///< rising within a doublet
     std::span<std::uint32_t> target;
     std::span<float> dzdr;
-    std::span<detail::DoubletQuantities> quantities;
+    std::span<DoubletQuantities> quantities;
     std::span<std::uint8_t> tagged;  ///< 1 for an edge of the graph
 
     static std::size_t bytes(std::size_t n) {
         return 2 * Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
-               Workspace::padded<detail::DoubletQuantities>(n) + Workspace::padded<std::uint8_t>(n);
+               Workspace::padded<DoubletQuantities>(n) + Workspace::padded<std::uint8_t>(n);
     }
 
     Candidates(std::size_t n, Workspace& workspace)
         : source(workspace.take<std::uint32_t>(n)),
           target(workspace.take<std::uint32_t>(n)),
           dzdr(workspace.take<float>(n)),
-          quantities(workspace.take<detail::DoubletQuantities>(n)),
+          quantities(workspace.take<DoubletQuantities>(n)),
           tagged(workspace.take<std::uint8_t>(n)) {}
 };
 
@@ -127,7 +127,7 @@ void bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphRe
 
 /// Computes the points of modules [first, last) and sorts each module's hits by (phi, caller's hit).
 void sort_modules(const HitsView& hits, Scratch& s, std::size_t first, std::size_t last) {
-    const auto point = [&hits](std::uint32_t i) { return detail::make_space_point(hits.x[i], hits.y[i], hits.z[i]); };
+    const auto point = [&hits](std::uint32_t i) { return make_space_point(hits.x[i], hits.y[i], hits.z[i]); };
     for (std::size_t m = first; m < last; ++m) {
         const std::size_t begin = s.module_offsets[m];
         const std::size_t end = s.module_offsets[m + 1];
@@ -148,8 +148,8 @@ void sort_modules(const HitsView& hits, Scratch& s, std::size_t first, std::size
         } else {
             std::sort(s.order.begin() + static_cast<std::ptrdiff_t>(begin),
                       s.order.begin() + static_cast<std::ptrdiff_t>(end), [&](std::uint32_t a, std::uint32_t b) {
-                          const float phi_a = detail::atan2(hits.y[a], hits.x[a]);
-                          const float phi_b = detail::atan2(hits.y[b], hits.x[b]);
+                          const float phi_a = atan2(hits.y[a], hits.x[a]);
+                          const float phi_b = atan2(hits.y[b], hits.x[b]);
                           return phi_a < phi_b || (phi_a == phi_b && a < b);
                       });
             for (std::size_t k = begin; k < end; ++k) s.points[k] = point(s.order[k]);
@@ -175,7 +175,7 @@ Window phi_window(const Scratch& s, float phi, const Interval& dphi, std::size_t
     constexpr float slack = 4e-6f;  // a few float32 steps at pi, more than the rounding of dphi
     const float low = phi + dphi.low - slack;
     const float high = phi + dphi.high + slack;
-    if (low < -detail::pi || high > detail::pi) return {begin, end};
+    if (low < -pi || high > pi) return {begin, end};
     const auto first = s.points.begin();
     const auto from =
         std::lower_bound(first + static_cast<std::ptrdiff_t>(begin), first + static_cast<std::ptrdiff_t>(end), low,
@@ -204,16 +204,16 @@ void find_candidates(const ModuleMap& map, Scratch& s, std::size_t d, Output& ou
             for (std::size_t j = window.begin; j < window.end; ++j) {
                 const SpacePoint& b = s.points[j];
                 // Two quantities of `passes` need no division, and one of them turns most pairs away.
-                if (!limits.deta.contains(b.eta - a.eta) || !limits.dphi.contains(detail::delta_phi(a, b))) continue;
-                const auto q = detail::doublet_quantities(a, b);
-                if (i == j || !detail::passes(limits, q)) continue;
+                if (!limits.deta.contains(b.eta - a.eta) || !limits.dphi.contains(delta_phi(a, b))) continue;
+                const auto q = doublet_quantities(a, b);
+                if (i == j || !passes(limits, q)) continue;
                 const std::size_t at = out.begin + out.n++;
                 if (at >= out.end) continue;
                 const auto source = static_cast<std::uint32_t>(i);
                 const auto target = static_cast<std::uint32_t>(j);
                 s.candidates.source[at] = source;
                 s.candidates.target[at] = target;
-                s.candidates.dzdr[at] = detail::slope_dzdr(a, b);
+                s.candidates.dzdr[at] = slope_dzdr(a, b);
                 s.candidates.quantities[at] = q;
                 range.source_signature |= signature_bit(source);
                 range.target_signature |= signature_bit(target);
@@ -248,8 +248,8 @@ void tag_triplets(const ModuleMap& map, Scratch& s, std::size_t d) {
                 if (!diff_dzdr.contains(c.dzdr[i] - c.dzdr[j])) continue;
                 if (!decoded) limits = map.triplet_limits(d, t);
                 decoded = true;
-                if (!detail::passes(limits.inner, c.quantities[i])) break;
-                if (!detail::passes(limits.outer, c.quantities[j])) continue;
+                if (!passes(limits.inner, c.quantities[i])) break;
+                if (!passes(limits.outer, c.quantities[j])) continue;
                 const float bend =
                     detail::bend(convention, s.points[c.source[i]], s.points[c.target[i]], s.points[c.target[j]]);
                 if (!limits.bend.contains(bend)) continue;
@@ -339,13 +339,13 @@ void share_by_need(std::span<Output> outputs) {
 
 }  // namespace
 
-std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
+std::size_t graph_workspace_size_plain(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
     return Scratch::size(map, limits) + Workspace::padded<Output>(n_threads) +
            Workspace::padded<std::size_t>(n_threads + 1);
 }
 
-GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits, EdgesBuffer edges,
-                        Workspace& workspace, const ParallelFor& parallel_for) noexcept {
+GraphResult build_graph_plain(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits, EdgesBuffer edges,
+                              Workspace& workspace, const ParallelFor& parallel_for) noexcept {
     GraphResult result;
     if (hits.size() == 0) {
         result.status = Status::empty;
@@ -408,4 +408,4 @@ GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphL
     return result;
 }
 
-}  // namespace rheinfall
+}  // namespace rheinfall::detail

@@ -1,0 +1,295 @@
+#include <rheinfall/tracking/graph_construction.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "tracking/detail/hit_geometry.hpp"
+#include "tracking/graph_construction_work.hpp"
+
+namespace rheinfall {
+namespace {
+
+using detail::CandidateRoom;
+using detail::Candidates;
+using detail::GraphSteps;
+using detail::GraphWork;
+using detail::PointArrays;
+using detail::Row;
+
+constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
+
+/// Everything that one event needs, carved out of the workspace.
+struct Scratch {
+    std::span<std::uint32_t> module_of_hit;   ///< by caller's hit
+    std::span<std::uint32_t> module_offsets;  ///< hits of module m are [offsets[m], offsets[m + 1]) in `order`
+    std::span<std::uint32_t> order;           ///< caller's hit, by module and phi
+    std::span<std::uint32_t>
+        first_doublet;                      ///< doublets of inner module m are [first_doublet[m], first_doublet[m + 1])
+    std::span<Row> rows;                    ///< by hit in `order`
+    std::span<std::uint32_t> edge_offsets;  ///< by caller's hit
+    PointArrays points;                     ///< in that order
+    Candidates candidates;
+
+    static std::size_t size(const ModuleMap& map, const GraphLimits& limits) {
+        return 2 * Workspace::padded<std::uint32_t>(limits.n_hits) +
+               Workspace::padded<std::uint32_t>(map.n_modules() + 1) + PointArrays::bytes(limits.n_hits) +
+               Workspace::padded<std::uint32_t>(map.n_modules() + 1) + Workspace::padded<Row>(limits.n_hits) +
+               Workspace::padded<std::uint32_t>(limits.n_hits + 1) + Candidates::bytes(limits.n_doublets);
+    }
+
+    Scratch(const ModuleMap& map, const GraphLimits& limits, std::size_t n_hits, Workspace& workspace)
+        : module_of_hit(workspace.take<std::uint32_t>(n_hits)),
+          module_offsets(workspace.take<std::uint32_t>(map.n_modules() + 1)),
+          order(workspace.take<std::uint32_t>(n_hits)),
+          first_doublet(workspace.take<std::uint32_t>(map.n_modules() + 1)),
+          rows(workspace.take<Row>(n_hits)),
+          edge_offsets(workspace.take<std::uint32_t>(n_hits + 1)),
+          points(n_hits, workspace),
+          candidates(limits.n_doublets, workspace) {}
+};
+
+/// Finds each hit's module, then lists the hits that take part by module, in the caller's order.
+void bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphResult& result) {
+    const auto modules = map.modules();
+    std::ranges::fill(s.module_offsets, 0u);
+    std::uint64_t last_id = 0;
+    std::uint32_t last_module = no_module;
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        const std::uint64_t id = hits.module_id[i];
+        if (i == 0 || id != last_id) {  // hits of one module mostly stand together
+            const auto at = std::lower_bound(modules.begin(), modules.end(), id);
+            last_id = id;
+            last_module =
+                (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : no_module;
+        }
+        std::uint32_t module = last_module;
+        if (!(std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]))) {
+            ++result.n_not_finite;
+            module = no_module;
+        } else if (module == no_module) {
+            ++result.n_unknown_modules;
+        }
+        s.module_of_hit[i] = module;
+        if (module != no_module) ++s.module_offsets[module];
+    }
+    std::uint32_t n_used = 0;
+    for (auto& offset : s.module_offsets) {
+        const std::uint32_t count = offset;
+        offset = n_used;
+        n_used += count;
+    }
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        if (s.module_of_hit[i] != no_module)
+            s.order[s.module_offsets[s.module_of_hit[i]]++] = static_cast<std::uint32_t>(i);
+    }
+    for (std::size_t m = map.n_modules(); m > 0; --m) s.module_offsets[m] = s.module_offsets[m - 1];
+    s.module_offsets[0] = 0;
+}
+
+/// Computes the points of modules [first, last).
+void place_points(const HitsView& hits, Scratch& s, std::size_t first, std::size_t last) {
+    const std::size_t end = s.module_offsets[last];
+    for (std::size_t k = s.module_offsets[first]; k < end; ++k) {
+        const std::uint32_t i = s.order[k];
+        const auto point = detail::make_space_point(hits.x[i], hits.y[i], hits.z[i]);
+        s.points.x[k] = point.x;
+        s.points.y[k] = point.y;
+        s.points.z[k] = point.z;
+        s.points.r[k] = point.r;
+        s.points.phi[k] = point.phi;
+        s.points.eta[k] = point.eta;
+        const std::array<float, 4> together{point.r, point.phi, point.z, point.eta};
+        std::ranges::copy(together, s.points.together.begin() + static_cast<std::ptrdiff_t>(4 * k));
+    }
+}
+
+/// Lists the doublets by their inner module, by which they are sorted.
+void list_doublets(const ModuleMap& map, std::span<std::uint32_t> first_doublet) {
+    const auto inner = map.doublet_inner();
+    std::size_t d = 0;
+    for (std::size_t m = 0; m < map.n_modules(); ++m) {
+        first_doublet[m] = static_cast<std::uint32_t>(d);
+        while (d < inner.size() && inner[d] == m) ++d;
+    }
+    first_doublet[map.n_modules()] = static_cast<std::uint32_t>(d);
+}
+
+/// Calls `visit(source, target)` in the caller's numbering for each tagged candidate, by rising hit in `order`.
+template <class Visit>
+void for_each_edge(const Scratch& s, std::size_t n_used, Visit&& visit) {
+    for (std::size_t k = 0; k < n_used; ++k) {
+        for (std::size_t c = s.rows[k].begin; c < s.rows[k].end; ++c) {
+            if (s.candidates.tagged[c] != 0) visit(s.order[k], s.order[s.candidates.target[c]]);
+        }
+    }
+}
+
+/// Writes the tagged candidates, sorted by (source, target) in the caller's numbering.
+std::size_t write_edges(std::span<const CandidateRoom> rooms, std::size_t n_hits, std::size_t n_used, Scratch& s,
+                        EdgesBuffer edges) {
+    std::size_t n_edges = 0;
+    for (const CandidateRoom& room : rooms) {
+        const auto tagged = s.candidates.tagged.subspan(room.begin, room.n);
+        for (const std::uint8_t tag : tagged) n_edges += tag;
+    }
+    if (n_edges > edges.source.size()) return n_edges;
+    const auto order = s.order.first(n_used);
+    if (std::ranges::is_sorted(order)) {  // hits that come by module: rows and their targets rise already
+        std::size_t at = 0;
+        for_each_edge(s, n_used, [&](std::uint32_t source, std::uint32_t target) {
+            edges.source[at] = source;
+            edges.target[at++] = target;
+        });
+        return n_edges;
+    }
+    std::ranges::fill(s.edge_offsets, 0u);
+    for_each_edge(s, n_used, [&](std::uint32_t source, std::uint32_t) { ++s.edge_offsets[source]; });
+    std::uint32_t offset = 0;
+    for (auto& entry : s.edge_offsets) {
+        const std::uint32_t count = entry;
+        entry = offset;
+        offset += count;
+    }
+    for_each_edge(s, n_used, [&](std::uint32_t source, std::uint32_t target) {
+        const std::uint32_t at = s.edge_offsets[source]++;
+        edges.source[at] = source;
+        edges.target[at] = target;
+    });
+    std::uint32_t begin = 0;
+    for (std::size_t i = 0; i < n_hits; ++i) {
+        const std::uint32_t end = s.edge_offsets[i];
+        std::sort(edges.target.begin() + begin, edges.target.begin() + end);
+        begin = end;
+    }
+    return n_edges;
+}
+
+/// Cuts the inner modules into runs of about equal work, each with its share of the candidates' room.
+void share_out(const ModuleMap& map, const Scratch& s, std::size_t capacity, std::span<CandidateRoom> rooms,
+               std::span<std::size_t> first_module) {
+    const auto cost = [&](std::size_t m) {
+        std::size_t n_outer = 0;
+        for (std::size_t d = s.first_doublet[m]; d < s.first_doublet[m + 1]; ++d) {
+            const std::uint32_t outer = map.doublet_outer()[d];
+            n_outer += s.module_offsets[outer + 1] - s.module_offsets[outer];
+        }
+        return 1.0 + static_cast<double>(s.module_offsets[m + 1] - s.module_offsets[m]) * static_cast<double>(n_outer);
+    };
+    const std::size_t n = rooms.size();
+    double total = 0;
+    if (n > 1) {
+        for (std::size_t m = 0; m < map.n_modules(); ++m) total += cost(m);
+    }
+    std::size_t m = 0;
+    double done = 0;
+    for (std::size_t t = 0; t < n; ++t) {
+        first_module[t] = m;
+        const double until = total * static_cast<double>(t + 1) / static_cast<double>(n);
+        if (t + 1 == n) m = map.n_modules();
+        for (; m < map.n_modules() && done < until; ++m) done += cost(m);
+        rooms[t] = {capacity * t / n, capacity * (t + 1) / n};
+    }
+    first_module[n] = map.n_modules();
+}
+
+/// Gives each task the room for as many candidates as it found before.
+void share_by_need(std::span<CandidateRoom> rooms) {
+    std::size_t begin = 0;
+    for (CandidateRoom& room : rooms) {
+        const std::size_t end = begin + room.n;
+        room = {begin, end};
+        begin = end;
+    }
+}
+
+}  // namespace
+
+std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
+    return Scratch::size(map, limits) + Workspace::padded<CandidateRoom>(n_threads) +
+           Workspace::padded<std::size_t>(n_threads + 1);
+}
+
+GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map, const HitsView& hits,
+                                   const GraphLimits& limits, EdgesBuffer edges, Workspace& workspace,
+                                   const ParallelFor& parallel_for) noexcept {
+    GraphResult result;
+    if (hits.size() == 0) {
+        result.status = Status::empty;
+        return result;
+    }
+    const WorkspaceScope scope(workspace);
+    const std::size_t n_tasks = parallel_for.n_threads();
+    const auto rooms = workspace.take<CandidateRoom>(n_tasks);
+    const auto first_module = workspace.take<std::size_t>(n_tasks + 1);
+    Scratch s(map, limits, hits.size(), workspace);
+    constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
+    if (hits.size() > limits.n_hits || limits.n_hits > most || limits.n_doublets > detail::max_candidates ||
+        workspace.overflowed()) {
+        result.status = Status::capacity_exceeded;
+        return result;
+    }
+
+    bucket_hits(map, hits, s, result);
+    parallel_for(n_tasks, [&](std::size_t t) {
+        place_points(hits, s, map.n_modules() * t / n_tasks, map.n_modules() * (t + 1) / n_tasks);
+    });
+    const GraphWork work{map, s.module_offsets, s.first_doublet, s.points, s.rows, s.candidates};
+    list_doublets(map, s.first_doublet);
+    share_out(map, s, limits.n_doublets, rooms, first_module);
+    const auto find_all = [&] {
+        parallel_for(n_tasks, [&](std::size_t t) {
+            steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t]);
+        });
+    };
+    find_all();
+    bool fits = true;
+    for (const CandidateRoom& room : rooms) {
+        fits = fits && room.n <= room.end - room.begin;
+        result.n_doublets += room.n;
+    }
+    if (result.n_doublets > limits.n_doublets) {
+        result.status = Status::capacity_exceeded;
+        return result;
+    }
+    if (!fits) {  // The tasks found unequal shares: once more, so that what fits does not depend on their number.
+        share_by_need(rooms);
+        find_all();
+    }
+
+    const std::uint8_t all_are_edges = map.doublets_only() ? 1 : 0;
+    for (const CandidateRoom& room : rooms) {
+        std::fill_n(s.candidates.tagged.begin() + static_cast<std::ptrdiff_t>(room.begin), room.n, all_are_edges);
+    }
+    if (!map.doublets_only()) {
+        parallel_for(n_tasks, [&](std::size_t t) { steps.tag_triplets(work, first_module[t], first_module[t + 1]); });
+    }
+    result.n_edges = write_edges(rooms, hits.size(), s.module_offsets[map.n_modules()], s, edges);
+    if (result.n_edges > edges.source.size()) {
+        result.status = Status::capacity_exceeded;
+        return result;
+    }
+    if (result.n_edges == 0) result.status = Status::empty;
+    if (result.n_unknown_modules > 0) result.status = worst(result.status, Status::unknown_modules);
+    if (result.n_not_finite > 0) result.status = worst(result.status, Status::not_finite);
+    return result;
+}
+
+const detail::GraphSteps& detail::graph_steps() noexcept {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq")) {
+        return graph_steps_avx512();
+    }
+#endif
+    return graph_steps_portable();
+}
+
+GraphResult build_graph(const ModuleMap& map, const HitsView& hits, const GraphLimits& limits, EdgesBuffer edges,
+                        Workspace& workspace, const ParallelFor& parallel_for) noexcept {
+    return detail::build_graph_by(detail::graph_steps(), map, hits, limits, edges, workspace, parallel_for);
+}
+
+}  // namespace rheinfall

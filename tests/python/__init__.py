@@ -1,0 +1,1 @@
+"""A package, so that child processes of tests find these modules whatever else is installed under the name."""
