@@ -86,7 +86,7 @@ def shifts_of(width: int) -> list[int]:
 def full_sources(width: int) -> list[Source]:
     """For targets of `width` bits: sources of 18 bits, and of one more width, so that each occurs."""
     other = (7 * width) % 17 + 1
-    pairs = [(18, s) for s in (-1, 3, 9)] + [(other, s) for s in shifts_of(other)]
+    pairs = [(18, (-1, 3, 9)[width % 3])] + [(other, s) for s in shifts_of(other)]
     return [Source(w, s, is_signed) for w, s in pairs for is_signed in (True, False)]
 
 
