@@ -3,7 +3,7 @@
 For targets of each width from 1 to 18, in the 7 roundings × 4 overflows × signed and unsigned, all values of several
 source types (18 bits and one more width, with shifts to the left, none, within the source and beyond it) are converted
 by the headers that hls4ml ships, by our definition in Python, and by the library through a network of one `quantize`.
-Counts and a hash of the vendor's results go to bench/results/quantized_exactness.json. Takes some 15 minutes.
+Counts and a hash of the vendor's results go to bench/results/quantized_exactness.json. Takes some 5 minutes.
 """
 
 from __future__ import annotations
