@@ -26,8 +26,7 @@ std::string to_text(const Shape& shape);
 
 /// Where an object stands in a document, spelled out only for an error: nothing here owns its text.
 struct Where {
-    // NOLINTNEXTLINE(misc-explicit-constructor): a file's name says where its document stands
-    Where(const std::string& in_file) : file(in_file) {}
+    explicit Where(std::string_view in_file) : file(in_file) {}
     Where(std::string_view in_file, std::string_view in_list, std::size_t at)
         : file(in_file), list(in_list), position(at) {}
     static Where layer_of(std::string_view file, std::string_view layer, std::string_view op) {

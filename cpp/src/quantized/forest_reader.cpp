@@ -170,7 +170,7 @@ ForestNode read_node(const Columns& tree, std::size_t i, const ForestModel& mode
 }
 
 ForestTree read_tree(Json& json, const ForestModel& model, const std::string& where) {
-    Fields fields(json, where);
+    Fields fields(json, Where(where));
     ForestTree tree;
     tree.tree_class = static_cast<std::int32_t>(fields.integer("class", 0, model.n_classes - 1));
     Columns columns{list(fields, "threshold"), list(fields, "value"),    fields.integers("feature"),
@@ -244,7 +244,7 @@ ForestModel read_forest(std::string_view document, std::string_view file_name) {
     const std::string file = file_name.empty() ? "forest" : std::string(file_name);
     try {
         Json json = parse_json(document);
-        Fields fields(json, file);
+        Fields fields(json, Where(file));
         ForestModel model;
         read_head(fields, model);
         read_traps(fields, model);

@@ -20,7 +20,7 @@ public:
     explicit Reader(std::string_view file) : file_(file.empty() ? std::string_view("document") : file) {}
 
     Graph read(Json document) {
-        Fields fields(document, file_);
+        Fields fields(document, Where(file_));
         check_version(fields);
         if (fields.has("name")) graph_.name = fields.text("name");
         if (fields.has("source")) graph_.source = fields.text("source");
