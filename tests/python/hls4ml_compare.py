@@ -14,7 +14,7 @@ from hls4ml_emulation import Emulation
 from hls4ml_named import NAMED
 from hls4ml_networks import Builder, quiet, random_network
 from rheinfall.quantized.errors import ModelError
-from rheinfall.quantized.fixed_point import FixedType, parse
+from rheinfall.quantized.fixed_point import parse
 from rheinfall.quantized.hls4ml_model import read_model
 from rheinfall.quantized.hls4ml_project import read_project
 from rheinfall.quantized.network import Network
@@ -47,20 +47,39 @@ def random_events(document: Mapping[str, Any], seed: int, n_events: int) -> tupl
     return np.concatenate(stored, axis=1), np.concatenate(real, axis=1)
 
 
-def output_types(document: Mapping[str, Any]) -> list[FixedType]:
-    """The type of each element of the output."""
-    shapes = {value["name"]: value["type"] for value in document["inputs"]}
-    shapes |= {layer["name"]: layer["result"] for layer in document["layers"]}
-    return [parse(shapes[name]) for name in document["outputs"]]
+def output_steps(document: Mapping[str, Any]) -> np.ndarray:
+    """What a step of each element of the output is worth."""
+    types = {layer["name"]: parse(layer["result"]) for layer in document["layers"]}
+    nothing = [0] * sum(int(np.prod(declared["shape"])) for declared in document["inputs"])
+    steps = []
+    for name in document["outputs"]:
+        size = run_reference({**document, "outputs": [name]}, nothing).size
+        steps += [2.0 ** -types[name].fraction] * size
+    return np.array(steps)
 
 
 def compare(key: str, emulation: Emulation, folder: Path, n_events: int, by_model: bool = False) -> dict[str, Any]:
+    """The record of a network by its key; see `compare_builder`."""
+    builder, backend = network_of(key)
+    return {"network": key} | compare_builder(
+        builder, backend, emulation, folder, n_events, by_model, seed=sum(key.encode())
+    )
+
+
+def compare_builder(
+    builder: Builder,
+    backend: str,
+    emulation: Emulation,
+    folder: Path,
+    n_events: int,
+    by_model: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Build, emulate, import, run: a record with `status` "compared", or why there was nothing to compare.
 
     "hls4ml" means that hls4ml could not write, compile or run its own project; "refused" that the importer said no.
     """
-    builder, backend = network_of(key)
-    found: dict[str, Any] = {"network": key, "backend": backend, "io_type": builder.io_type, "layers": builder.kinds}
+    found: dict[str, Any] = {"backend": backend, "io_type": builder.io_type, "layers": builder.kinds}
     try:
         with quiet():
             model = builder.model(folder, backend=backend)
@@ -74,13 +93,13 @@ def compare(key: str, emulation: Emulation, folder: Path, n_events: int, by_mode
         return found | {"status": "refused", "reason": str(error).replace(str(folder), "")[:300]}
     try:
         program = emulation.build(model, folder)
-        x_stored, x_real = random_events(document, sum(key.encode()), n_events)
+        x_stored, x_real = random_events(document, seed, n_events)
         emulated = emulation.run(program, x_real, network.n_outputs)
     except RuntimeError as error:
         return found | {"status": "hls4ml", "reason": f"build or run: {error}".replace(str(folder), "")[:300]}
-    (type_,) = set(output_types(document))
-    expected = (emulated * 2.0**type_.fraction).astype(np.int64)
-    assert np.array_equal(expected * 2.0**-type_.fraction, emulated)
+    step = output_steps(document)
+    expected = (emulated / step).astype(np.int64)
+    assert np.array_equal(expected * step, emulated)
     ours = np.asarray(network.run_integers(x_stored)).astype(np.int64)
     defined = np.array(run_reference(document, x_stored[:N_REFERENCE]).tolist(), dtype=np.int64)
     found |= {

@@ -26,6 +26,7 @@ class Builder:
         self.shape: list[int] = []
         self.names: list[str] = []
         self.inputs: list[str] = []
+        self.outputs: list[str] | None = None  # None: the last layer
         self.kinds: list[str] = []
 
     # -- chances
@@ -277,7 +278,9 @@ class Builder:
                 "Model": {"Precision": {"default": "fixed<16,6>"}, "ReuseFactor": 1, "Strategy": "Latency"},
                 "LayerName": self.config,
             }
-            return hls4ml.model.graph.ModelGraph.from_layer_list(config, self.layers, inputs=self.inputs)
+            return hls4ml.model.graph.ModelGraph.from_layer_list(
+                config, self.layers, inputs=self.inputs, outputs=self.outputs
+            )
 
 
 @contextlib.contextmanager

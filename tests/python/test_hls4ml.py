@@ -50,6 +50,27 @@ def test_networks_give_the_bits_of_the_emulation(tmp_path: Path) -> None:
     assert sum(record["distinct_outputs"] > 3 for record in records) >= len(records) - 4  # not all wrap to a constant
 
 
+def test_two_inputs_and_two_outputs_of_different_types(tmp_path: Path) -> None:
+    from hls4ml_compare import compare_builder
+    from hls4ml_networks import Builder
+
+    b = Builder(5)
+    for name in ("fixed<9,4>", "ufixed<7,3>"):
+        b.input(4)
+        b.config[b.names[-1]]["Precision"]["result"] = name
+    b.add("Merge", [4], {"result": "fixed<8,5,RND,SAT>"}, inputs=b.inputs, op="multiply")
+    common = b.names[-1]
+    b.dense()
+    first = b.names[-1]
+    b.shape = [4]
+    b.add("Merge", [4], {"result": "fixed<12,6>"}, inputs=[common, b.inputs[1]], op="maximum")
+    b.outputs = [first, b.names[-1]]
+    record = compare_builder(b, "Vitis", hls4ml_emulation.Emulation(tmp_path), tmp_path / "project", 500)
+    assert record["status"] == "compared", record
+    assert record["mismatches"] == record["reference_mismatches"] == 0
+    assert record["distinct_outputs"] > 50
+
+
 def test_axol1tl_folder_with_its_wrapper(tmp_path: Path) -> None:
     folder = tmp_path / "axo"
     axol1tl_layout.write_folder(folder)

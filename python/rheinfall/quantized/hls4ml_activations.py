@@ -96,8 +96,13 @@ def lower_elu(call: Call) -> None:
     otherwise: dict[str, Any] = {"when": "nonnegative"}
     index = 1
     if call.function == "selu":
-        stored = fixed_point.convert_real(1.0507009873554805, _SELU_LAMBDA.fixed)
-        otherwise["multiply"] = tensor(_SELU_LAMBDA.fixed, (1,), [stored])
+        factor = x.type if call.is_stream else _SELU_LAMBDA  # a stream converts lambda to its own type
+        stored = fixed_point.convert_real(1.0507009873554805, factor.fixed)
+        otherwise["multiply"] = tensor(factor.fixed, (1,), [stored])
+        if call.is_stream:
+            call.trap(
+                f"its constant 1.0507 is {stored / 2.0**factor.fixed.fraction:g}, in its input's type {factor.fixed}"
+            )
     else:
         otherwise["multiply"] = tensor(FixedType(1, 1, False), (1,), [1])
         if len(call.call.arguments) == 3:
@@ -152,21 +157,20 @@ def lower_binary_tanh(call: Call) -> None:
 
 
 def lower_ternary_tanh(call: Call) -> None:
-    """ternary_tanh: 2x in the input's own type, then 1 above 1, -1 up to -1, 0 between."""
+    """ternary_tanh: 2x in the input's own type (a stream: x), then 1 above 1, -1 up to -1, 0 between."""
     x = activation_input(call, call.config)
     result, source = call.result_type(), x.type.fixed
-    scale, zero = tensor(FixedType(3, 3), (1,), [2]), tensor(FixedType(1, 1), (1,), [0])
-    n = x.shape[-1]
-    for constant in (scale, zero):
-        constant["shape"], constant["data"] = [n], constant["data"] * n
-    doubled = call.emit("affine", [x], x.type, x.shape, "_doubled", scale=scale, bias=zero)
-    if doubled.type.fixed.overflow == "WRAP":
-        call.trap(f"it doubles its input in the input's type {source}, which wraps")
+    if not call.is_stream:
+        n = x.shape[-1]
+        twice = tensor(FixedType(3, 3), (n,), [2] * n), tensor(FixedType(1, 1), (n,), [0] * n)
+        x = call.emit("affine", [x], x.type, x.shape, "_doubled", scale=twice[0], bias=twice[1])
+        if source.overflow == "WRAP":
+            call.trap(f"it doubles its input in the input's type {source}, which wraps")
     one = 1 << max(source.fraction, 0)
     bounds = FixedType(max(source.fraction, 0) + 3, 3)
     thresholds = tensor(bounds, (1, 2), [-one + 1, one + 1])
     values = [fixed_point.convert(v, 0, result.fixed) for v in (-1, 0, 1)]
-    call.finish(call.emit("threshold", [doubled], result, x.shape, thresholds=thresholds, values=values))
+    call.finish(call.emit("threshold", [x], result, x.shape, thresholds=thresholds, values=values))
 
 
 def lower_unary_lut(call: Call) -> None:
@@ -194,12 +198,16 @@ def lower_softmax(call: Call) -> None:
     n_slice = config.size("n_slice" if config.has("n_slice") else "n_in")
     n_inner = config.size("n_inner") if config.has("n_inner") else 1
     shape = x.shape
-    if x.size % (n_slice * n_inner):
-        raise ModelError(f"{x.size} inputs in slices of {n_slice}, {n_inner} inside each other")
+    pack = call.type_argument(0).pack
+    if pack is not None and pack != n_slice:
+        call.trap(f"its stream brings {pack} values at once: the softmax is over these, not over {n_slice}")
+        n_slice = pack
     if n_inner > 1 and call.function != "softmax_multidim":
         raise ModelError("softmax over an axis that is not the last, in a stream")
-    if call.function != "softmax_multidim" and call.result()[1] is not None and n_slice != x.size:
+    if call.function != "softmax_multidim" and not call.is_stream and n_slice != x.size:
         raise ModelError(f"softmax over {n_slice} of {x.size} inputs")
+    if x.size % (n_slice * n_inner):
+        raise ModelError(f"{x.size} inputs in slices of {n_slice}, {n_inner} inside each other")
     n_outer = x.size // (n_slice * n_inner)
     result = call.result_type()
     if n_inner > 1:
@@ -257,6 +265,8 @@ def _softmax_legacy(call: Call, config: Config, x: Value) -> Value:
     if fixed_point.convert(1, 0, type_.fixed) != 1 << max(type_.fixed.fraction, 0):
         raise ModelError(f"legacy softmax with a table of {type_.fixed}, which does not hold 1")
     n_exp, n_inv = config.size("exp_table_size"), config.size("inv_table_size")
+    if call.is_stream:
+        n_exp = n_inv = config.integer("table_size", 1024)  # nnet::activ_config::table_size
     fields: dict[str, Any] = {
         "implementation": "legacy",
         "exp_table": tensor(type_.fixed, (n_exp,), hls4ml_tables.legacy_exp_table(n_exp, type_)),

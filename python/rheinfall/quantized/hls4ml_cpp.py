@@ -277,11 +277,23 @@ class Parser:
             if self.at("{"):
                 found.extend(self.values())
             else:
-                found.append(self.expression())
+                found.append(self._plain_number() or self.expression())
             if not self.at("}"):
                 self.expect(",")
         self.depth -= 1
         return tuple(found)
+
+    def _plain_number(self) -> Number | None:
+        """A number with or without a sign, as weights are; a short cut, since there are many."""
+        is_negative = self.token.text == "-"
+        place = self.position + is_negative
+        if place + 1 >= len(self.tokens) or self.tokens[place].kind != "number":
+            return None
+        if self.tokens[place + 1].text not in (",", "}"):
+            return None
+        token = self.tokens[place]
+        self.position = place + 1
+        return Number(f"-{token.text}" if is_negative else token.text, token.line)
 
     def dimensions(self) -> tuple[Expression | None, ...]:
         """`[a][b]`, or nothing."""

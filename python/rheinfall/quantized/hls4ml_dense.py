@@ -13,6 +13,7 @@ from rheinfall.quantized.hls4ml_lowering import Call, Value, fixed, plain, tenso
 from rheinfall.quantized.hls4ml_resolve import Config, CppType, Weights
 
 _SIGN = fixed(2)  # -1 and 1
+MAX_PATCHES = 1 << 22
 _PRODUCTS = ("mult", "weight_binary", "data_binary", "weight_ternary", "both_binary")
 
 
@@ -191,7 +192,10 @@ class Window:
     output: tuple[int, int]
 
     def check(self) -> None:
-        """Refuse a geometry that does not fit together."""
+        """Refuse a geometry that does not fit together, or is absurdly large."""
+        size = math.prod(self.output) * math.prod(self.kernel) * self.channels
+        if size > MAX_PATCHES:
+            raise ModelError(f"{size} values in all windows: expected at most {MAX_PATCHES}")
         for axis, (before, after) in enumerate((self.padding[:2], self.padding[2:])):
             padded = self.image[axis] + before + after
             size, step = self.kernel[axis], self.strides[axis]
@@ -254,8 +258,7 @@ def lower_conv(call: Call) -> None:
     n_in = math.prod(window.kernel) * window.channels
     kernel = read_kernel(call, config, mult, n_in, n_filt)
     is_padded = any(window.padding)
-    is_stream = call.result()[1] is None
-    if strategy_of(config, mult) != "latency" and not is_stream and config.integer("reuse_factor", 1) > n_in:
+    if strategy_of(config, mult) != "latency" and not call.is_stream and config.integer("reuse_factor", 1) > n_in:
         raise ModelError(f"reuse factor {config.integer('reuse_factor')} of a convolution: at most {n_in} is allowed")
     if kernel.order is None and (kernel.product in ("mult", "weight_binary", "weight_ternary")):
         type_, data = weight_factors(kernel)

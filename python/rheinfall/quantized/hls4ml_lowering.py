@@ -203,6 +203,11 @@ class Call:
         type_, shape = self.lowering.declared(self.argument(index))
         return replace(type_, pack=None), shape
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the layer reads a stream (io_stream), whose code differs in places."""
+        return self.lowering.declared(self.argument(0))[1] is None
+
     def result_type(self, index: int = 1) -> CppType:
         """The declared type of the variable that takes the output."""
         return self.result(index)[0]

@@ -15,7 +15,7 @@ from rheinfall.quantized.hls4ml_declarations import UNREADABLE, read_declaration
 from rheinfall.quantized.hls4ml_tokens import read_text
 
 _FIXED = frozenset({"ap_fixed", "ap_ufixed", "ap_int", "ap_uint"})
-_MAX_ELEMENTS = 1 << 26
+_MAX_ELEMENTS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -301,6 +301,8 @@ def _read_numbers(path: Path, type_: CppType) -> list[int]:
 
 def _literal(number: Number) -> int | float:
     text = number.text.lower()
+    if text.startswith("-"):
+        return -_literal(Number(text[1:], number.line))
     if text.startswith("0x"):
         return int(text.rstrip("ul"), 16)
     if any(sign in text for sign in ".ef"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.hls4ml_cpp import Name
-from rheinfall.quantized.hls4ml_dense import Window
+from rheinfall.quantized.hls4ml_dense import MAX_PATCHES, Window
 from rheinfall.quantized.hls4ml_lowering import Call, Value, plain, tensor
 from rheinfall.quantized.hls4ml_resolve import Config, CppType
 
@@ -64,8 +64,7 @@ def lower_pool(call: Call) -> None:
     out = (window.channels,) if call.function.startswith("global") else (*window.output[2 - n_axes :], window.channels)
     if is_max and any(window.padding):
         x, window = _pad_for_maximum(call, x, window, n_axes)
-    is_stream = call.result()[1] is None
-    if is_stream and not is_max:
+    if call.is_stream and not is_max:
         x = _accumulated_stream(call, config, x)
     call.finish(call.lowering.reshape(_pool(call, config, x, window, n_axes, is_max), out))
 
@@ -92,9 +91,8 @@ def _pool_window(config: Config, n_axes: int, is_global: bool) -> Window:
 def _pool(call: Call, config: Config, x: Value, window: Window, n_axes: int, is_max: bool) -> Value:
     skip = 2 - n_axes
     accum, result = config.type("accum_t"), call.result_type()
-    is_stream = call.result()[1] is None
     # Parallel code finds the largest pixel in the input's type, then converts it; a stream converts each one first.
-    in_own_type = is_max and not is_stream
+    in_own_type = is_max and not call.is_stream
     fields: dict[str, Any] = {
         "kind": "max" if is_max else "average",
         "kernel": list(window.kernel[skip:]),
@@ -170,6 +168,10 @@ def lower_cropping(call: Call) -> None:
     channels = config.size("n_chan")
     image = (1 if n_axes == 1 else config.size("in_height"), config.size("in_width"))
     out = (1 if n_axes == 1 else config.size("out_height"), config.size("out_width"))
+    if math.prod(image) * channels > MAX_PATCHES:
+        raise ModelError(
+            f"{image[0]} x {image[1]} pixels of {channels} channels: expected at most {MAX_PATCHES} values"
+        )
     top, left = (0 if n_axes == 1 else config.integer("crop_top")), config.integer("crop_left")
     if top < 0 or left < 0 or top + out[0] > image[0] or left + out[1] > image[1]:
         raise ModelError(f"cannot crop {list(out)} from {list(image)} at {top}, {left}")
@@ -187,6 +189,8 @@ def lower_resize(call: Call) -> None:
     out = config.size("new_height"), config.size("new_width")
     ratios = [(size << 16) // new + 1 for size, new in zip((height, width), out, strict=True)]
     rows, columns = ([(i * ratio) >> 16 for i in range(new)] for ratio, new in zip(ratios, out, strict=True))
+    if out[0] * out[1] * channels > MAX_PATCHES:
+        raise ModelError(f"{out[0]} x {out[1]} pixels of {channels} channels: expected at most {MAX_PATCHES} values")
     if max(rows) >= height or max(columns) >= width:
         raise ModelError(f"cannot resize {height} x {width} to {out[0]} x {out[1]}")
     index = [(y * width + x) * channels + c for y in rows for x in columns for c in range(channels)]
@@ -213,6 +217,8 @@ def lower_transpose(call: Call) -> None:
     source, perm = _array(call, config, "from_shape"), _array(call, config, "perm")
     if sorted(perm) != list(range(len(source))):
         raise ModelError(f"permutation {perm} of {len(source)} axes")
+    if call.is_stream and perm == [0, 1]:
+        raise ModelError("a stream of two axes is transposed whatever the permutation says, here [0, 1]")
     x = call.input(0, source)
     out = [source[axis] for axis in perm]
     if config.has("perm_strides"):

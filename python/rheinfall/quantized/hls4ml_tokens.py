@@ -23,7 +23,7 @@ _TOKEN = re.compile(
       | (?P<sign>::|==|!=|&&|\|\||[-+*/%&|^~!<>=?:;,.(){}\[\]\#])""",
     re.VERBOSE | re.DOTALL,
 )
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
