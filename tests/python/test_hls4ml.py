@@ -64,6 +64,8 @@ def test_two_inputs_and_two_outputs_of_different_types(tmp_path: Path) -> None:
     first = b.names[-1]
     b.shape = [4]
     b.add("Merge", [4], {"result": "fixed<12,6>"}, inputs=[common, b.inputs[1]], op="maximum")
+    types = {"result": "fixed<9,4>", "table": "fixed<9,4>"}
+    b.add("UnaryLUT", [4], types, table_data=b.weights(1 << 12), activation="unary_lut", n_in=4, table_size=1 << 12)
     b.outputs = [first, b.names[-1]]
     record = compare_builder(b, "Vitis", hls4ml_emulation.Emulation(tmp_path), tmp_path / "project", 500)
     assert record["status"] == "compared", record

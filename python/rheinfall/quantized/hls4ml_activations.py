@@ -106,7 +106,7 @@ def lower_elu(call: Call) -> None:
     else:
         otherwise["multiply"] = tensor(FixedType(1, 1, False), (1,), [1])
         if len(call.call.arguments) == 3:
-            alpha, index = call.type_argument(1), 2
+            alpha, index = _parameter_type(call, x), 2
             stored = call.literal(1, alpha)
         else:
             alpha, stored = fixed(1, is_signed=False), 1
@@ -119,11 +119,16 @@ def lower_elu(call: Call) -> None:
     call.finish(call.emit("table", [x], call.result_type(index), x.shape, **fields), index)
 
 
+def _parameter_type(call: Call, x: Value) -> CppType:
+    """The type of the number that is passed: the second of four template arguments; before 1.0 the input's."""
+    return call.type_argument(1) if len(call.call.function.args or ()) == 4 else x.type
+
+
 def lower_parametrized(call: Call) -> None:
     """leaky_relu and thresholded_relu: a number is passed; prelu: constants."""
     config = call.config
     x = activation_input(call, config)
-    result, type_ = call.result_type(2), call.type_argument(1)
+    result, type_ = call.result_type(2), _parameter_type(call, x)
     if call.function == "prelu":
         alpha = call.weights(1, config.size("n_in"))
         field: dict[str, Any] = {"alpha": tensor(alpha.type.fixed, x.shape, alpha.data)}

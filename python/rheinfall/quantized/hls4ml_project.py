@@ -57,12 +57,21 @@ def _open(folder: Path) -> Project:
             headers.append(sources / name)
     for header in headers:
         read_declarations(header, declared)
-    for source in sorted(sources.glob("*.cpp")):
-        if source.name != "weights.cpp":
-            read_declarations(source, declared)
+    for source in _sources(folder, sources):
+        read_declarations(source, declared)
     function = _top_function(sources, declared.functions)
     weights = sources / "weights"
     return Project(folder, function, declared, weights if weights.is_dir() else None)
+
+
+def _sources(folder: Path, sources: Path) -> list[Path]:
+    """The file of the top function as hls4ml's settings name it; else what is neither wrapper nor weights."""
+    settings = folder / "hls4ml_config.yml"
+    name = re.search(r"^ProjectName: *(\w+)", read_text(settings), re.MULTILINE) if settings.is_file() else None
+    if name is not None and (sources / f"{name.group(1)}.cpp").is_file():
+        return [sources / f"{name.group(1)}.cpp"]
+    others = ("weights", "_axi", "_bridge", "_test", "_wrapper")
+    return [source for source in sorted(sources.glob("*.cpp")) if not source.stem.endswith(others)]
 
 
 def _top_function(folder: Path, functions: list[Function]) -> Function:
