@@ -3,7 +3,8 @@
 For targets of each width from 1 to 18, in the 7 roundings × 4 overflows × signed and unsigned, all values of several
 source types (18 bits and one more width, with shifts to the left, none, within the source and beyond it) are converted
 by the headers that hls4ml ships, by our definition in Python, and by the library through a network of one `quantize`.
-Counts and a hash of the vendor's results go to bench/results/quantized_exactness.json. Takes some 5 minutes.
+Counts and a hash of the vendor's results go to bench/results/quantized_exactness.json. Takes some 5 minutes, most of it
+for the compiler; --all, with four times the pairs of types, some 20.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--widths", type=int, nargs="*", default=range(1, 19), help="of the targets")
     arguments.add_argument("--isa", nargs="*", default=["exact", "best"], help="executors of the library")
+    arguments.add_argument("--all", action="store_true", help="more source types and shifts for each target")
     options = arguments.parse_args()
+    sources = vendor_rounding.all_sources if options.all else vendor_rounding.some_sources
     include = vendor_rounding.headers()
     if include is None:
         sys.exit("hls4ml, which brings the vendor's headers, is not installed")
@@ -53,9 +56,7 @@ def main() -> None:
     for width in options.widths:
         with tempfile.TemporaryDirectory() as folder:
             chosen = vendor_rounding.targets(width), Path(folder), include
-            for source, target, expected in vendor_rounding.convert_by_vendor(
-                vendor_rounding.full_sources(width), *chosen
-            ):
+            for source, target, expected in vendor_rounding.convert_by_vendor(sources(width), *chosen):
                 values = vendor_rounding.stored_values(source)
                 ours = {"python": vendor_rounding.convert_numpy(values, source.fraction, target)}
                 for isa in options.isa:
@@ -78,7 +79,7 @@ def main() -> None:
         "mismatches_of": mismatches,
         "hls4ml": metadata.version("hls4ml"),
         "sha256": digest.hexdigest(),
-        "command": "python tools/exactness_rounding.py",
+        "command": "python tools/exactness_rounding.py" + (" --all" if options.all else ""),
     }
     if list(options.widths) == list(range(1, 19)):
         record("vendor_rounding", section)

@@ -107,7 +107,7 @@ def axol1tl(version: int, seed: int = 1) -> dict[str, Any]:
         return document(f"axol1tl_v{version}", "ap_fixed<18,13>", 57, layers)
     common = {"weight": "ap_fixed<5,2>", "bias": "ap_fixed<8,4>", "activation": "ap_ufixed<10,6,RND_CONV,SAT>"}
     layers = dense_stack(
-        rng, "x", (57, 29, 10), accum="ap_fixed<21,12>", prefix="encoder", last_activation=True, **common
+        rng, "x", (57, 29, 10), accum="ap_fixed<21,10>", prefix="encoder", last_activation=True, **common
     )
     latent = layers[-1]["name"]
     layers += dense_stack(rng, latent, (10, 9, 6, 4, 6, 9, 10), accum="ap_fixed<18,10>", prefix="decoder", **common)

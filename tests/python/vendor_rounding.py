@@ -83,11 +83,19 @@ def shifts_of(width: int) -> list[int]:
     return sorted({-19, -2, 0, 1, 2, width - 1, width, width + 1, width + 3})
 
 
-def full_sources(width: int) -> list[Source]:
-    """For targets of `width` bits: sources of 18 bits, and of one more width, so that each occurs."""
+def all_sources(width: int) -> list[Source]:
+    """For targets of `width` bits: sources of 18 bits, and of one more width, so that each occurs; many shifts."""
     other = (7 * width) % 17 + 1
-    pairs = [(18, (-1, 3, 9)[width % 3])] + [(other, s) for s in shifts_of(other)]
+    pairs = [*((18, s) for s in (-1, 3, 9)), *((other, s) for s in shifts_of(other))]
     return [Source(w, s, is_signed) for w, s in pairs for is_signed in (True, False)]
+
+
+def some_sources(width: int) -> list[Source]:
+    """Three of these and their like, with other shifts for each width of the target."""
+    other, third = (7 * width) % 17 + 1, (5 * width) % 18 + 1
+    shifts = {18: [-1, 3, 9, 18, 0, 1, 21], **{w: shifts_of(w) for w in (other, third) if w != 18}}
+    pairs = {(w, shifts[w][width % len(shifts[w])]) for w in (18, other, third)}
+    return [Source(w, s, is_signed) for w, s in sorted(pairs) for is_signed in (True, False)]
 
 
 def stored_values(source: FixedType) -> Int64:
