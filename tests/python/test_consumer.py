@@ -174,23 +174,20 @@ def test_a_missing_map_is_an_error_object(library: ctypes.CDLL, tmp_path: Path) 
     assert library.rf_version().decode() == rf.__version__
 
 
+def build_example(name: str, prefix: Path, folder: Path) -> Path:
+    compiler = shutil.which("c++") or pytest.skip("no C++ compiler")
+    libdir = next(prefix.glob("lib*/librheinfall.so")).parent
+    program, source = folder / name, ROOT / "examples" / f"{name}.cpp"
+    options = ["-std=c++20", "-O1", f"-I{prefix}/include", "-pthread"]
+    link = [f"-L{libdir}", "-lrheinfall", f"-Wl,-rpath,{libdir}"]
+    subprocess.run([compiler, str(source), "-o", str(program), *options, *link], check=True)
+    return program
+
+
 def test_example_host_runs_simulated_events_without_allocating(
     prefix: Path, map_path: Path, events: list[Any], tmp_path: Path
 ) -> None:
-    compiler = shutil.which("c++") or pytest.skip("no C++ compiler")
-    libdir = next(prefix.glob("lib*/librheinfall.so")).parent
-    host = tmp_path / "hlt_host"
-    source = ROOT / "examples" / "hlt_host.cpp"
-    flags = [
-        "-std=c++20",
-        "-O1",
-        f"-I{prefix}/include",
-        f"-L{libdir}",
-        "-lrheinfall",
-        f"-Wl,-rpath,{libdir}",
-        "-pthread",
-    ]
-    subprocess.run([compiler, str(source), "-o", str(host), *flags], check=True)
+    host = build_example("hlt_host", prefix, tmp_path)
     paths = [rf.io.write_event(tmp_path / f"event{i}", e, suffix=".csv")[0] for i, e in enumerate(events)]
     done = subprocess.run([host, map_path, *paths], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -198,6 +195,26 @@ def test_example_host_runs_simulated_events_without_allocating(
     assert lines[-1] == "allocations in the event loop: 0"
     for line, event in zip(lines, events, strict=False):
         assert f": {len(event.hits)} hits, " in line
+
+
+def test_example_trigger_runs_the_network_of_the_python_example(prefix: Path, tmp_path: Path) -> None:
+    script = ROOT / "examples" / "quantized_network.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "score" in done.stdout
+    host = build_example("trigger_host", prefix, tmp_path)
+    done = subprocess.run(
+        [host, tmp_path / "anomaly_score.json", "1e9", "500"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("0 of 500 events accepted, 0 bad, ")
+    assert done.stdout.endswith("allocations in the event loop: 0\n")
+    (tmp_path / "anomaly_score.json").write_text("{}")
+    done = subprocess.run([host, tmp_path / "anomaly_score.json", "1"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "anomaly_score.json" in done.stderr
 
 
 def test_a_program_that_embeds_python_calls_the_api(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -25,10 +28,34 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     (tmp_path / "data").symlink_to(EVENT.resolve())
     monkeypatch.chdir(tmp_path)
     code = snippets("README.md")
-    assert len(code) == 1
+    assert len(code) == 2  # the second: test_readme_quantized
     exec(code[0], {})
     assert re.search(r"efficiency 0\.\d+, fakes 0\.\d+", capsys.readouterr().out)
     assert (tmp_path / "tracks.csv").read_text().startswith("hit_id,track_id\n")
+
+
+def use_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a small hls4ml project and events, as the snippets expect them."""
+    shutil.copytree(ROOT / "tests/python/malformed/files/hls4ml_project", tmp_path / "my_project")
+    np.save(tmp_path / "events.npy", np.random.default_rng(1).normal(0, 2, (100, 4)).astype(np.float32))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_readme_quantized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_project(tmp_path, monkeypatch)
+    names: dict[str, Any] = {}
+    exec(snippets("README.md")[1], names)
+    assert names["y"].shape == (100, 2)
+
+
+def test_quantized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    use_project(tmp_path, monkeypatch)
+    names: dict[str, Any] = {}
+    for code in snippets("docs/quantized.md"):
+        exec(code, names)
+    assert "ap_ufixed<8,4,RND_CONV,SAT>" in capsys.readouterr().out
+    assert np.array_equal(names["result"], names["y"][-1])
+    assert np.array_equal(names["q"] / 2.0 ** (16 - 8), names["y"])
 
 
 def test_other_detectors() -> None:

@@ -150,7 +150,8 @@ def read_events(path: Path, integers: bool) -> Any:
 
 def _describe_run(path: Path, source: Path, out: Path | None, x: Any, y: Any) -> dict[str, Any]:
     single = x.ndim == 1
-    y = y.reshape(1 if single else len(x), -1)  # a forest of one class gives no axis for it
+    n = 1 if single else len(x)
+    y = y.reshape(n, y.size // max(n, 1))  # a forest of one class gives no axis for it
     return {
         "file": str(path),
         "input": str(source),
@@ -167,6 +168,6 @@ def _report_run(output: Output, facts: dict[str, Any], y: Any) -> None:
     rows += [(f"{name} ms", f"{facts[name + '_ms']:.3f}") for name in ("load", "run")]
     output.say(make_table(facts["file"], ("", ""), rows))
     if facts["out"] is None:
-        for i, row in enumerate(y.reshape(facts["n_events"], -1)[:ROWS_SHOWN]):
+        for i, row in enumerate(y.reshape(facts["n_events"], facts["n_outputs"])[:ROWS_SHOWN]):
             output.say_plain(f"event {i}: " + " ".join(f"{value:g}" for value in row.tolist()))
     output.document(facts)

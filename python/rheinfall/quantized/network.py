@@ -111,8 +111,8 @@ class Network(Model):
             "name", "source", "traps"; "inputs" and "outputs": name, shape, type; "isa": what runs; "steps": layers
             fused into one kernel each, none where the exact executor runs, of which "refusal" tells why; "layers":
             name, op, inputs, shape, type, "range" of stored integers, macs, weights, nonzeros, bits of the weights,
-            "work_bits" of the widest intermediate, whether the conversion to the result "rounds" or "overflows", and the
-            "accumulator" (or None): type, range of all partial sums, bits, whether products round or overflow, sums
+            "work_bits" of the widest intermediate, whether the conversion to the result "rounds" or "overflows", and
+            the "accumulator" (or None): type, range of all partial sums, bits, whether products round or overflow, sums
             overflow, the order matters.
         """
         return dict(self._core.describe())
