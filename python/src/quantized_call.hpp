@@ -4,10 +4,13 @@
 #include <structmember.h>
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <rheinfall/core/workspace.hpp>
 #include <rheinfall/quantized/network.hpp>
 #include <vector>
+
+#include "batches.hpp"
 
 /// Calls of networks and forests on the plain CPython API: a trigger's network takes 50 ns, while a binding that
 /// converts arguments takes hundreds. Nothing here computes: arrays are checked and handed to `run`.
@@ -27,9 +30,9 @@ struct Callee {
                   Workspace& workspace) noexcept = nullptr;
     Status (*run_batch)(const void* model, ConstArray in, MutableArray out, std::size_t n_events) = nullptr;  // threads
     std::size_t (*workspace_size)(const void* model, std::size_t n_events) = nullptr;
-    bool (*fits_output)(const void* model, ElementType type) = nullptr;
-    Py_ssize_t n_inputs = 0;   // values of one event
-    Py_ssize_t n_outputs = 0;  // and of its result
+    unsigned output_types = 0;  // bit i: an array of ElementType i holds every output
+    Py_ssize_t n_inputs = 0;    // values of one event
+    Py_ssize_t n_outputs = 0;   // and of its result
     std::vector<Py_ssize_t> input_shape;
     ElementType integers = ElementType::int64;   // of results as stored integers, where the call chooses
     ElementType singles = ElementType::float32;  // of results for float32: float64 where that could lose a bit
@@ -60,10 +63,27 @@ struct Array {
 
 /// How many events an input of this shape holds: (n_inputs), (n, n_inputs), or the same with the network's own shape
 /// of one event; -1 (and an exception) where it is neither. @p single: the shape is that of one event.
-Py_ssize_t count_events(const Callee& callee, const Array& x, bool& single);
+Py_ssize_t count_events_of_shape(const Callee& callee, const Array& x, bool& single);
+
+[[nodiscard]] inline Py_ssize_t count_events(const Callee& callee, const Array& x, bool& single) {
+    single = x.n_dimensions == 1 && x.shape[0] == callee.n_inputs;
+    if (single) [[likely]]
+        return 1;
+    return count_events_of_shape(callee, x, single);
+}
 
 /// Whether @p out has the shape of the result and a type that holds it; else an exception.
-bool check_output(const Callee& callee, const Array& out, Py_ssize_t n_events, bool single);
+bool check_output_shape(const Callee& callee, const Array& out, Py_ssize_t n_events, bool single);
+void refuse_output_type();
+
+[[nodiscard]] inline bool check_output(const Callee& callee, const Array& out, Py_ssize_t n_events, bool single) {
+    const bool usual = single && out.n_dimensions == 1 && out.shape[0] == callee.n_outputs;
+    if (!usual && !check_output_shape(callee, out, n_events, single)) return false;
+    if ((callee.output_types >> static_cast<unsigned>(out.type) & 1U) != 0) [[likely]]
+        return true;
+    refuse_output_type();
+    return false;
+}
 
 /// Sets the exception that a status stands for; it names the first value at fault.
 void raise_status(const Callee& callee, Status status, const Array& x, Py_ssize_t n_events);
@@ -85,7 +105,17 @@ bool take_x_and_out(const char* function, PyObject* const* arguments, Py_ssize_t
                     PyObject* (&pair)[2]);
 
 /// False and a ValueError where x and out share memory.
-bool check_apart(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events);
+[[nodiscard]] inline bool check_apart(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events) {
+    const auto* x_begin = static_cast<const char*>(x.data);
+    const auto* out_begin = static_cast<const char*>(out.data);
+    const auto* x_end = x_begin + n_events * callee.n_inputs * static_cast<Py_ssize_t>(size_of(x.type));
+    const auto* out_end = out_begin + n_events * callee.n_outputs * static_cast<Py_ssize_t>(size_of(out.type));
+    const std::less<> before;  // defined also between two arrays
+    if (!before(x_begin, out_end) || !before(out_begin, x_end)) [[likely]]
+        return true;
+    PyErr_SetString(PyExc_ValueError, "out: shares memory with x");
+    return false;
+}
 
 /// False and an exception where a subclass has not initialised its base.
 [[nodiscard]] inline bool is_ready(const Model& model) {

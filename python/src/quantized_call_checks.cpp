@@ -4,7 +4,6 @@
 #include <new>
 #include <string>
 
-#include "batches.hpp"
 #include "quantized_call.hpp"
 
 namespace quantized_call {
@@ -33,10 +32,8 @@ Py_ssize_t find_not_finite(const void* data, Py_ssize_t n) {
 
 }  // namespace
 
-Py_ssize_t count_events(const Callee& callee, const Array& x, bool& single) {
+Py_ssize_t count_events_of_shape(const Callee& callee, const Array& x, bool& single) {
     const auto n = static_cast<std::size_t>(x.n_dimensions);
-    single = x.n_dimensions == 1 && x.shape[0] == callee.n_inputs;
-    if (single) return 1;
     if (x.n_dimensions == 2 && x.shape[1] == callee.n_inputs) return x.shape[0];
     const std::vector<Py_ssize_t>& own = callee.input_shape;
     if (own.size() > 1 && n >= own.size() && n <= own.size() + 1 && ends_with(x, own)) {
@@ -54,7 +51,7 @@ Py_ssize_t count_events(const Callee& callee, const Array& x, bool& single) {
     return -1;
 }
 
-bool check_output(const Callee& callee, const Array& out, Py_ssize_t n_events, bool single) {
+bool check_output_shape(const Callee& callee, const Array& out, Py_ssize_t n_events, bool single) {
     const Py_ssize_t expected[2] = {n_events, callee.n_outputs};
     const Py_ssize_t* wanted = single ? expected + 1 : expected;
     const int n_wanted = single ? 1 : 2;
@@ -64,13 +61,13 @@ bool check_output(const Callee& callee, const Array& out, Py_ssize_t n_events, b
         PyErr_Format(PyExc_ValueError, "out: expected shape %s, got %s",
                      to_text(callee.drops_axis ? n_wanted - 1 : n_wanted, wanted).c_str(),
                      to_text(out.n_dimensions, out.shape).c_str());
-    } else if (!callee.fits_output(callee.model, out.type)) {
-        PyErr_SetString(
-            PyExc_TypeError,
-            "out: its integers are too narrow for the type of the result, or unsigned where that is signed");
-        return false;
     }
     return fits;
+}
+
+void refuse_output_type() {
+    PyErr_SetString(PyExc_TypeError,
+                    "out: its integers are too narrow for the type of the result, or unsigned where that is signed");
 }
 
 void raise_status(const Callee& callee, Status status, const Array& x, Py_ssize_t n_events) {
@@ -107,20 +104,6 @@ bool take_x_and_out(const char* function, PyObject* const* arguments, Py_ssize_t
     }
     if (!good) PyErr_Format(PyExc_TypeError, "%s(x, out): expected two arrays", function);
     return good;
-}
-
-bool check_apart(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events) {
-    const auto size = [n_events](Py_ssize_t n, ElementType type) {
-        return static_cast<std::size_t>(n_events * n) * size_of(type);
-    };
-    const auto x_begin = reinterpret_cast<std::uintptr_t>(x.data);
-    const auto out_begin = reinterpret_cast<std::uintptr_t>(out.data);
-    if (x_begin >= out_begin + size(callee.n_outputs, out.type) ||
-        out_begin >= x_begin + size(callee.n_inputs, x.type)) {
-        return true;
-    }
-    PyErr_SetString(PyExc_ValueError, "out: shares memory with x");
-    return false;
 }
 
 bool reserve(const Callee& callee, Workspace& workspace, Py_ssize_t n_events) {

@@ -70,7 +70,9 @@ void describe(const T& model, Callee& callee) {
     callee.n_inputs = static_cast<Py_ssize_t>(count_inputs(model));
     callee.n_outputs = static_cast<Py_ssize_t>(count_outputs(model));
     callee.integers = model.fits_output(ElementType::int64) ? ElementType::int64 : ElementType::uint64;
-    callee.fits_output = [](const void* m, ElementType type) { return static_cast<const T*>(m)->fits_output(type); };
+    for (unsigned type = 0; type <= static_cast<unsigned>(ElementType::float64); ++type) {
+        if (model.fits_output(static_cast<ElementType>(type))) callee.output_types |= 1U << type;
+    }
     callee.workspace_size = [](const void* m, std::size_t n) { return static_cast<const T*>(m)->workspace_size(n); };
     callee.run_batch = [](const void* m, ConstArray in, MutableArray out, std::size_t n) {
         const T& self = *static_cast<const T*>(m);
