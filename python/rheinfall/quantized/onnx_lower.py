@@ -161,7 +161,7 @@ def _range_after(chain: Chain, stairs: Staircase) -> tuple[list[int], list[int]]
 def _by_rational(
     builder: Builder, chain: Chain, stairs: Staircase, fraction: int | None, *, only_if_simple: bool
 ) -> Stored | None:
-    """An exact rational rescale: with a shift for divisor and 63 bits (simple), or with any divisor below 2^63."""
+    """An exact rational rescale: of whole numbers within 63 bits (simple), or with any divisor below 2^63."""
     if not is_linear(chain) or not stairs.can_rescale or stairs.rounding is None:
         return None
     if only_if_simple and len(stairs.values) <= SMALL and isinstance(stairs.values, range):
@@ -175,7 +175,7 @@ def _by_rational(
         largest = max(abs(q * m + n) for q in within)
         if max(d, abs(m), abs(n)) >= 1 << 62 or largest >= 1 << (62 if only_if_simple else 125):
             return None
-        if only_if_simple and d & (d - 1):
+        if only_if_simple and d != 1:
             return None
         multiplier.append(m)
         addend.append(n)
@@ -233,7 +233,9 @@ def _by_steps(builder: Builder, value: Value, chain: Chain, stairs: Staircase, f
     ]
     ends = ([min(stairs.values)], [max(stairs.values)]) if stairs.rounding is None else _range_after(chain, stairs)
     if len(stairs.values) > SMALL and isinstance(stairs.values, range):
-        found = _by_fit(builder, chain, stairs, tables, ranges, ends, fraction)
+        found = _by_fit(builder, chain, stairs, tables, ranges, ends, fraction) or _by_rational(
+            builder, chain, stairs, fraction, only_if_simple=False
+        )
         if found is not None:
             return found
     return _by_threshold(builder, value, chain, stairs, tables, signs, ends, fraction)

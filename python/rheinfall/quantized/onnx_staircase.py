@@ -149,13 +149,17 @@ def fit(slopes: list[Fraction], tables: list[list[int]], ranges: list[tuple[int,
     if largest == 0:
         return None
     reach = max(max(abs(lo), abs(hi)) for lo, hi in ranges).bit_length()
-    for bits in (8, 12, 15, 20, 25, 31, 38, 46, 54):
+    for bits in (6, 8, 10, 12, *range(14, 24), 26, 31, 38, 46, 54):  # few bits fit 32-bit lanes
         k = bits - (largest.numerator.bit_length() - largest.denominator.bit_length())
         if k < 0 or k > 62 or bits + reach > 61 or max(abs(levels[0]), abs(levels[-1])).bit_length() + k > 61:
             continue
-        found = [_fit_channel(abs(s), t, r, levels, k) for s, t, r in zip(slopes, tables, ranges, strict=True)]
-        if all(f is not None for f in found):
-            pairs = [f for f in found if f is not None]
+        pairs = []
+        for slope, table, within in zip(slopes, tables, ranges, strict=True):
+            found = _fit_channel(abs(slope), table, within, levels, k)
+            if found is None:
+                break
+            pairs.append(found)
+        if len(pairs) == len(slopes):
             signs = [1 if s >= 0 else -1 for s in slopes]
             return Fit([m * s for (m, _), s in zip(pairs, signs, strict=True)], [n for _, n in pairs], k)
     return None
