@@ -464,6 +464,13 @@ TEST(QuantizedDocument, IntermediatesBeyond127BitsAreRefusedByLayer) {
     expect_error(one_layer("[1]", "ap_int<64>", R"("op":"affine","result":"ap_int<8>","scale":{"type":"ap_int<64>",
         "shape":[1],"data":[9223372036854775807]},"bias":{"type":"ap_fixed<64,0>","shape":[1],"data":[1]})"),
                  {"net.json: layer 'y'", "127 bits"});
+    // -2^63 · 2^64 is one bit too much, on the negative side alone; two of 63 bits fit
+    const auto product = [](const std::string& type, const std::string& other) {
+        return document(input("[1]", type) + "," + input("[1]", other, "z"),
+                        R"({"name":"y","op":"multiply","inputs":["x","z"],"result":"ap_int<8>"})", R"("y")");
+    };
+    expect_error(product("ap_int<64>", "ap_uint<64>"), {"layer 'y'", "127 bits"});
+    EXPECT_EQ(error_of(product("ap_int<63>", "ap_uint<63>")), "accepted");
 }
 
 TEST(QuantizedDocument, HostileTextsAreRefusedWithoutMuchMemory) {

@@ -30,6 +30,15 @@ Int128 round_to(Int128 v, int shift, Rounding rounding) noexcept {
 
 }  // namespace
 
+Int128 multiply_clamped(Int128 x, Int128 y) noexcept {
+    if (signed_bits(x) + signed_bits(y) <= 127) return x * y;
+    const auto magnitude = [](Int128 v) {
+        return v < 0 ? UInt128{0} - static_cast<UInt128>(v) : static_cast<UInt128>(v);
+    };
+    if (y != 0 && magnitude(x) >= static_cast<UInt128>(huge) / magnitude(y)) return (x < 0) == (y < 0) ? huge : -huge;
+    return x * y;
+}
+
 int signed_bits(const Interval& x) noexcept {
     return std::max(signed_bits(x.lo), signed_bits(x.hi));
 }
@@ -50,7 +59,7 @@ Interval converted_range(const FixedType& type) noexcept {
 
 Interval BitCount::note(Interval x) {
     const int bits = signed_bits(x);
-    if (bits > 127) throw TooWide{};
+    if (bits > 127 || x.lo <= -huge) throw TooWide{};  // a clamped bound is ±2^126
     bits_ = std::max(bits_, bits);
     return x;
 }
@@ -60,11 +69,8 @@ Interval BitCount::add(const Interval& x, const Interval& y) {
 }
 
 Interval BitCount::multiply(const Interval& x, const Interval& y) {
-    std::array<Int128, 4> corners{};
-    const bool overflow =
-        __builtin_mul_overflow(x.lo, y.lo, &corners[0]) || __builtin_mul_overflow(x.lo, y.hi, &corners[1]) ||
-        __builtin_mul_overflow(x.hi, y.lo, &corners[2]) || __builtin_mul_overflow(x.hi, y.hi, &corners[3]);
-    if (overflow) throw TooWide{};
+    const std::array corners = {multiply_clamped(x.lo, y.lo), multiply_clamped(x.lo, y.hi),
+                                multiply_clamped(x.hi, y.lo), multiply_clamped(x.hi, y.hi)};
     const auto [lo, hi] = std::ranges::minmax(corners);
     return note({lo, hi});
 }

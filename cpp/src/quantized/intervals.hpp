@@ -35,6 +35,10 @@ private:
     int bits_ = 1;
 };
 
+/// x·y, or ±2^126 where that is smaller in magnitude. (Not __builtin_mul_overflow: clang calls a function for 128 bits
+/// that libgcc lacks.)
+[[nodiscard]] Int128 multiply_clamped(Int128 x, Int128 y) noexcept;
+
 [[nodiscard]] Interval hull(const Interval& x, const Interval& y) noexcept;
 [[nodiscard]] Interval type_range(const FixedType& type) noexcept;
 /// The same without the lowest value of a signed SAT_SYM (of two bits or more), which a conversion never gives.

@@ -18,15 +18,9 @@ Int128 add_up(Int128 a, Int128 b) noexcept {
     return std::clamp(sum, -huge, huge);
 }
 
-Int128 times(Int128 a, std::int64_t n) noexcept {
-    Int128 product = 0;
-    if (__builtin_mul_overflow(a, Int128{n}, &product)) return a < 0 ? -huge : huge;
-    return std::clamp(product, -huge, huge);
-}
-
 void extend(Interval& sums, const Interval& x, std::int64_t n) noexcept {
-    sums.lo = add_up(sums.lo, times(std::min<Int128>(x.lo, 0), n));
-    sums.hi = add_up(sums.hi, times(std::max<Int128>(x.hi, 0), n));
+    sums.lo = add_up(sums.lo, multiply_clamped(std::min<Int128>(x.lo, 0), n));
+    sums.hi = add_up(sums.hi, multiply_clamped(std::max<Int128>(x.hi, 0), n));
 }
 
 }  // namespace
@@ -69,7 +63,7 @@ void SumProver::add_before_conversion(const Bounds& summand, std::int64_t n) {
 
 void SumProver::add_converted(const Interval& x, std::int64_t n) noexcept {
     extend(sums_, x, n);
-    total_ = {add_up(total_.lo, times(x.lo, n)), add_up(total_.hi, times(x.hi, n))};
+    total_ = {add_up(total_.lo, multiply_clamped(x.lo, n)), add_up(total_.hi, multiply_clamped(x.hi, n))};
     largest_summand_ = hull(largest_summand_, x);
 }
 
