@@ -6,6 +6,8 @@
 
 namespace rheinfall::quantized {
 
+// std::visit throws for a variant without a value, which a graph that was read never holds.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 void run_layer_exact(const ExactArgs& args, bool is_wide) noexcept {
     std::visit(
         [&](const auto& op) {

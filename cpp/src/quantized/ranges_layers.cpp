@@ -230,9 +230,9 @@ void LayerProver::operator()(const Rescale& op) {
 
 void LayerProver::operator()(const Threshold& op) {
     bits_.compare({x().all, type().fraction()}, all_of(op.thresholds));
-    const auto [lo, hi] = std::ranges::minmax(op.values);
-    range_.unconverted = {lo, hi};
-    store(1, [&](std::size_t) { return Interval{lo, hi}; });
+    const auto values = std::ranges::minmax(op.values);
+    range_.unconverted = {values.min, values.max};
+    store(1, [&](std::size_t) { return range_.unconverted; });
 }
 
 void LayerProver::operator()(const Table& op) {
