@@ -8,6 +8,8 @@
 namespace rheinfall::quantized {
 
 inline constexpr int max_dense_vectors = 4;
+/// Batch 1 reads groups of inputs in multiples of this.
+inline constexpr int dense_unroll = 4;
 
 /// Reads one event's integers of one input. Returns true if one lies outside the input's type; the caller then
 /// converts that event the slow way.
@@ -20,11 +22,11 @@ struct InputStep {
 using InputFunction = bool (*)(const InputStep&, const void* event, std::byte* workspace) noexcept;
 
 struct Kernels {
-    int lanes = 0;                                           ///< 32-bit lanes of a vector
-    bool dot_u8 = false;                                     ///< u8 × s8 products without saturation
-    StepFunction dense[3][max_dense_vectors + 1] = {};       ///< [Lanes][vectors of outputs]
-    StepFunction dense_rows[3][max_dense_vectors + 1] = {};  ///< several rows, or taps of a convolution
-    StepFunction dense_tile[3] = {};
+    int lanes = 0;                                                   ///< 32-bit lanes of a vector
+    bool dot_u8 = false;                                             ///< u8 × s8 products without saturation
+    StepFunction dense[3][n_epilogues][max_dense_vectors + 1] = {};  ///< [Lanes][Epilogue][vectors of outputs]
+    StepFunction dense_rows[3][max_dense_vectors + 1] = {};          ///< several rows, or taps of a convolution
+    StepFunction dense_tile[3][n_epilogues] = {};
     StepFunction map = nullptr;
     StepFunction map_tile = nullptr;
     StepFunction merge = nullptr;

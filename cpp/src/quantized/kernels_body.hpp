@@ -22,12 +22,18 @@ struct PerTile {
     V operator()(const std::int32_t* p) const noexcept { return set1(p[element]); }
 };
 
+/// v >> count, and where the bits @p middle of v are zero the lowest bit cleared.
+[[gnu::always_inline]] inline V shift_to_even(V v, V count, V middle) noexcept {
+    return clear_odd_where_zero(sar(v, count), bit_and(v, middle));
+}
+
 /// One stage on N vectors: each flag is looked at once.
 template <int N, class Parameters>
 [[gnu::always_inline]] inline void run_stage(const Stage& s, V (&v)[N], Parameters each,
                                              std::size_t per_vector) noexcept {
     const std::uint32_t f = s.flags;
     const auto for_each = [&](auto operation) {
+#pragma GCC unroll 8
         for (std::size_t i = 0; i < N; ++i) v[i] = operation(v[i], Parameters{each.element + i * per_vector});
     };
     if ((f & Stage::rare) != 0) {
@@ -35,9 +41,9 @@ template <int N, class Parameters>
         if ((f & Stage::multiply_each) != 0) for_each([&](V x, Parameters p) { return mul(x, p(s.a)); });
         if ((f & Stage::leaky_each) != 0)
             for_each([&](V x, Parameters p) { return select_greater(x, zero(), shl(x, count), mul(x, p(s.a))); });
-        if ((f & Stage::shift_each) != 0) for_each([&](V x, Parameters p) { return sar(shl(x, p(s.a)), p(s.b)); });
         if ((f & Stage::left) != 0) for_each([&](V x, Parameters) { return shl(x, count); });
         if ((f & Stage::add_each) != 0) for_each([&](V x, Parameters p) { return add(x, p(s.b)); });
+        if ((f & Stage::shift_each) != 0) for_each([&](V x, Parameters p) { return sar(shl(x, p(s.a)), p(s.c)); });
         if ((f & Stage::right_logical) != 0) for_each([&](V x, Parameters) { return shr(x, set1(s.shift)); });
         if ((f & Stage::threshold) != 0) for_each([&](V x, Parameters) { return select_greater(x, lo, x, zero()); });
         if ((f & Stage::zero_outside) != 0)
@@ -46,21 +52,21 @@ template <int N, class Parameters>
                 return select_greater(above, hi, zero(), above);
             });
     }
-    if ((f & Stage::rounds) != 0) {
+    if ((f & Stage::add_sign) != 0) {
+        const V c0 = set1(s.c0), c2 = set1(s.c2);
+        for_each([&](V x, Parameters) { return add(add(x, c0), bit_and(sar_by<31>(x), c2)); });
+    } else if ((f & Stage::add) != 0) {
         const V c0 = set1(s.c0);
-        if ((f & Stage::round_odd) != 0) {
-            const V s1 = set1(s.s1), c1 = set1(s.c1);
-            for_each([&](V x, Parameters) { return add(add(x, c0), bit_and(sar(x, s1), c1)); });
-        } else if ((f & Stage::round_sign) != 0) {
-            const V c2 = set1(s.c2);
-            for_each([&](V x, Parameters) { return add(add(x, c0), bit_and(sar_by<31>(x), c2)); });
-        } else {
-            for_each([&](V x, Parameters) { return add(x, c0); });
-        }
+        for_each([&](V x, Parameters) { return add(x, c0); });
     }
     if ((f & Stage::right) != 0) {
         const V count = set1(s.shift);
-        for_each([&](V x, Parameters) { return sar(x, count); });
+        if ((f & Stage::to_even) != 0) {
+            const V middle = set1(s.c1);
+            for_each([&](V x, Parameters) { return shift_to_even(x, count, middle); });
+        } else {
+            for_each([&](V x, Parameters) { return sar(x, count); });
+        }
     }
     if ((f & Stage::at_least) != 0) {
         const V lo = set1(s.lo);
@@ -76,6 +82,31 @@ template <class Parameters, int N>
 [[gnu::always_inline]] inline void run_stages(const Step& s, V (&v)[N], std::size_t element, std::size_t per_vector,
                                               std::uint32_t first = 0) noexcept {
     for (std::uint32_t k = first; k < s.n_stages; ++k) run_stage(s.stages[k], v, Parameters{element}, per_vector);
+}
+
+/// The whole epilogue of a step. The special ones clamp in any case.
+template <Epilogue E, class Parameters, int N>
+[[gnu::always_inline]] inline void run_epilogue(const Step& s, V (&v)[N], std::size_t element,
+                                                std::size_t per_vector) noexcept {
+    if constexpr (E == Epilogue::any) {
+        run_stages<Parameters>(s, v, element, per_vector);
+    } else {
+        const Stage& last = s.stages[E == Epilogue::wrap_even_clamp ? 1 : 0];
+        const V count = set1(last.shift), lo = set1(last.lo), hi = set1(last.hi);
+        if constexpr (E == Epilogue::shift_clamp) {
+#pragma GCC unroll 8
+            for (int i = 0; i < N; ++i) v[i] = min(max(sar(v[i], count), lo), hi);
+        } else {
+            const V middle = set1(last.c1);
+            if constexpr (E == Epilogue::wrap_even_clamp) {
+                const V left = set1(s.stages[0].left_shift), right = set1(s.stages[0].shift), c0 = set1(last.c0);
+#pragma GCC unroll 8
+                for (int i = 0; i < N; ++i) v[i] = add(sar(shl(v[i], left), right), c0);
+            }
+#pragma GCC unroll 8
+            for (int i = 0; i < N; ++i) v[i] = min(max(shift_to_even(v[i], count, middle), lo), hi);
+        }
+    }
 }
 
 /// Writes N vectors of elements of a row of @p out, the first being element @p at.
@@ -113,25 +144,29 @@ inline constexpr int chains_of = NV >= 3   ? 1
                                  : NV == 2 ? 2
                                            : 4;
 
+/// @p n is a multiple of dense_unroll: weights of the padding are zero.
 template <Lanes L, int NV>
 [[gnu::always_inline]] inline void add_products(V (&acc)[NV * chains_of<NV>], const std::byte* x, const std::byte*& w,
                                                 std::uint32_t n) noexcept {
-    constexpr int c_n = chains_of<NV>;
-    for (std::uint32_t g = 0; g < n; g += c_n) {
-        for (int c = 0; c < c_n; ++c) {
-            const V xc = broadcast(x + dword * static_cast<std::size_t>(c));
+    for (std::uint32_t g = 0; g < n; g += dense_unroll) {
+#pragma GCC unroll 8
+        for (int k = 0; k < dense_unroll; ++k) {
+            const int c = k % chains_of<NV>;
+            const V xk = broadcast(x + dword * static_cast<std::size_t>(k));
+#pragma GCC unroll 8
             for (int i = 0; i < NV; ++i)
                 acc[c * NV + i] =
-                    dot<L>(acc[c * NV + i], xc, load(w + vector_bytes * static_cast<std::size_t>(c * NV + i)));
+                    dot<L>(acc[c * NV + i], xk, load(w + vector_bytes * static_cast<std::size_t>(k * NV + i)));
         }
-        x += dword * c_n;
-        w += vector_bytes * static_cast<std::size_t>(c_n * NV);
+        x += dword * dense_unroll;
+        w += vector_bytes * static_cast<std::size_t>(dense_unroll * NV);
     }
 }
 
-template <int NV>
+template <Epilogue E, int NV>
 [[gnu::always_inline]] inline void finish_row(const Step& s, V (&acc)[NV * chains_of<NV>], std::byte* row) noexcept {
     V v[NV];
+#pragma GCC unroll 8
     for (int i = 0; i < NV; ++i) {
         if constexpr (chains_of<NV> == 4)
             v[i] = add(add(acc[i], acc[NV + i]), add(acc[2 * NV + i], acc[3 * NV + i]));
@@ -140,24 +175,25 @@ template <int NV>
         else
             v[i] = acc[i];
     }
-    run_stages<PerLane>(s, v, 0, V::n);
+    run_epilogue<E, PerLane>(s, v, 0, V::n);
     store_elements<NV>(s.out, row, 0, v);
 }
 
 template <int NV>
 [[gnu::always_inline]] inline void begin_row(const Step& s, V (&acc)[NV * chains_of<NV>]) noexcept {
+#pragma GCC unroll 8
     for (int i = 0; i < NV; ++i) acc[i] = load(s.bias + static_cast<std::size_t>(i) * V::n);
+#pragma GCC unroll 8
     for (int i = NV; i < NV * chains_of<NV>; ++i) acc[i] = zero();
 }
 
-/// One row: n_groups is a multiple of the chains (weights of the padding are zero).
-template <Lanes L, int NV>
+template <Lanes L, int NV, Epilogue E>
 void dense(const Step& s, std::byte* workspace) noexcept {
     V acc[NV * chains_of<NV>];
     begin_row<NV>(s, acc);
     const std::byte* w = s.weights;
     add_products<L, NV>(acc, workspace + s.in.one, w, s.n_groups);
-    finish_row<NV>(s, acc, workspace + s.out.one);
+    finish_row<E, NV>(s, acc, workspace + s.out.one);
 }
 
 template <Lanes L, int NV>
@@ -174,7 +210,7 @@ void dense_rows(const Step& s, std::byte* workspace) noexcept {
             for (std::uint32_t t = 0; t < s.n_taps; ++t)
                 add_products<L, NV>(acc, in + s.taps[std::size_t{r} * s.n_taps + t], w, s.n_groups);
         }
-        finish_row<NV>(s, acc, row);
+        finish_row<Epilogue::any, NV>(s, acc, row);
     }
 }
 
@@ -205,14 +241,16 @@ template <int BO>
 }
 
 /// Up to four outputs (BO) of a group of event vectors: weights are [group][BO] dwords.
-template <Lanes L, int BO>
+template <Lanes L, int BO, Epilogue E>
 void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, std::uint32_t first,
                  const std::byte* weights, std::byte* out) noexcept {
     constexpr int bv = BO > 2 && V::n == 8 ? 2 : block_vectors;
     const std::byte* in = workspace + s.in.tile;
     for (std::size_t e = 0; e < tile_row; e += vector_bytes * bv) {
         V acc[BO][bv];
+#pragma GCC unroll 4
         for (int o = 0; o < BO; ++o)
+#pragma GCC unroll 4
             for (int i = 0; i < bv; ++i) acc[o][i] = set1(s.bias[first + static_cast<std::uint32_t>(o)]);
         const std::byte* w = weights;
         for (std::uint32_t t = 0; t < s.n_taps; ++t) {
@@ -221,23 +259,29 @@ void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, s
             const std::byte* x = in + offset * tile_events + e;
             for (std::uint32_t g = 0; g < s.n_groups; ++g, x += tile_row, w += dword * BO) {
                 V xs[bv];
+#pragma GCC unroll 4
                 for (int i = 0; i < bv; ++i) xs[i] = load(x + vector_bytes * static_cast<std::size_t>(i));
+#pragma GCC unroll 4
                 for (int o = 0; o < BO; ++o) {
                     const V wo = broadcast(w + dword * static_cast<std::size_t>(o));
+#pragma GCC unroll 4
                     for (int i = 0; i < bv; ++i) acc[o][i] = dot<L>(acc[o][i], xs[i], wo);
                 }
             }
         }
-        for (int o = 0; o < BO; ++o) run_stages<PerTile>(s, acc[o], first + static_cast<std::uint32_t>(o), 0);
+#pragma GCC unroll 4
+        for (int o = 0; o < BO; ++o) run_epilogue<E, PerTile>(s, acc[o], first + static_cast<std::uint32_t>(o), 0);
+#pragma GCC unroll 4
         for (int i = 0; i < bv; ++i) {
             V v[BO];
+#pragma GCC unroll 4
             for (int o = 0; o < BO; ++o) v[o] = acc[o][i];
             store_block<BO>(s.out.lanes, out + e + vector_bytes * static_cast<std::size_t>(i), v);
         }
     }
 }
 
-template <Lanes L>
+template <Lanes L, Epilogue E>
 void dense_tile(const Step& s, std::byte* workspace) noexcept {
     const std::size_t out_group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
     for (std::uint32_t r = 0; r < s.n_rows; ++r) {
@@ -247,10 +291,10 @@ void dense_tile(const Step& s, std::byte* workspace) noexcept {
             std::byte* out = row + o / out_group * tile_row;
             const std::size_t bytes = dword * s.n_groups * s.n_taps;
             switch (s.n_out - o) {
-                case 1: dense_block<L, 1>(s, workspace, r, o, w, out); break;
-                case 2: dense_block<L, 2>(s, workspace, r, o, w, out); break;
-                case 3: dense_block<L, 3>(s, workspace, r, o, w, out); break;
-                default: dense_block<L, 4>(s, workspace, r, o, w, out); break;
+                case 1: dense_block<L, 1, E>(s, workspace, r, o, w, out); break;
+                case 2: dense_block<L, 2, E>(s, workspace, r, o, w, out); break;
+                case 3: dense_block<L, 3, E>(s, workspace, r, o, w, out); break;
+                default: dense_block<L, 4, E>(s, workspace, r, o, w, out); break;
             }
             w += bytes * 4;
         }
@@ -386,18 +430,28 @@ bool input(const InputStep& s, const void* event, std::byte* workspace) noexcept
 
 // ---- table ----------------------------------------------------------------------------------------------------------
 
+template <Lanes L, Epilogue E>
+constexpr void fill_epilogue(Kernels& k) noexcept {
+    const auto i = static_cast<std::size_t>(L);
+    const auto e = static_cast<std::size_t>(E);
+    k.dense[i][e][1] = dense<L, 1, E>;
+    k.dense[i][e][2] = dense<L, 2, E>;
+    k.dense[i][e][3] = dense<L, 3, E>;
+    k.dense[i][e][4] = dense<L, 4, E>;
+    k.dense_tile[i][e] = dense_tile<L, E>;
+}
+
 template <Lanes L>
 constexpr void fill_dense(Kernels& k) noexcept {
     const auto i = static_cast<std::size_t>(L);
-    k.dense[i][1] = dense<L, 1>;
-    k.dense[i][2] = dense<L, 2>;
-    k.dense[i][3] = dense<L, 3>;
-    k.dense[i][4] = dense<L, 4>;
+    fill_epilogue<L, Epilogue::any>(k);
+    fill_epilogue<L, Epilogue::shift_clamp>(k);
+    fill_epilogue<L, Epilogue::even_clamp>(k);
+    fill_epilogue<L, Epilogue::wrap_even_clamp>(k);
     k.dense_rows[i][1] = dense_rows<L, 1>;
     k.dense_rows[i][2] = dense_rows<L, 2>;
     k.dense_rows[i][3] = dense_rows<L, 3>;
     k.dense_rows[i][4] = dense_rows<L, 4>;
-    k.dense_tile[i] = dense_tile<L>;
 }
 
 constexpr Kernels make_kernels() noexcept {

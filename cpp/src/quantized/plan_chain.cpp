@@ -10,7 +10,6 @@ namespace {
 
 constexpr Int128 lane_min = std::numeric_limits<std::int32_t>::min();
 constexpr Int128 lane_max = std::numeric_limits<std::int32_t>::max();
-constexpr std::uint32_t clamps = Stage::at_least | Stage::at_most;
 
 constexpr std::int32_t lane(Int128 x) noexcept {
     return static_cast<std::int32_t>(x);
@@ -71,7 +70,7 @@ void Chain::lift(int n, const std::vector<std::int64_t>& bias) {
     s.b = expand(low);
 }
 
-/// Merged into the stage before where that only cut bits off and clamped: floor(floor(v / A) + h) / B) is
+/// Merged into the stage before where that only shifted and clamped: floor(floor(v / A) + h) / B) is
 /// floor((v + A·h) / (A·B)), and rounding is monotone, so that clamps move behind it.
 void Chain::round_right(int shift, Rounding rounding) {
     if (shift > 31) return fail("a shift by more than 31 bits");
@@ -79,15 +78,26 @@ void Chain::round_right(int shift, Rounding rounding) {
     std::uint32_t clamped = 0;
     Int128 lo = 0;
     Int128 hi = 0;
-    const bool merges = !stages_.empty() && (stages_.back().flags & ~(Stage::right | clamps)) == 0 &&
-                        stages_.back().shift + shift <= 31;
-    if (merges) {
-        const Stage& last = stages_.back();
-        cut = last.shift;
-        clamped = last.flags & clamps;
-        lo = rounded(last.lo, shift, rounding);
-        hi = rounded(last.hi, shift, rounding);
-        stages_.pop_back();
+    if (!stages_.empty()) {
+        const Stage last = stages_.back();
+        const std::uint32_t moves = last.flags & ~Stage::clamps;
+        const bool was_right = (moves & ~Stage::right) == 0 && last.shift + shift <= 31;
+        const bool was_left = moves == Stage::left && last.left_shift < shift;
+        if (was_right || was_left) {
+            clamped = last.flags & Stage::clamps;
+            lo = rounded(last.lo, shift, rounding);
+            hi = rounded(last.hi, shift, rounding);
+            stages_.pop_back();
+        }
+        if (was_right) cut = last.shift;
+        if (was_left) {
+            // Nothing is cut off before the net shift: the low bits of what was shifted are zero.
+            shift -= last.left_shift;
+            fraction_ -= last.left_shift;
+            before_clamp_ = {shifted(before_clamp_.lo, -last.left_shift), shifted(before_clamp_.hi, -last.left_shift)};
+            range_ = {shifted(range_.lo, -last.left_shift), shifted(range_.hi, -last.left_shift)};
+        }
+        if (!was_right && !was_left) before_clamp_ = range_;
     } else {
         before_clamp_ = range_;
     }
@@ -97,31 +107,26 @@ void Chain::round_right(int shift, Rounding rounding) {
     std::int64_t c0 = 0;
     switch (rounding) {
         case Rounding::trn: break;
-        case Rounding::trn_zero:
-            s.flags |= Stage::round_sign;
-            s.c2 = lane(2 * Int128{half} - unit);
-            break;
+        case Rounding::trn_zero: s.c2 = lane(2 * Int128{half} - unit); break;
         case Rounding::rnd: c0 = half; break;
         case Rounding::rnd_min_inf: c0 = half - unit; break;
         case Rounding::rnd_zero:
             c0 = half - unit;
-            s.flags |= Stage::round_sign;
             s.c2 = lane(unit);
             break;
         case Rounding::rnd_inf:
             c0 = half;
-            s.flags |= Stage::round_sign;
             s.c2 = lane(-Int128{unit});
             break;
         case Rounding::rnd_conv:
-            c0 = half - unit;
-            s.flags |= Stage::round_odd;
-            s.s1 = shift;
-            s.c1 = lane(unit);
+            c0 = half;
+            s.flags |= Stage::to_even;
+            s.c1 = lane(2 * Int128{half} - unit);
             break;
     }
     s.c0 = lane(c0);
-    if (c0 != 0) s.flags |= Stage::round_add;
+    if (c0 != 0) s.flags |= Stage::add;
+    if (s.c2 != 0) s.flags |= Stage::add_sign;
     s.flags |= Stage::right | clamped;
     s.shift = cut + shift;
     s.lo = lane(lo);
@@ -300,10 +305,22 @@ bool Chain::add_layer(const Layer& layer, const LayerRange& proof, const FixedTy
             left.push_back(k < 0 ? -k + spare : 0);
             right.push_back(k < 0 ? spare : std::min(k, 31));
         }
-        Stage& s = open();
-        s.flags = Stage::shift_each;
+        // Behind a wrap, that goes into the same pair of shifts; behind an addition, into the same stage.
+        const auto after_wrap = !stages_.empty() ? stages_.back() : Stage{};
+        if (after_wrap.flags == (Stage::left | Stage::right) && after_wrap.left_shift == after_wrap.shift &&
+            after_wrap.shift == 32 - from.width) {
+            stages_.pop_back();
+            for (std::size_t i = 0; i < left.size(); ++i) {
+                if (left[i] != 0) continue;  // wraps already
+                left[i] = after_wrap.shift;
+                right[i] = std::min<std::int64_t>(right[i] + after_wrap.shift, 31);
+            }
+        }
+        const bool joins = !stages_.empty() && stages_.back().flags == Stage::add_each;
+        Stage& s = joins ? stages_.back() : open();
+        s.flags |= Stage::shift_each;
         s.a = expand(left);
-        s.b = expand(right);
+        s.c = expand(right);
         range_ = proof.unconverted;
         before_clamp_ = range_;
         fits(range_);

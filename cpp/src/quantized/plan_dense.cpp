@@ -68,6 +68,41 @@ std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots
     return dword;
 }
 
+/// A constant that every sum begins its epilogue with goes into the bias.
+void fold_addition(std::vector<Stage>& stages, std::vector<std::int64_t>& bias) {
+    if (stages.empty()) return;
+    Stage& first = stages.front();
+    if ((first.flags & (Stage::rare | Stage::add_sign)) != 0 || (first.flags & Stage::add) == 0) return;
+    for (std::int64_t& b : bias) b += first.c0;
+    first.c0 = 0;
+    first.flags &= ~static_cast<std::uint32_t>(Stage::add);
+}
+
+/// The kernel that does these stages at once, if there is one; then all its fields are filled in.
+Epilogue special_epilogue(std::vector<Stage>& stages) {
+    if (stages.empty()) stages.emplace_back();
+    Stage& last = stages.back();
+    constexpr std::uint32_t simple = Stage::add | Stage::right | Stage::to_even | Stage::clamps;
+    const bool wraps = stages.size() == 2 && (stages[0].flags & ~(Stage::right | Stage::at_least)) == Stage::left;
+    if ((last.flags & ~simple) != 0 || (stages.size() != 1 && !wraps)) return Epilogue::any;
+    // max(·, lo) between two stages moves behind the second, which is monotone.
+    const bool clamped = wraps && (stages[0].flags & Stage::at_least) != 0;
+    if (clamped && stages[0].lo != 0) return Epilogue::any;
+    if (!wraps && (last.flags & Stage::add) != 0) return Epilogue::any;
+    if ((last.flags & Stage::right) == 0) last.shift = 0;
+    if ((last.flags & Stage::to_even) == 0) last.c1 = -1;  // v + c0 = 0 alone is in the middle, and is even
+    if ((last.flags & Stage::at_least) == 0) last.lo = std::numeric_limits<std::int32_t>::min();
+    if ((last.flags & Stage::at_most) == 0) last.hi = std::numeric_limits<std::int32_t>::max();
+    if (!wraps) return (last.flags & Stage::to_even) != 0 ? Epilogue::even_clamp : Epilogue::shift_clamp;
+    if (clamped) {
+        // Roundings of this form leave 0 where it is.
+        last.lo = std::max(last.lo, 0);
+        last.hi = std::max(last.hi, 0);
+    }
+    if ((stages[0].flags & Stage::right) == 0) stages[0].shift = 0;
+    return Epilogue::wrap_even_clamp;
+}
+
 }  // namespace
 
 /// The lanes of a dense layer's products; nothing if its sums do not fit 32-bit lanes or depend on their order.
@@ -161,7 +196,10 @@ bool Lowering::lower_dense(int value) {
     step.out = place(group.value, want);
     step.n_rows = step.in.rows;
     step.n_out = static_cast<std::uint32_t>(n_out);
-    set_stages(step, group.chain->stages(), want.offset);
+    std::vector<Stage> stages = group.chain->stages();
+    fold_addition(stages, bias);
+    step.epilogue = want.offset == 0 ? special_epilogue(stages) : Epilogue::any;
+    set_stages(step, stages, want.offset);
     const auto rows_stride =
         static_cast<std::uint32_t>(n_out * 4 / static_cast<std::size_t>(elements_per_group(want.lanes)));
     if (step.n_rows > 1 && step.out.rows != step.n_rows) step.out.stride = rows_stride;
@@ -196,12 +234,12 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
         for (std::size_t g = 0; g < n_groups; ++g)
             for (std::size_t k = o; k < std::min(o + 4, n_out); ++k)
                 *tile++ = group_weights(weight, slots, step.in.lanes, g, k);
-    emit(step, nullptr, kernels.dense_tile[l]);
+    const auto e = static_cast<std::size_t>(step.epilogue);
+    emit(step, nullptr, kernels.dense_tile[l][e]);
 
     for (std::size_t o = 0; o < n_out; o += lanes * max_dense_vectors) {
         const std::size_t vectors = std::min((n_out - o + lanes - 1) / lanes, std::size_t{max_dense_vectors});
-        const std::size_t chains = vectors >= 3 ? 1 : vectors == 2 ? 2 : 4;
-        const std::size_t padded = (n_groups + chains - 1) / chains * chains;
+        const std::size_t padded = (n_groups + dense_unroll - 1) / dense_unroll * dense_unroll;
         auto* packed = plan_.parameters.take<std::uint32_t>(padded * vectors * lanes);
         Step chunk = step;
         chunk.weights = reinterpret_cast<const std::byte*>(packed);
@@ -213,7 +251,7 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
         chunk.out.one +=
             static_cast<std::uint32_t>(o * 4 / static_cast<std::size_t>(elements_per_group(step.out.lanes)));
         if (o != 0) chunk.stages = shifted_stages(step, o);
-        emit(chunk, step.n_rows > 1 ? kernels.dense_rows[l][vectors] : kernels.dense[l][vectors], nullptr);
+        emit(chunk, step.n_rows > 1 ? kernels.dense_rows[l][vectors] : kernels.dense[l][e][vectors], nullptr);
     }
 }
 
@@ -223,6 +261,7 @@ const Stage* Lowering::shifted_stages(const Step& step, std::size_t first) {
     for (Stage& s : stages) {
         if (s.a != nullptr) s.a += first;
         if (s.b != nullptr) s.b += first;
+        if (s.c != nullptr) s.c += first;
     }
     return keep(stages, 0);
 }

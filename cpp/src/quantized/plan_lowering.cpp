@@ -204,7 +204,7 @@ const Stage* Lowering::keep(const std::vector<Stage>& stages, std::int32_t offse
     auto* p = new (plan_.parameters.take<Stage>(n)) Stage[n];
     std::copy(stages.begin(), stages.end(), p);
     if (offset != 0) {
-        p[n - 1].flags = Stage::round_add;
+        p[n - 1].flags = Stage::add;
         p[n - 1].c0 = offset;
     }
     return p;

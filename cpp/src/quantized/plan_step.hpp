@@ -21,32 +21,31 @@ constexpr int elements_per_group(Lanes lanes) noexcept {
 inline constexpr int tile_events = 64;
 inline constexpr int lane_padding = 64;
 
-/// One step of an epilogue on 32-bit lanes, in the order of the fields: each is done if its flag is set. Rounding for
-/// all seven modes is add, or add and one of the two masked terms, then a shift:
-///     v = (v + c0 + ((v >> s1) & c1) + ((v >> 31) & c2)) >> shift
+/// One step of an epilogue on 32-bit lanes, in the order of the flags: each is done if its flag is set. Six roundings
+/// are an addition and a shift, v = (v + c0 + ((v >> 31) & c2)) >> shift; RND_CONV is RND, and then the lowest bit is
+/// cleared where v lay in the middle: where the bits c1 of v + c0 are zero.
 struct Stage {
     enum Flag : std::uint32_t {
         multiply_each = 1u << 0,  ///< v *= a[element]
-        add_each = 1u << 1,       ///< v += b[element]
-        leaky_each = 1u << 2,     ///< v = v > 0 ? v << left : v * a[element]
-        shift_each = 1u << 3,     ///< v = (v << a[element]) >> b[element]
-        left = 1u << 4,           ///< v <<= left_shift
-        round_add = 1u << 5,      ///< + c0
-        round_odd = 1u << 6,      ///< + ((v >> s1) & c1)
-        round_sign = 1u << 7,     ///< + ((v >> 31) & c2)
-        right = 1u << 8,          ///< v >>= shift (arithmetic)
-        right_logical = 1u << 9,  ///< v >>= shift (logical)
-        at_least = 1u << 10,      ///< max(v, lo)
-        at_most = 1u << 11,       ///< min(v, hi)
-        zero_outside = 1u << 12,  ///< 0 unless lo <= v <= hi
-        threshold = 1u << 13,     ///< 0 unless v > lo
-        rounds = round_add | round_odd | round_sign,
-        rare = multiply_each | add_each | leaky_each | shift_each | left | right_logical | zero_outside | threshold,
+        leaky_each = 1u << 1,     ///< v = v > 0 ? v << left_shift : v * a[element]
+        left = 1u << 2,           ///< v <<= left_shift
+        add_each = 1u << 3,       ///< v += b[element]
+        shift_each = 1u << 4,     ///< v = (v << a[element]) >> c[element]
+        right_logical = 1u << 5,  ///< v >>= shift (logical)
+        threshold = 1u << 6,      ///< 0 unless v > lo
+        zero_outside = 1u << 7,   ///< 0 unless lo <= v <= hi
+        add = 1u << 8,            ///< + c0
+        add_sign = 1u << 9,       ///< + ((v >> 31) & c2), of the v before c0
+        right = 1u << 10,         ///< v >>= shift (arithmetic)
+        to_even = 1u << 11,       ///< see above; with right only
+        at_least = 1u << 12,      ///< max(v, lo)
+        at_most = 1u << 13,       ///< min(v, hi)
+        rare = (1u << 8) - 1,
+        clamps = at_least | at_most,
     };
     std::uint32_t flags = 0;
     std::int32_t left_shift = 0;
     std::int32_t c0 = 0;
-    std::int32_t s1 = 0;
     std::int32_t c1 = 0;
     std::int32_t c2 = 0;
     std::int32_t shift = 0;
@@ -54,7 +53,17 @@ struct Stage {
     std::int32_t hi = 0;
     const std::int32_t* a = nullptr;  ///< one per element of the row, padded to whole vectors
     const std::int32_t* b = nullptr;
+    const std::int32_t* c = nullptr;
 };
+
+/// Epilogues that have kernels of their own; the others are interpreted stage by stage.
+enum class Epilogue : std::uint8_t {
+    any,
+    shift_clamp,      ///< one stage: right, clamps
+    even_clamp,       ///< one stage: right, to_even, clamps
+    wrap_even_clamp,  ///< two: left and right; add, right, to_even, clamps
+};
+inline constexpr int n_epilogues = 4;
 
 /// A value in the workspace; offsets are bytes from its begin.
 struct Place {
@@ -90,6 +99,7 @@ struct Step {
     const std::int32_t* bias = nullptr;
     const std::uint32_t* taps = nullptr;  ///< convolution: [row][tap] byte offsets in the workspace
     std::uint32_t n_taps = 1;
+    Epilogue epilogue = Epilogue::any;
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid
     std::int32_t shift_y = 0;

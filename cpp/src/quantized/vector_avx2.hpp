@@ -66,6 +66,11 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return {_mm256_blendv_epi8(y.v, x.v, _mm256_cmpgt_epi32(a.v, b.v))};
 }
+/// x with the lowest bit cleared in the lanes where t is zero.
+inline V clear_odd_where_zero(V x, V t) noexcept {
+    const __m256i odd = _mm256_and_si256(_mm256_cmpeq_epi32(t.v, _mm256_setzero_si256()), _mm256_set1_epi32(1));
+    return {_mm256_andnot_si256(odd, x.v)};
+}
 inline bool any_outside(V x, V lo, V hi) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpgt_epi32(lo.v, x.v), _mm256_cmpgt_epi32(x.v, hi.v))) != 0;
 }

@@ -66,6 +66,10 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return {_mm512_mask_blend_epi32(_mm512_cmpgt_epi32_mask(a.v, b.v), y.v, x.v)};
 }
+/// x with the lowest bit cleared in the lanes where t is zero.
+inline V clear_odd_where_zero(V x, V t) noexcept {
+    return {_mm512_mask_and_epi32(x.v, _mm512_testn_epi32_mask(t.v, t.v), x.v, _mm512_set1_epi32(-2))};
+}
 inline bool any_outside(V x, V lo, V hi) noexcept {
     return (_mm512_cmplt_epi32_mask(x.v, lo.v) | _mm512_cmpgt_epi32_mask(x.v, hi.v)) != 0;
 }

@@ -80,6 +80,10 @@ inline V max(const V& a, const V& b) noexcept {
 inline V select_greater(const V& a, const V& b, const V& x, const V& y) noexcept {
     return each([&](int i) { return a.v[i] > b.v[i] ? x.v[i] : y.v[i]; });
 }
+/// x with the lowest bit cleared in the lanes where t is zero.
+inline V clear_odd_where_zero(const V& x, const V& t) noexcept {
+    return each([&](int i) { return t.v[i] == 0 ? x.v[i] & ~1 : x.v[i]; });
+}
 inline bool any_outside(const V& x, const V& lo, const V& hi) noexcept {
     bool any = false;
     for (int i = 0; i < V::n; ++i) any |= x.v[i] < lo.v[i] || x.v[i] > hi.v[i];
