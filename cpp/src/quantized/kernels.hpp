@@ -21,9 +21,12 @@ struct InputStep {
 };
 using InputFunction = bool (*)(const InputStep&, const void* event, std::byte* workspace) noexcept;
 
+using OutputFunction = void (*)(const std::byte* values, std::size_t n, void* to) noexcept;
+
 struct Kernels {
-    int lanes = 0;                                                   ///< 32-bit lanes of a vector
-    bool dot_u8 = false;                                             ///< u8 × s8 products without saturation
+    int lanes = 0;        ///< 32-bit lanes of a vector
+    bool wide = false;    ///< has kernels for special epilogues, and splits inputs of more than 16 bits
+    bool dot_u8 = false;  ///< u8 × s8 products without saturation
     StepFunction dense[3][n_epilogues][max_dense_vectors + 1] = {};  ///< [Lanes][Epilogue][vectors of outputs]
     StepFunction dense_rows[3][max_dense_vectors + 1] = {};          ///< several rows, or taps of a convolution
     StepFunction dense_tile[3][n_epilogues] = {};
@@ -38,6 +41,10 @@ struct Kernels {
     InputFunction input_int16 = nullptr;
     InputFunction input_uint16 = nullptr;
     InputFunction input_int32 = nullptr;
+    /// Narrows @p n stored values to the caller's integers (unsigned ones have the same bits).
+    OutputFunction output_int8 = nullptr;
+    OutputFunction output_int16 = nullptr;
+    OutputFunction output_int32 = nullptr;
     /// Transposes tile_events rows of n_groups dwords, `stride` bytes apart, to [group][event].
     void (*transpose)(const std::byte* rows, std::size_t stride, std::size_t n_groups,
                       std::byte* tile) noexcept = nullptr;

@@ -28,6 +28,10 @@ const Kernels& avx512_kernels() noexcept {
     static constexpr Kernels kernels = [] {
         Kernels k = avx512::make_kernels();
         avx512::fill_dense<Lanes::u8>(k);
+        avx512::fill_epilogue<Lanes::u8, Epilogue::even_u8>(k);
+        avx512::fill_epilogue<Lanes::u8, Epilogue::wrap_even_u8>(k);
+        avx512::fill_epilogue<Lanes::s16, Epilogue::even_u8>(k);
+        avx512::fill_epilogue<Lanes::s16, Epilogue::wrap_even_u8>(k);
         k.dot_u8 = true;
         k.transpose = avx512::transpose_tile;
         return k;

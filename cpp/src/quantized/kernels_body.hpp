@@ -3,6 +3,9 @@
 
 constexpr std::size_t dword = 4;
 constexpr std::size_t vector_bytes = dword * V::n;
+// Four lanes: no kernels for special epilogues, no splitting of wide inputs.
+inline constexpr bool splits = V::n > 4;
+inline constexpr int input_vectors_at_once = splits ? split_columns / V::n : 1;
 constexpr std::size_t tile_row = dword * tile_events;  // bytes of a group
 
 [[gnu::always_inline]] inline V broadcast(const std::byte* p) noexcept {
@@ -23,8 +26,8 @@ struct PerTile {
 };
 
 /// v >> count, and where the bits @p middle of v are zero the lowest bit cleared.
-[[gnu::always_inline]] inline V shift_to_even(V v, V count, V middle) noexcept {
-    return clear_odd_where_zero(sar(v, count), bit_and(v, middle));
+[[gnu::always_inline]] inline V shift_to_even(V v, Count count, V middle) noexcept {
+    return clear_odd_where_zero(sar(v, count), v, middle);
 }
 
 /// One stage on N vectors: each flag is looked at once.
@@ -37,14 +40,15 @@ template <int N, class Parameters>
         for (std::size_t i = 0; i < N; ++i) v[i] = operation(v[i], Parameters{each.element + i * per_vector});
     };
     if ((f & Stage::rare) != 0) {
-        const V count = set1(s.left_shift), lo = set1(s.lo), hi = set1(s.hi);
+        const Count count = count1(s.left_shift);
+        const V lo = set1(s.lo), hi = set1(s.hi);
         if ((f & Stage::multiply_each) != 0) for_each([&](V x, Parameters p) { return mul(x, p(s.a)); });
         if ((f & Stage::leaky_each) != 0)
             for_each([&](V x, Parameters p) { return select_greater(x, zero(), shl(x, count), mul(x, p(s.a))); });
         if ((f & Stage::left) != 0) for_each([&](V x, Parameters) { return shl(x, count); });
         if ((f & Stage::add_each) != 0) for_each([&](V x, Parameters p) { return add(x, p(s.b)); });
         if ((f & Stage::shift_each) != 0) for_each([&](V x, Parameters p) { return sar(shl(x, p(s.a)), p(s.c)); });
-        if ((f & Stage::right_logical) != 0) for_each([&](V x, Parameters) { return shr(x, set1(s.shift)); });
+        if ((f & Stage::right_logical) != 0) for_each([&](V x, Parameters) { return shr(x, count1(s.shift)); });
         if ((f & Stage::threshold) != 0) for_each([&](V x, Parameters) { return select_greater(x, lo, x, zero()); });
         if ((f & Stage::zero_outside) != 0)
             for_each([&](V x, Parameters) {
@@ -60,7 +64,7 @@ template <int N, class Parameters>
         for_each([&](V x, Parameters) { return add(x, c0); });
     }
     if ((f & Stage::right) != 0) {
-        const V count = set1(s.shift);
+        const Count count = count1(s.shift);
         if ((f & Stage::to_even) != 0) {
             const V middle = set1(s.c1);
             for_each([&](V x, Parameters) { return shift_to_even(x, count, middle); });
@@ -91,20 +95,19 @@ template <Epilogue E, class Parameters, int N>
     if constexpr (E == Epilogue::any) {
         run_stages<Parameters>(s, v, element, per_vector);
     } else {
-        const Stage& last = s.stages[E == Epilogue::wrap_even_clamp ? 1 : 0];
-        const V count = set1(last.shift), lo = set1(last.lo), hi = set1(last.hi);
-        if constexpr (E == Epilogue::shift_clamp) {
+        const Stage& last = s.stages[wraps_first(E) ? 1 : 0];
+        const Count count = count1(last.shift);
+        const V lo = set1(last.lo), hi = set1(last.hi), middle = set1(last.c1);
+        if constexpr (wraps_first(E)) {
+            const Count left = count1(s.stages[0].left_shift), right = count1(s.stages[0].shift);
+            const V c0 = set1(last.c0);
 #pragma GCC unroll 8
-            for (int i = 0; i < N; ++i) v[i] = min(max(sar(v[i], count), lo), hi);
-        } else {
-            const V middle = set1(last.c1);
-            if constexpr (E == Epilogue::wrap_even_clamp) {
-                const V left = set1(s.stages[0].left_shift), right = set1(s.stages[0].shift), c0 = set1(last.c0);
+            for (int i = 0; i < N; ++i) v[i] = add(sar(shl(v[i], left), right), c0);
+        }
 #pragma GCC unroll 8
-                for (int i = 0; i < N; ++i) v[i] = add(sar(shl(v[i], left), right), c0);
-            }
-#pragma GCC unroll 8
-            for (int i = 0; i < N; ++i) v[i] = min(max(shift_to_even(v[i], count, middle), lo), hi);
+        for (int i = 0; i < N; ++i) {
+            v[i] = E == Epilogue::shift_clamp ? sar(v[i], count) : shift_to_even(v[i], count, middle);
+            if constexpr (!packs_u8(E)) v[i] = min(max(v[i], lo), hi);
         }
     }
 }
@@ -114,19 +117,25 @@ template <int N>
 [[gnu::always_inline]] inline void store_elements(const Place& out, std::byte* row, std::size_t at,
                                                   const V (&v)[N]) noexcept {
     if (out.lanes == Lanes::u8) {
-        for (int i = 0; i < N; ++i) store_u8(row + at + static_cast<std::size_t>(i) * V::n, v[i]);
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < N; ++i) store_u8(row + at + i * V::n, v[i]);
     } else if (out.lanes == Lanes::s16) {
-        if (out.low_mask == nullptr) {
-            for (int i = 0; i < N; ++i) store_s16(row + 2 * (at + static_cast<std::size_t>(i) * V::n), v[i]);
-        } else {
-            for (std::size_t i = 0, k = at / V::n; i < N; ++i, ++k) {
-                store_s16(row + 2 * (at + i * V::n), bit_and(v[i], load(out.low_mask + k * V::n)));
-                if (out.wide_mask[k] != 0)
-                    store_s16(row + 2 * out.wide_at[k], compress(sar(v[i], set1(out.low_bits)), out.wide_mask[k]));
-            }
+        if (!splits || out.low_mask == nullptr) {
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < N; ++i) store_s16(row + 2 * (at + i * V::n), v[i]);
+        } else if constexpr (splits) {
+            const std::size_t k = at / V::n;
+            const Count low_bits = count1(out.low_bits);
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < N; ++i)
+                store_s16(row + 2 * (at + i * V::n), bit_and(v[i], load(out.low_mask + (k + i) * V::n)));
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < N; ++i)
+                store_s16(row + 2 * out.wide_at[k + i], compress(sar(v[i], low_bits), out.wide_mask[k + i]));
         }
     } else {
-        for (int i = 0; i < N; ++i) store(row + 4 * (at + static_cast<std::size_t>(i) * V::n), v[i]);
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < N; ++i) store(row + 4 * (at + i * V::n), v[i]);
     }
 }
 
@@ -176,7 +185,12 @@ template <Epilogue E, int NV>
             v[i] = acc[i];
     }
     run_epilogue<E, PerLane>(s, v, 0, V::n);
-    store_elements<NV>(s.out, row, 0, v);
+    if constexpr (packs_u8(E)) {
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < NV; ++i) store_u8_saturated(row + i * V::n, v[i]);
+    } else {
+        store_elements<NV>(s.out, row, 0, v);
+    }
 }
 
 template <int NV>
@@ -276,7 +290,13 @@ void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, s
             V v[BO];
 #pragma GCC unroll 4
             for (int o = 0; o < BO; ++o) v[o] = acc[o][i];
-            store_block<BO>(s.out.lanes, out + e + vector_bytes * static_cast<std::size_t>(i), v);
+            std::byte* to = out + e + vector_bytes * static_cast<std::size_t>(i);
+            if constexpr (packs_u8(E)) {
+                store(to, pack_u8_saturated(v[0], BO > 1 ? v[BO > 1 ? 1 : 0] : zero(),
+                                            BO > 2 ? v[BO > 2 ? 2 : 0] : zero(), BO > 3 ? v[BO > 3 ? 3 : 0] : zero()));
+            } else {
+                store_block<BO>(s.out.lanes, to, v);
+            }
         }
     }
 }
@@ -319,7 +339,7 @@ void map(const Step& s, std::byte* workspace) noexcept {
 [[gnu::always_inline]] inline V load_tile(const Place& in, const std::byte* row, std::size_t i) noexcept {
     if (in.lanes == Lanes::u8) {
         const V x = load(row + i / 4 * tile_row);
-        return bit_and(shr(x, set1(static_cast<std::int32_t>(i % 4 * 8))), set1(0xff));
+        return bit_and(shr(x, count1(static_cast<std::int32_t>(i % 4 * 8))), set1(0xff));
     }
     if (in.lanes == Lanes::s16) {
         const V x = load(row + i / 2 * tile_row);
@@ -409,23 +429,75 @@ void reduce_tile(const Step& s, std::byte* workspace) noexcept {
 
 // ---- inputs ---------------------------------------------------------------------------------------------------------
 
+/// N vectors of a row, the last of which may lack elements; true if one lies outside.
+template <int N, class T>
+[[gnu::always_inline]] inline bool input_vectors(const InputStep& s, const T* from, std::size_t at,
+                                                 std::byte* row) noexcept {
+    const V lo = set1(s.smallest), hi = set1(s.largest);
+    V v[N];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i + 1 < N; ++i) v[i] = load_all(from + at + i * V::n);
+    const std::size_t last = at + (N - 1) * V::n;
+    const std::size_t left = s.step.n_out - last;
+    v[N - 1] = left >= V::n ? load_all(from + last) : load_first(from + last, static_cast<int>(left));
+    V low = v[0], high = v[0];
+#pragma GCC unroll 8
+    for (int i = 1; i < N; ++i) {
+        low = min(low, v[i]);
+        high = max(high, v[i]);
+    }
+    run_stages<PerLane>(s.step, v, at, V::n);
+    store_elements<N>(s.step.out, row, at, v);
+    return any_outside(low, high, lo, hi);
+}
+
 template <class T>
 bool input(const InputStep& s, const void* event, std::byte* workspace) noexcept {
     const T* from = static_cast<const T*>(event) + s.first;
-    const V lo = set1(s.smallest), hi = set1(s.largest);
     bool outside = false;
-    for (std::uint32_t r = 0; r < s.step.n_rows; ++r, from += s.step.n_out) {
-        std::byte* out = workspace + s.step.out.one + std::size_t{r} * s.step.out.stride;
-        for (std::size_t i = 0; i < s.step.n_out; i += V::n) {
-            const std::size_t n = s.step.n_out - i;
-            V v[1];
-            v[0] = n >= V::n ? load_all(from + i) : load_first(from + i, static_cast<int>(n));
-            outside |= any_outside(v[0], lo, hi);
-            run_stages<PerLane>(s.step, v, i, 0);
-            store_elements<1>(s.step.out, out, i, v);
+    std::byte* row = workspace + s.step.out.one;
+    for (std::uint32_t r = 0; r < s.step.n_rows; ++r, from += s.step.n_out, row += s.step.out.stride) {
+        // Vectors together, so that each stage is looked at once, and so that the high parts of split elements, which
+        // begin behind the row, are stored after all of it (split_wide in plan_lowering.cpp keeps such rows short).
+        for (std::size_t i = 0; i < s.step.n_out; i += input_vectors_at_once * V::n) {
+            const std::size_t n = (s.step.n_out - i + V::n - 1) / V::n;
+            if (n == 1 || input_vectors_at_once == 1) {
+                outside |= input_vectors<1>(s, from, i, row);
+            } else if constexpr (input_vectors_at_once >= 4) {
+                if (n == 2)
+                    outside |= input_vectors<2>(s, from, i, row);
+                else if (n == 3)
+                    outside |= input_vectors<3>(s, from, i, row);
+                else if (n == 4 || input_vectors_at_once == 4)
+                    outside |= input_vectors<4>(s, from, i, row);
+                else if constexpr (input_vectors_at_once == 8) {
+                    if (n == 5)
+                        outside |= input_vectors<5>(s, from, i, row);
+                    else if (n == 6)
+                        outside |= input_vectors<6>(s, from, i, row);
+                    else if (n == 7)
+                        outside |= input_vectors<7>(s, from, i, row);
+                    else
+                        outside |= input_vectors<8>(s, from, i, row);
+                }
+            }
         }
     }
     return outside;
+}
+
+// ---- outputs --------------------------------------------------------------------------------------------------------
+
+template <class T>
+void output(const std::byte* from, std::size_t n, void* to) noexcept {
+    T* p = static_cast<T*>(to);
+    for (std::size_t i = 0; i < n; i += V::n) {
+        const V x = load(from + 4 * i);
+        if (n - i >= V::n)
+            store_all(p + i, x);
+        else
+            store_first(p + i, x, static_cast<int>(n - i));
+    }
 }
 
 // ---- table ----------------------------------------------------------------------------------------------------------
@@ -445,9 +517,11 @@ template <Lanes L>
 constexpr void fill_dense(Kernels& k) noexcept {
     const auto i = static_cast<std::size_t>(L);
     fill_epilogue<L, Epilogue::any>(k);
-    fill_epilogue<L, Epilogue::shift_clamp>(k);
-    fill_epilogue<L, Epilogue::even_clamp>(k);
-    fill_epilogue<L, Epilogue::wrap_even_clamp>(k);
+    if constexpr (splits) {
+        fill_epilogue<L, Epilogue::shift_clamp>(k);
+        fill_epilogue<L, Epilogue::even_clamp>(k);
+        fill_epilogue<L, Epilogue::wrap_even_clamp>(k);
+    }
     k.dense_rows[i][1] = dense_rows<L, 1>;
     k.dense_rows[i][2] = dense_rows<L, 2>;
     k.dense_rows[i][3] = dense_rows<L, 3>;
@@ -457,6 +531,7 @@ constexpr void fill_dense(Kernels& k) noexcept {
 constexpr Kernels make_kernels() noexcept {
     Kernels k;
     k.lanes = V::n;
+    k.wide = splits;
     fill_dense<Lanes::s16>(k);
     fill_dense<Lanes::s32>(k);
     k.map = map;
@@ -468,5 +543,8 @@ constexpr Kernels make_kernels() noexcept {
     k.input_int16 = input<std::int16_t>;
     k.input_uint16 = input<std::uint16_t>;
     k.input_int32 = input<std::int32_t>;
+    k.output_int8 = output<std::int8_t>;
+    k.output_int16 = output<std::int16_t>;
+    k.output_int32 = output<std::int32_t>;
     return k;
 }

@@ -79,7 +79,7 @@ void fold_addition(std::vector<Stage>& stages, std::vector<std::int64_t>& bias) 
 }
 
 /// The kernel that does these stages at once, if there is one; then all its fields are filled in.
-Epilogue special_epilogue(std::vector<Stage>& stages) {
+Epilogue special_epilogue(std::vector<Stage>& stages, Lanes products, Lanes out) {
     if (stages.empty()) stages.emplace_back();
     Stage& last = stages.back();
     constexpr std::uint32_t simple = Stage::add | Stage::right | Stage::to_even | Stage::clamps;
@@ -93,14 +93,16 @@ Epilogue special_epilogue(std::vector<Stage>& stages) {
     if ((last.flags & Stage::to_even) == 0) last.c1 = -1;  // v + c0 = 0 alone is in the middle, and is even
     if ((last.flags & Stage::at_least) == 0) last.lo = std::numeric_limits<std::int32_t>::min();
     if ((last.flags & Stage::at_most) == 0) last.hi = std::numeric_limits<std::int32_t>::max();
-    if (!wraps) return (last.flags & Stage::to_even) != 0 ? Epilogue::even_clamp : Epilogue::shift_clamp;
+    const auto to_bytes = [&] { return out == Lanes::u8 && products != Lanes::s32 && last.lo == 0 && last.hi == 255; };
+    if (!wraps && (last.flags & Stage::to_even) == 0) return Epilogue::shift_clamp;
+    if (!wraps) return to_bytes() ? Epilogue::even_u8 : Epilogue::even_clamp;
     if (clamped) {
         // Roundings of this form leave 0 where it is.
         last.lo = std::max(last.lo, 0);
         last.hi = std::max(last.hi, 0);
     }
     if ((stages[0].flags & Stage::right) == 0) stages[0].shift = 0;
-    return Epilogue::wrap_even_clamp;
+    return to_bytes() ? Epilogue::wrap_even_u8 : Epilogue::wrap_even_clamp;
 }
 
 }  // namespace
@@ -127,7 +129,8 @@ std::optional<DenseChoice> Lowering::choose_sums(int value) const {
         }
     } else if (within<std::int16_t>(in) && within<std::int16_t>(w)) {
         choice.want.lanes = Lanes::s16;
-    } else if (from_input_[static_cast<std::size_t>(x)] && size(x) == choice.want.columns && spare <= 15 &&
+    } else if (plan_.kernels->wide && from_input_[static_cast<std::size_t>(x)] && size(x) == choice.want.columns &&
+               size(x) <= split_columns && spare <= 15 &&
                within<std::int16_t>({scaled(w.lo, spare), scaled(w.hi, spare)})) {
         choice.want.lanes = Lanes::s16;
         choice.want.low_bits = spare;
@@ -198,7 +201,8 @@ bool Lowering::lower_dense(int value) {
     step.n_out = static_cast<std::uint32_t>(n_out);
     std::vector<Stage> stages = group.chain->stages();
     fold_addition(stages, bias);
-    step.epilogue = want.offset == 0 ? special_epilogue(stages) : Epilogue::any;
+    step.epilogue = want.offset == 0 && plan_.kernels->wide ? special_epilogue(stages, choice->want.lanes, want.lanes)
+                                                            : Epilogue::any;
     set_stages(step, stages, want.offset);
     const auto rows_stride =
         static_cast<std::uint32_t>(n_out * 4 / static_cast<std::size_t>(elements_per_group(want.lanes)));

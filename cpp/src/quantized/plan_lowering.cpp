@@ -176,8 +176,8 @@ std::uint32_t Lowering::split_wide(int value, const Want& want, Place& p) {
     auto* low = plan_.parameters.take<std::int32_t>(n_vectors * lanes);
     auto* mask = plan_.parameters.take<std::uint16_t>(n_vectors);
     auto* at = plan_.parameters.take<std::uint32_t>(n_vectors);
-    // Whole vectors are stored in place, so the high parts begin behind the last of them.
-    auto next = static_cast<std::uint32_t>(n_vectors * lanes);
+    // The high parts are stored last, over what the last vector left behind the row.
+    auto next = (want.columns + 1) / 2 * 2;
     for (std::size_t k = 0; k < n_vectors; ++k) {
         at[k] = next;
         std::uint32_t n = 0;

@@ -62,27 +62,34 @@ void write_elements(const PlanOutput& output, const std::byte* from, std::size_t
     }
 }
 
-/// Writes one event's outputs; values of an output lie @p step bytes apart.
-void write_event(const Plan& plan, const std::byte* workspace, std::size_t event, bool tile, std::byte* to,
-                 ElementType type) noexcept {
-    std::size_t at = 0;
-    const std::size_t step = tile ? std::size_t{4} * tile_events : 4;
-    for (const PlanOutput& output : plan.outputs) {
-        const std::byte* from = workspace + (tile ? output.place.tile + event * 4 : output.place.one);
-        const auto run = [&](auto* p) { write_elements(output, from, step, output.n_elements, p + at); };
-        switch (type) {
-            case ElementType::int8: run(reinterpret_cast<std::int8_t*>(to)); break;
-            case ElementType::uint8: run(reinterpret_cast<std::uint8_t*>(to)); break;
-            case ElementType::int16: run(reinterpret_cast<std::int16_t*>(to)); break;
-            case ElementType::uint16: run(reinterpret_cast<std::uint16_t*>(to)); break;
-            case ElementType::int32: run(reinterpret_cast<std::int32_t*>(to)); break;
-            case ElementType::uint32: run(reinterpret_cast<std::uint32_t*>(to)); break;
-            case ElementType::int64: run(reinterpret_cast<std::int64_t*>(to)); break;
-            case ElementType::uint64: run(reinterpret_cast<std::uint64_t*>(to)); break;
-            case ElementType::float32: run(reinterpret_cast<float*>(to)); break;
-            case ElementType::float64: run(reinterpret_cast<double*>(to)); break;
-        }
-        at += output.n_elements;
+/// The kernel that narrows stored values to integers of this type; null for others.
+OutputFunction output_function(const Kernels& k, ElementType type) noexcept {
+    switch (type) {
+        case ElementType::int8:
+        case ElementType::uint8: return k.output_int8;
+        case ElementType::int16:
+        case ElementType::uint16: return k.output_int16;
+        case ElementType::int32:
+        case ElementType::uint32: return k.output_int32;
+        default: return nullptr;
+    }
+}
+
+/// Elements of one output, @p step bytes apart, to the caller's array from its element @p first on.
+void write_output(const PlanOutput& output, const std::byte* from, std::size_t step, MutableArray out,
+                  std::size_t first) noexcept {
+    const auto run = [&](auto* p) { write_elements(output, from, step, output.n_elements, p + first); };
+    switch (out.type) {
+        case ElementType::int8: run(static_cast<std::int8_t*>(out.data)); break;
+        case ElementType::uint8: run(static_cast<std::uint8_t*>(out.data)); break;
+        case ElementType::int16: run(static_cast<std::int16_t*>(out.data)); break;
+        case ElementType::uint16: run(static_cast<std::uint16_t*>(out.data)); break;
+        case ElementType::int32: run(static_cast<std::int32_t*>(out.data)); break;
+        case ElementType::uint32: run(static_cast<std::uint32_t*>(out.data)); break;
+        case ElementType::int64: run(static_cast<std::int64_t*>(out.data)); break;
+        case ElementType::uint64: run(static_cast<std::uint64_t*>(out.data)); break;
+        case ElementType::float32: run(static_cast<float*>(out.data)); break;
+        case ElementType::float64: run(static_cast<double*>(out.data)); break;
     }
 }
 
@@ -91,8 +98,10 @@ struct Events {
     ConstArray in;
     MutableArray out;
     std::size_t in_bytes;
+    std::size_t out_element;
     std::size_t out_bytes;
     InputFunction function;  ///< null: number by number
+    OutputFunction output;   ///< null: number by number
 
     [[nodiscard]] const std::byte* from(std::size_t event) const noexcept {
         return static_cast<const std::byte*>(in.data) + event * in_bytes;
@@ -110,12 +119,41 @@ struct Events {
     plan.kernels->input_int32(step, scalars, to);
 }
 
+void write_one(const Plan& plan, const Events& events, std::size_t event, const std::byte* workspace) noexcept {
+    std::size_t at = 0;
+    for (const PlanOutput& output : plan.outputs) {
+        const std::byte* from = workspace + output.place.one;
+        if (events.output != nullptr) {
+            events.output(from, output.n_elements, events.to(event) + at * events.out_element);
+        } else {
+            write_output(output, from, 4, events.out, event * plan.n_outputs + at);
+        }
+        at += output.n_elements;
+    }
+}
+
+void write_tile(const Plan& plan, const Events& events, std::size_t first, std::size_t n,
+                const std::byte* workspace) noexcept {
+    std::size_t at = 0;
+    for (const PlanOutput& output : plan.outputs) {
+        const std::byte* from = workspace + output.place.tile;
+        if (events.output != nullptr && plan.n_outputs == 1) {
+            events.output(from, n, events.to(first));
+        } else {
+            for (std::size_t e = 0; e < n; ++e)
+                write_output(output, from + 4 * e, std::size_t{4} * tile_events, events.out,
+                             (first + e) * plan.n_outputs + at);
+        }
+        at += output.n_elements;
+    }
+}
+
 void run_one(const Plan& plan, const Events& events, std::size_t event, std::byte* workspace, Status& status) noexcept {
     for (const PlanInput& input : plan.inputs)
         if (events.function == nullptr || events.function(input.one, events.from(event), workspace)) [[unlikely]]
             read_slowly(plan, events, event, input.one, workspace, workspace, status);
     for (const Step& step : plan.one) step.run(step, workspace);
-    write_event(plan, workspace, 0, false, events.to(event), events.out.type);
+    write_one(plan, events, event, workspace);
 }
 
 /// Events [first, first + n), n <= tile_events, side by side in lanes.
@@ -132,7 +170,7 @@ void run_tile(const Plan& plan, const Events& events, std::size_t first, std::si
         plan.kernels->transpose(rows, plan.staging_row, input.n_groups, workspace + input.tile.step.out.tile);
     }
     for (const Step& step : plan.tile) step.run(step, workspace);
-    for (std::size_t e = 0; e < n; ++e) write_event(plan, workspace, e, true, events.to(first + e), events.out.type);
+    write_tile(plan, events, first, n, workspace);
 }
 
 /// From how many events a tile is faster than one event after the other.
@@ -169,8 +207,13 @@ std::size_t plan_workspace_size(const Plan& plan, std::size_t n_events) noexcept
 
 Status run_plan(const Plan& plan, ConstArray in, MutableArray out, std::size_t n_events,
                 std::byte* workspace) noexcept {
-    const Events events{in, out, bytes_of(in.type) * plan.n_inputs, bytes_of(out.type) * plan.n_outputs,
-                        input_function(*plan.kernels, in.type)};
+    const Events events{in,
+                        out,
+                        bytes_of(in.type) * plan.n_inputs,
+                        bytes_of(out.type),
+                        bytes_of(out.type) * plan.n_outputs,
+                        input_function(*plan.kernels, in.type),
+                        output_function(*plan.kernels, out.type)};
     Status status = Status::ok;
     std::size_t event = 0;
     while (n_events - event >= least_tile) {

@@ -20,6 +20,8 @@ constexpr int elements_per_group(Lanes lanes) noexcept {
 /// Events of a tile, and the elements by which a batch-1 kernel may write past the end of a value.
 inline constexpr int tile_events = 64;
 inline constexpr int lane_padding = 64;
+/// Elements of a row that one pass of an input kernel takes in: no more can be split in low and high parts.
+inline constexpr int split_columns = 64;
 
 /// One step of an epilogue on 32-bit lanes, in the order of the flags: each is done if its flag is set. Six roundings
 /// are an addition and a shift, v = (v + c0 + ((v >> 31) & c2)) >> shift; RND_CONV is RND, and then the lowest bit is
@@ -62,8 +64,16 @@ enum class Epilogue : std::uint8_t {
     shift_clamp,      ///< one stage: right, clamps
     even_clamp,       ///< one stage: right, to_even, clamps
     wrap_even_clamp,  ///< two: left and right; add, right, to_even, clamps
+    even_u8,          ///< as even_clamp, to [0, 255]: the packing of bytes clamps
+    wrap_even_u8,
 };
-inline constexpr int n_epilogues = 4;
+inline constexpr int n_epilogues = 6;
+constexpr bool packs_u8(Epilogue e) noexcept {
+    return e == Epilogue::even_u8 || e == Epilogue::wrap_even_u8;
+}
+constexpr bool wraps_first(Epilogue e) noexcept {
+    return e == Epilogue::wrap_even_clamp || e == Epilogue::wrap_even_u8;
+}
 
 /// A value in the workspace; offsets are bytes from its begin.
 struct Place {

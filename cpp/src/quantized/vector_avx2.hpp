@@ -21,6 +21,11 @@ inline void store(void* p, V x) noexcept {
 inline V set1(std::int32_t x) noexcept {
     return {_mm256_set1_epi32(x)};
 }
+/// One number of bits for all lanes.
+using Count = V;
+inline Count count1(std::int32_t n) noexcept {
+    return set1(n);
+}
 inline V zero() noexcept {
     return {_mm256_setzero_si256()};
 }
@@ -66,13 +71,21 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return {_mm256_blendv_epi8(y.v, x.v, _mm256_cmpgt_epi32(a.v, b.v))};
 }
-/// x with the lowest bit cleared in the lanes where t is zero.
-inline V clear_odd_where_zero(V x, V t) noexcept {
-    const __m256i odd = _mm256_and_si256(_mm256_cmpeq_epi32(t.v, _mm256_setzero_si256()), _mm256_set1_epi32(1));
-    return {_mm256_andnot_si256(odd, x.v)};
+/// x with the lowest bit cleared in the lanes where u & mask is zero.
+inline V clear_odd_where_zero(V x, V u, V mask) noexcept {
+    const __m256i zeros = _mm256_cmpeq_epi32(_mm256_and_si256(u.v, mask.v), _mm256_setzero_si256());
+    return {_mm256_andnot_si256(_mm256_and_si256(zeros, _mm256_set1_epi32(1)), x.v)};
 }
-inline bool any_outside(V x, V lo, V hi) noexcept {
-    return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpgt_epi32(lo.v, x.v), _mm256_cmpgt_epi32(x.v, hi.v))) != 0;
+inline bool any_outside(V low, V high, V lo, V hi) noexcept {
+    return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpgt_epi32(lo.v, low.v), _mm256_cmpgt_epi32(high.v, hi.v))) !=
+           0;
+}
+/// Bytes a, b, c, d of each lane, each clamped to [0, 255].
+inline V pack_u8_saturated(V a, V b, V c, V d) noexcept {
+    const __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a.v, b.v), _mm256_packs_epi32(c.v, d.v));
+    const __m256i order = _mm256_setr_epi32(0x0c080400, 0x0d090501, 0x0e0a0602, 0x0f0b0703, 0x0c080400, 0x0d090501,
+                                            0x0e0a0602, 0x0f0b0703);
+    return {_mm256_shuffle_epi8(bytes, order)};
 }
 inline std::int32_t sum(V x) noexcept {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x.v), _mm256_extracti128_si256(x.v, 1));
@@ -102,6 +115,9 @@ inline void store_u8(void* p, V x) noexcept {
     const __m128i hi = _mm256_extracti128_si256(bytes, 1);
     _mm_storel_epi64(static_cast<__m128i*>(p), _mm_unpacklo_epi32(lo, hi));
 }
+inline void store_u8_saturated(void* p, V x) noexcept {
+    store_u8(p, min(max(x, zero()), set1(255)));
+}
 /// The low half of each lane.
 inline void store_s16(void* p, V x) noexcept {
     const __m256i halves = _mm256_shuffle_epi8(
@@ -115,6 +131,22 @@ inline V compress(V x, std::uint16_t mask) noexcept {
     for (int i = 0, k = 0; i < 8; ++i)
         if ((mask >> i & 1) != 0) out[k++] = in[i];
     return load(out);
+}
+
+template <class T>
+void store_first(T* p, V x, int n) noexcept {
+    alignas(32) std::int32_t lanes[8];
+    store(lanes, x);
+    for (int i = 0; i < n; ++i) p[i] = static_cast<T>(lanes[i]);
+}
+inline void store_all(std::int8_t* p, V x) noexcept {
+    store_u8(p, x);
+}
+inline void store_all(std::int16_t* p, V x) noexcept {
+    store_s16(p, x);
+}
+inline void store_all(std::int32_t* p, V x) noexcept {
+    store(p, x);
 }
 
 template <class T>

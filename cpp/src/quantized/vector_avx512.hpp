@@ -21,6 +21,11 @@ inline void store(void* p, V x) noexcept {
 inline V set1(std::int32_t x) noexcept {
     return {_mm512_set1_epi32(x)};
 }
+/// One number of bits for all lanes.
+using Count = V;
+inline Count count1(std::int32_t n) noexcept {
+    return set1(n);
+}
 inline V zero() noexcept {
     return {_mm512_setzero_si512()};
 }
@@ -66,12 +71,21 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return {_mm512_mask_blend_epi32(_mm512_cmpgt_epi32_mask(a.v, b.v), y.v, x.v)};
 }
-/// x with the lowest bit cleared in the lanes where t is zero.
-inline V clear_odd_where_zero(V x, V t) noexcept {
-    return {_mm512_mask_and_epi32(x.v, _mm512_testn_epi32_mask(t.v, t.v), x.v, _mm512_set1_epi32(-2))};
+/// x with the lowest bit cleared in the lanes where u & mask is zero.
+inline V clear_odd_where_zero(V x, V u, V mask) noexcept {
+    return {_mm512_mask_and_epi32(x.v, _mm512_testn_epi32_mask(u.v, mask.v), x.v, _mm512_set1_epi32(-2))};
 }
-inline bool any_outside(V x, V lo, V hi) noexcept {
-    return (_mm512_cmplt_epi32_mask(x.v, lo.v) | _mm512_cmpgt_epi32_mask(x.v, hi.v)) != 0;
+inline bool any_outside(V low, V high, V lo, V hi) noexcept {
+    return (_mm512_cmplt_epi32_mask(low.v, lo.v) | _mm512_cmpgt_epi32_mask(high.v, hi.v)) != 0;
+}
+/// Bytes a, b, c, d of each lane, each clamped to [0, 255].
+inline V pack_u8_saturated(V a, V b, V c, V d) noexcept {
+    const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(a.v, b.v), _mm512_packs_epi32(c.v, d.v));
+    const __m512i order = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
+    return {_mm512_shuffle_epi8(bytes, order)};
+}
+inline void store_u8_saturated(void* p, V x) noexcept {
+    _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_max_epi32(x.v, _mm512_setzero_si512())));
 }
 inline std::int32_t sum(V x) noexcept {
     return _mm512_reduce_add_epi32(x.v);
@@ -122,9 +136,34 @@ inline V load_first(const std::int32_t* p, int n) noexcept {
     return {_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p)};
 }
 
+inline __mmask16 first_lanes(int n) noexcept {
+    return static_cast<__mmask16>((1u << n) - 1);
+}
+inline void store_first(std::int8_t* p, V x, int n) noexcept {
+    _mm_mask_storeu_epi8(p, first_lanes(n), _mm512_cvtepi32_epi8(x.v));
+}
+inline void store_first(std::int16_t* p, V x, int n) noexcept {
+    _mm256_mask_storeu_epi16(p, first_lanes(n), _mm512_cvtepi32_epi16(x.v));
+}
+inline void store_first(std::int32_t* p, V x, int n) noexcept {
+    _mm512_mask_storeu_epi32(p, first_lanes(n), x.v);
+}
+inline void store_all(std::int8_t* p, V x) noexcept {
+    store_u8(p, x);
+}
+inline void store_all(std::int16_t* p, V x) noexcept {
+    store_s16(p, x);
+}
+inline void store_all(std::int32_t* p, V x) noexcept {
+    store(p, x);
+}
+
 template <class T>
 V load_all(const T* p) noexcept {
-    return load_first(p, V::n);
+    if constexpr (sizeof(T) == 4)
+        return load(p);
+    else
+        return load_first(p, V::n);
 }
 
 /// Sixteen rows of sixteen dwords, transposed; of the columns only the first @p n are written.
