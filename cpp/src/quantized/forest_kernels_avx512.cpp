@@ -1,17 +1,6 @@
-#include "quantized/forest_plan.hpp"
+#include "quantized/forest_avx512.hpp"
 
 #if defined(__x86_64__)
-
-// The intrinsics of GCC 12 pass a variable that they leave undefined on purpose.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
-
-// Every function here is for one instruction set, chosen at run time; nothing of std is called.
-#define FOREST_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define FOREST_INLINE FOREST_AVX512 __attribute__((always_inline)) inline
 
 /// Trees in lanes: 16 of 32 bits, or 32 of 16 bits. The keys of an event lie in registers. Row n of a group holds node
 /// n of all its trees: the row's words are indices that fetch each tree's key by one permutation, and the operand that
@@ -20,6 +9,24 @@
 /// 2^depth merges a group, all independent but along a path.
 namespace rheinfall::quantized {
 namespace {
+
+/// Sixteen keys from feature f on, shifted as the words are; @p good loses a bit where find_keys has to see to it.
+template <class E>
+FOREST_INLINE __m512i shifted_keys(const ForestPlan& plan, const E* x, std::size_t f, unsigned& good) {
+    const std::size_t n = plan.conversion.n_features - f;
+    const auto mask = static_cast<__mmask16>(n >= 16 ? 0xFFFFU : (1U << n) - 1);
+    __mmask16 here = 0xFFFF;
+    const __m512i key = keys_of(plan, x, f, mask, here);
+    good &= here | static_cast<unsigned>(static_cast<__mmask16>(~mask));
+    const __m512i offset = _mm512_set1_epi32(static_cast<int>(plan.conversion.key_offset));
+    return _mm512_sll_epi32(_mm512_sub_epi32(key, offset), _mm_cvtsi32_si128(plan.packed ? plan.feature_bits : 0));
+}
+
+/// The lanes 0, 1, ... of 2^feature_bits keys over and over: an index may have bits above the feature's.
+FOREST_INLINE __m512i repeat(const ForestPlan& plan) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_and_si512(lane, _mm512_set1_epi32((1 << plan.feature_bits) - 1));
+}
 
 /// Sixteen trees with 32-bit keys.
 template <int n_registers, bool packed>
@@ -39,6 +46,14 @@ struct Words {
         const auto* row = static_cast<const std::int32_t*>(keys) + event * plan.key_stride;
         for (int i = 0; i < n_registers; ++i) k.r[i] = _mm512_loadu_si512(row + 16 * i);
         return k;
+    }
+    /// The keys of an event whose features are converted here; false if that needs find_keys.
+    template <class E>
+    FOREST_INLINE static bool convert(const ForestPlan& plan, const E* x, Keys& k) {
+        unsigned good = 0xFFFF;
+        for (int i = 0; i < n_registers; ++i) k.r[i] = shifted_keys(plan, x, static_cast<std::size_t>(16 * i), good);
+        if constexpr (n_registers == 1) k.r[0] = _mm512_permutexvar_epi32(repeat(plan), k.r[0]);
+        return good == 0xFFFF;
     }
     FOREST_INLINE static __m512i pick(const Keys& keys, __m512i index) {
         if constexpr (n_registers == 1) return _mm512_permutexvar_epi32(index, keys.r[0]);
@@ -64,7 +79,7 @@ struct Words {
         leaves.v = _mm512_mask_load_epi32(leaves.v, mask, rows + 64 * leaf);
     }
     FOREST_INLINE static __m512i add(__m512i sum, const Leaves& leaves) { return _mm512_add_epi32(sum, leaves.v); }
-    FOREST_INLINE static void store(std::int32_t* to, const Leaves& leaves) { _mm512_storeu_si512(to, leaves.v); }
+    FOREST_INLINE static void store(void* to, const Leaves& leaves) { _mm512_storeu_si512(to, leaves.v); }
 };
 
 /// Thirty-two trees with 16-bit keys, their leaves of 16 or 32 bits.
@@ -85,6 +100,15 @@ struct Halves {
         const auto* row = static_cast<const std::int16_t*>(keys) + event * plan.key_stride;
         for (int i = 0; i < n_registers; ++i) k.r[i] = _mm512_loadu_si512(row + 32 * i);
         return k;
+    }
+    template <class E>
+    FOREST_INLINE static bool convert(const ForestPlan& plan, const E* x, Keys& k) {
+        static_assert(n_registers == 1);
+        unsigned good = 0xFFFF;
+        const __m512i low = _mm512_permutexvar_epi32(repeat(plan), shifted_keys(plan, x, 0, good));
+        const __m512i high = plan.feature_bits == 5 ? shifted_keys(plan, x, 16, good) : low;
+        k.r[0] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)), _mm512_cvtepi32_epi16(high), 1);
+        return good == 0xFFFF;
     }
     FOREST_INLINE static Mask left(const ForestPlan&, const std::byte* group, std::size_t node, const Keys& keys,
                                    Mask active) {
@@ -114,8 +138,9 @@ struct Halves {
             return _mm512_add_epi32(_mm512_add_epi32(sum, leaves.v[0]), leaves.v[1]);
         }
     }
-    FOREST_INLINE static void store(std::int32_t* to, const Leaves& leaves) {
-        for (int i = 0; i < leaf_bits / 16; ++i) _mm512_storeu_si512(to + 16 * i, leaves.v[i]);
+    FOREST_INLINE static void store(void* to, const Leaves& leaves) {
+        for (int i = 0; i < leaf_bits / 16; ++i)
+            _mm512_storeu_si512(static_cast<std::int32_t*>(to) + 16 * i, leaves.v[i]);
     }
 };
 
@@ -187,6 +212,62 @@ FOREST_AVX512 void select(const ForestPlan& plan, const void* keys, std::size_t 
     }
 }
 
+/// One event from the caller's array to its sums, all of it in registers.
+template <class K, int depth>
+FOREST_AVX512 bool sum_event(const ForestPlan& plan, const void* x, ElementType type, std::int32_t* out) {
+    typename K::Keys k;
+    const bool good = type == ElementType::int32     ? K::convert(plan, static_cast<const std::int32_t*>(x), k)
+                      : type == ElementType::float32 ? K::convert(plan, static_cast<const float*>(x), k)
+                                                     : K::convert(plan, static_cast<const double*>(x), k);
+    if (!good) return false;
+    const std::byte* group = plan.groups();
+    for (std::size_t c = 0; c < plan.classes.size(); ++c) {
+        __m512i sum = _mm512_setzero_si512();
+        for (std::size_t g = 0; g < plan.classes[c].n_groups; ++g, group += plan.group_bytes) {
+            sum = K::add(sum, find_leaves<K, depth>(plan, group, k));
+        }
+        out[c] = _mm512_reduce_add_epi32(sum);
+    }
+    return true;
+}
+
+/// As sum_event, for sums of float32 in order: the additions of a group's leaves, which wait for one another, go on
+/// while the next group's leaves are found.
+template <class K, int depth>
+FOREST_AVX512 bool fold_event(const ForestPlan& plan, const void* x, ElementType type, std::int32_t* out) {
+    typename K::Keys k;
+    const bool good = type == ElementType::float32 ? K::convert(plan, static_cast<const float*>(x), k)
+                      : type == ElementType::int32 ? K::convert(plan, static_cast<const std::int32_t*>(x), k)
+                                                   : K::convert(plan, static_cast<const double*>(x), k);
+    if (!good) return false;
+    const std::byte* group = plan.groups();
+    alignas(64) float leaves[K::lanes];
+    for (std::size_t c = 0; c < plan.classes.size(); ++c) {
+        __m128 sum = _mm_set_ss(plan.conversion.initial[c]);
+        std::size_t left = plan.classes[c].n_trees;
+        for (std::size_t g = 0; g < plan.classes[c].n_groups; ++g, group += plan.group_bytes) {
+            K::store(leaves, find_leaves<K, depth>(plan, group, k));
+            const std::size_t n = left < K::lanes ? left : K::lanes;
+            for (std::size_t i = 0; i < n; ++i) sum = _mm_add_ss(sum, _mm_load_ss(leaves + i));
+            left -= n;
+        }
+        out[c] = _mm_cvtsi128_si32(_mm_castps_si128(sum));
+    }
+    return true;
+}
+
+template <class K>
+ForestEvent event_of_depth(const ForestPlan& plan) noexcept {
+    const bool sums = plan.order == ForestPlan::Order::any;
+    switch (plan.depth) {
+        case 3: return sums ? &sum_event<K, 3> : &fold_event<K, 3>;
+        case 4: return sums ? &sum_event<K, 4> : &fold_event<K, 4>;
+        case 5: return sums ? &sum_event<K, 5> : &fold_event<K, 5>;
+        case 6: return sums ? &sum_event<K, 6> : &fold_event<K, 6>;
+        default: return nullptr;
+    }
+}
+
 template <class K, bool sums>
 ForestKernel of_depth(int depth) noexcept {
     switch (depth) {
@@ -217,6 +298,18 @@ ForestKernel forest_kernel_avx512(const ForestPlan& plan) noexcept {
         case 6: return plan.packed ? of_order<Words<4, true>>(plan) : of_order<Words<4, false>>(plan);
         default: return plan.packed ? of_order<Words<1, true>>(plan) : of_order<Words<1, false>>(plan);
     }
+}
+
+ForestEvent forest_event_avx512(const ForestPlan& plan) noexcept {
+    const bool folds = plan.order == ForestPlan::Order::in_order && !plan.conversion.initial.empty();
+    if ((plan.order != ForestPlan::Order::any && !folds) || plan.feature_bits > 5) return nullptr;
+    if (plan.key_bits == 16) {
+        return plan.leaf_bits == 16 ? event_of_depth<Halves<1, 16>>(plan) : event_of_depth<Halves<1, 32>>(plan);
+    }
+    if (plan.feature_bits == 5) {
+        return plan.packed ? event_of_depth<Words<2, true>>(plan) : event_of_depth<Words<2, false>>(plan);
+    }
+    return plan.packed ? event_of_depth<Words<1, true>>(plan) : event_of_depth<Words<1, false>>(plan);
 }
 
 }  // namespace rheinfall::quantized

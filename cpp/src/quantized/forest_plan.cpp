@@ -290,6 +290,9 @@ ForestConversion describe_conversion(const ForestModel& model, const ForestPlan&
         const std::size_t n = plan.rank_begin[f + 1] - plan.rank_begin[f];
         c.rank_step = std::max(c.rank_step, static_cast<std::int64_t>(std::bit_floor(n)));
     }
+    if (model.score.kind == Kind::float32 && !model.initial_last && !model.sum_as_tree) {
+        for (const Number& initial : model.initial) c.initial.push_back(static_cast<float>(initial.real));
+    }
     if (plan.keys != ForestPlan::Keys::stored) return c;
     c.width = type.width;
     c.rounding = type.rounding;
@@ -350,14 +353,20 @@ ForestPlan make_forest_plan(const ForestModel& model, Isa isa) {
     builder.fill();
     const std::size_t per_register = isa == Isa::avx512 ? 512 / static_cast<std::size_t>(plan.key_bits) : 16;
     plan.key_stride = std::max(std::size_t{1} << plan.feature_bits, per_register);
+    plan.conversion = describe_conversion(model, plan);
     plan.evaluate = isa == Isa::avx512 ? forest_kernel_avx512(plan)
                     : isa == Isa::avx2 ? forest_kernel_avx2(plan)
                                        : forest_kernel_portable(plan);
     if (plan.evaluate == nullptr) return {};
-    plan.conversion = describe_conversion(model, plan);
     if (isa == Isa::avx512) {
         for (std::size_t type = 0; type < plan.convert.size(); ++type) {
             plan.convert[type] = forest_convert_avx512(plan, static_cast<ElementType>(type));
+        }
+        plan.evaluate_event = forest_event_avx512(plan);
+        for (const ElementType type : {ElementType::int32, ElementType::float32, ElementType::float64}) {
+            const auto i = static_cast<std::size_t>(type);
+            plan.one[i] = plan.evaluate_event != nullptr && model.n_classes <= max_classes_of_one &&
+                          forest_convert_avx512(plan, type) != nullptr;
         }
     }
     return plan;

@@ -23,6 +23,8 @@ namespace rheinfall::quantized {
 
 struct ForestPlan;
 
+inline constexpr std::int32_t max_classes_of_one = 16;  // sums that a single event keeps on the stack
+
 /// What a conversion of inputs to keys needs to know, from the model.
 struct ForestConversion {
     std::size_t n_features = 0;
@@ -36,12 +38,16 @@ struct ForestConversion {
     std::int64_t low = 0;  // range of the stored integers; for reals that of the saturation
     std::int64_t high = 0;
     std::int64_t key_offset = 0;
+    std::vector<float> initial;  // of float32 sums that start with it and go from tree to tree; else empty
     std::int64_t rank_step = 0;  // the largest power of two that is not above the most thresholds of a feature
 };
 
 /// Converts events to keys; done[i] is false where an event needs the care of find_keys.
 using ForestConvert = void (*)(const ForestPlan& plan, const void* events, std::size_t n_events, void* keys,
                                bool* done);
+
+/// One event from the caller's array to its sums (float32: their bits); false where it needs the care of find_keys.
+using ForestEvent = bool (*)(const ForestPlan& plan, const void* x, ElementType type, std::int32_t* out);
 
 struct ForestPlan {
     enum class Keys : std::uint8_t { stored, float_order, ranks };
@@ -84,6 +90,8 @@ struct ForestPlan {
 
     std::size_t key_stride = 0;  // keys of one event
     ForestConversion conversion;
+    ForestEvent evaluate_event = nullptr;     // for the types that `one` tells; sums are final but for normalise
+    std::array<bool, 10> one{};               // by ElementType
     std::array<ForestConvert, 10> convert{};  // by ElementType; nullptr: find_keys
 
     /// First group, aligned to a cache line.
@@ -111,6 +119,7 @@ using ForestKernel = decltype(ForestPlan::evaluate);
 ForestKernel forest_kernel_portable(const ForestPlan& plan) noexcept;
 ForestKernel forest_kernel_avx2(const ForestPlan& plan) noexcept;
 ForestKernel forest_kernel_avx512(const ForestPlan& plan) noexcept;
+ForestEvent forest_event_avx512(const ForestPlan& plan) noexcept;
 
 /// The conversion for inputs of a type; nullptr where find_keys does it.
 ForestConvert forest_convert_avx512(const ForestPlan& plan, ElementType type) noexcept;

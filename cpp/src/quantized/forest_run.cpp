@@ -1,6 +1,7 @@
 #include "quantized/forest_run.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <span>
 
 #include "quantized/forest_keys.hpp"
@@ -137,6 +138,19 @@ Status run_blocks(const ForestModel& model, const ForestPlan& plan, ConstArray i
     return status;
 }
 
+/// The scores of one event from what evaluate_event gave.
+template <class T>
+void finish_event(const ForestModel& model, const std::int32_t* sums, MutableArray out) noexcept {
+    T scores[max_classes_of_one];
+    const auto n = static_cast<std::size_t>(model.n_classes);
+    if constexpr (std::is_integral_v<T>) {
+        finish_sums(model, sums, 1, scores);
+    } else {
+        for (std::size_t c = 0; c < n; ++c) scores[c] = normalise(model, std::bit_cast<T>(sums[c]));
+    }
+    write_scores(model, scores, n, out, 0);
+}
+
 }  // namespace
 
 Status run_forest_exactly(const ForestModel& model, ConstArray in, MutableArray out, std::size_t n_events,
@@ -153,6 +167,17 @@ std::size_t forest_exact_workspace_size(const ForestModel& model) noexcept {
 
 Status run_forest_plan(const ForestModel& model, const ForestPlan& plan, ConstArray in, MutableArray out,
                        std::size_t n_events, Workspace& workspace) noexcept {
+    if (n_events == 1 && plan.one[static_cast<std::size_t>(in.type)]) {
+        std::int32_t sums[max_classes_of_one];
+        if (plan.evaluate_event(plan, in.data, in.type, sums)) {
+            if (model.score.kind == Kind::fixed) {
+                finish_event<std::int64_t>(model, sums, out);
+            } else {
+                finish_event<float>(model, sums, out);
+            }
+            return Status::ok;
+        }
+    }
     const WorkspaceScope scope(workspace);
     const Sizes sizes(model, plan, n_events);
     const Scratch s{workspace.take<std::byte>(sizes.n * sizes.key_bytes),

@@ -113,8 +113,8 @@ void write_scores(const ForestModel& model, const T* scores, std::size_t n, Muta
             const Unit unit = in_reach ? static_cast<Unit>(std::ldexp(1.0, -fraction)) : Unit{0};
             for (std::size_t i = 0; i < n; ++i) {
                 const bool is_wide = !type.is_signed && scores[i] < 0;  // 2^63 or more
-                const Unit q = is_wide ? static_cast<Unit>(static_cast<std::uint64_t>(scores[i]))
-                                       : static_cast<Unit>(scores[i]);
+                const Unit q =
+                    is_wide ? static_cast<Unit>(static_cast<std::uint64_t>(scores[i])) : static_cast<Unit>(scores[i]);
                 to[i] = in_reach ? q * unit : static_cast<E>(std::ldexp(static_cast<double>(q), -fraction));
             }
         } else {
