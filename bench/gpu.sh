@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# On a machine with a GPU and nvcc: builds the preset cuda (no Python), runs the C++ tests, runs the GPU tests once more
-# under compute-sanitizer, and writes times and environment to a JSON file. Has 9 minutes; what does not fit is named.
+# On a machine with a GPU and nvcc: builds the preset cuda (no Python), runs the C++ tests, compares quantized networks
+# with the CPU on 10^7 events and times them from device memory, runs the GPU tests once more under compute-sanitizer,
+# and writes figures and environment to a JSON file. Has 9 minutes; what does not fit is named. Where `make gpu-pack` has
+# left its programs (.gpu-pack/) and there is no nvcc, those are run.
 #   bench/gpu.sh [OUT.json]
-# NOT YET RUN ON A GPU: the only kernel so far is the listing of hits by module.
+# NOT YET RUN ON A GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-bench/results/gpu.json}
@@ -31,11 +33,20 @@ command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 || { echo "gpu
 gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
 failed=0
-step configure cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$capability" &&
-    step build cmake --build --preset cuda -j "$(nproc)" &&
-    step test ctest --preset cuda -j "$(nproc)" || failed=1
-tests=build/cuda/tests/cpp/rheinfall_tests
+if command -v nvcc >/dev/null || [ ! -x .gpu-pack/rheinfall_tests ]; then
+    programs=build/cuda/tests/cpp
+    step configure cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$capability" &&
+        step build cmake --build --preset cuda -j "$(nproc)" &&
+        step test ctest --preset cuda -j "$(nproc)" || failed=1
+else
+    programs=.gpu-pack
+    step test $programs/rheinfall_tests || failed=1
+fi
+tests=$programs/rheinfall_tests
+quantized=null
 if [ $failed = 0 ]; then
+    step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
+    [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"
     for tool in memcheck racecheck; do
         command -v compute-sanitizer >/dev/null || { echo "$tool: skipped, no compute-sanitizer"; continue; }
         step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter='*uda*:*evice*' || failed=1
@@ -47,6 +58,7 @@ cat >"$out" <<JSON
 {
  "schema": 1,
  "environment": {"gpu": "$gpu", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
+ "quantized": $quantized,
  "steps": [$(IFS=,; echo "${steps[*]}")]
 }
 JSON

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <random>
 #include <rheinfall/quantized/network.hpp>
+#include <rheinfall/quantized/network_cuda.hpp>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,10 @@
 #include "quantized/detail/device_tile.hpp"
 #include "quantized/device_lowering.hpp"
 #include "quantized_documents.hpp"
+
+#if defined(RHEINFALL_WITH_CUDA)
+#include "core/device_buffer.hpp"
+#endif
 
 namespace {
 
@@ -110,6 +115,7 @@ struct HostRun {
         Integers y(n_events * static_cast<std::size_t>(code.program.n_outputs), 77);
         std::mt19937 random(seed);
         detail::HostWarp warp{};
+        std::vector<std::uint32_t> words(static_cast<std::size_t>(detail::tile_words(code.program)), 77u);
         std::iota(warp.order.begin(), warp.order.end(), 0);
         std::vector<std::size_t> tiles((n_events + 15) / 16);
         std::iota(tiles.begin(), tiles.end(), std::size_t{0});
@@ -118,7 +124,7 @@ struct HostRun {
             if (seed != 0) std::shuffle(warp.order.begin(), warp.order.end(), random);
             const auto n_rows = static_cast<int>(std::min<std::size_t>(16, n_events - 16 * tile));
             EXPECT_FALSE((detail::run_tile<2, 8, 3>(code.program, code.pool.data(), row(16 * tile), format, n_rows,
-                                                    y.data(), 16 * tile, ElementType::int64, warp)));
+                                                    words.data(), y.data(), 16 * tile, ElementType::int64, warp)));
         }
         return y;
     }
@@ -172,5 +178,101 @@ TEST(QuantizedDevice, RandomChains) {
     }
     EXPECT_GT(n_taken, 90);
 }
+
+TEST(QuantizedDevice, IntegersOutsideTheirTypeAreConvertedAndNoted) {
+    for (const char* overflow : {"WRAP", "SAT", "SAT_ZERO", "SAT_SYM"}) {
+        rheinfall::test::DocumentWriter d(1, 1, std::string("ap_fixed<6,6,TRN,") + overflow + ">");
+        d.dense(1, "ap_int<2>", 0, "ap_int<20>", "ap_int<20>");
+        const Network network = Network::from_json(d.finish(), "test", {Isa::exact});
+        const DeviceCode code = lower_for_device(network.graph(), network.ranges());
+        for (const std::int64_t q : {-33, -32, 31, 32, 1000, -1000}) {
+            const Integers x{q};
+            Integers expected(1), y(1);
+            rheinfall::Workspace workspace;
+            workspace.reserve(network.workspace_size(1));
+            const auto status =
+                network.run({x.data(), ElementType::int64}, {expected.data(), ElementType::int64}, 1, workspace);
+            std::vector<std::uint32_t> scratch(static_cast<std::size_t>(detail::event_words(code.program)));
+            const detail::DeviceFormat format{ElementType::int64, false};
+            const std::vector<std::byte> row = pack(x, format, 1, 6);
+            const bool out_of_range = detail::run_event(code.program, code.pool.data(), row.data(), format,
+                                                        {scratch.data(), 1}, y.data(), 0, ElementType::int64);
+            EXPECT_EQ(y, expected) << overflow << " " << q;
+            EXPECT_EQ(out_of_range, status == rheinfall::Status::out_of_range) << overflow << " " << q;
+        }
+    }
+}
+
+TEST(QuantizedDevice, WhatTheKernelsCannotComputeIsRefusedByName) {
+    rheinfall::test::DocumentWriter d(1, 4, "ap_fixed<8,4>");
+    d.dense(3, "ap_int<4>", 7, "ap_fixed<12,9,RND,SAT>", "ap_fixed<8,4>");
+    const Network network = Network::from_json(d.finish(), "test", {Isa::exact});
+    try {
+        lower_for_device(network.graph(), network.ranges(), "net.json");
+        FAIL() << "a saturating accumulator was taken";
+    } catch (const ModelError& error) {
+        EXPECT_NE(std::string(error.what()).find("net.json: layer 'dense0': the CUDA kernels"), std::string::npos)
+            << error.what();
+    }
+}
+
+#if defined(RHEINFALL_WITH_CUDA)
+
+/// The bits of the CPU from device memory, with both kernels, each packing, whole and broken tiles, through a CUDA
+/// graph.
+void expect_same_bits_on_the_device(const std::string& document, std::size_t n_events) {
+    const Network network = Network::from_json(document);
+    const DeviceCode code = lower_for_device(network.graph(), network.ranges());
+    const int width = code.program.input_type.width;
+    const Integers x = random_inputs(code.program.input_type, n_events * network.n_inputs(), 5);
+    const Integers expected = run_exactly(network, x);
+    cudaStream_t stream = nullptr;
+    RHEINFALL_CUDA_CHECK(cudaStreamCreate(&stream));
+    for (const DeviceKernel kernel : {DeviceKernel::dot_products, DeviceKernel::tensor_cores}) {
+        const DeviceNetwork device(network, kernel);
+        EXPECT_EQ(device.kernel(), kernel);
+        for (const detail::DeviceFormat& format :
+             {detail::DeviceFormat{ElementType::int32, true}, detail::DeviceFormat{ElementType::int32, false}}) {
+            const std::vector<std::byte> bytes = pack(x, format, code.program.n_inputs, width);
+            rheinfall::DeviceBuffer<std::byte> in(bytes.size());
+            rheinfall::DeviceBuffer<std::int64_t> out(expected.size());
+            rheinfall::DeviceBuffer<std::uint32_t> flag(1);
+            in.copy_from(bytes, stream);
+            flag.copy_from(std::vector<std::uint32_t>{0}, stream);
+            RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(stream));
+            cudaGraph_t graph = nullptr;
+            cudaGraphExec_t launch = nullptr;
+            RHEINFALL_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+            device.run(stream, {in.span().data(), format.type, format.is_packed},
+                       {out.span().data(), ElementType::int64}, n_events, flag.span().data());
+            RHEINFALL_CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
+            RHEINFALL_CUDA_CHECK(cudaGraphInstantiate(&launch, graph, 0));
+            RHEINFALL_CUDA_CHECK(cudaGraphLaunch(launch, stream));
+            EXPECT_EQ(out.to_host(stream), expected);
+            EXPECT_EQ(flag.to_host(stream), std::vector<std::uint32_t>{0});
+            RHEINFALL_CUDA_CHECK(cudaGraphExecDestroy(launch));
+            RHEINFALL_CUDA_CHECK(cudaGraphDestroy(graph));
+        }
+    }
+    RHEINFALL_CUDA_CHECK(cudaStreamDestroy(stream));
+}
+
+TEST(QuantizedDevice, CudaGivesTheBitsOfTheCpu) {
+    if (!rheinfall::cuda_available()) GTEST_SKIP() << "no CUDA device";
+    for (const std::size_t n : {1u, 16u, 1000u, 100'003u}) {
+        expect_same_bits_on_the_device(jet_tagger(1), n);
+        expect_same_bits_on_the_device(axol1tl_v4(2), n);
+        expect_same_bits_on_the_device(axol1tl_v5(3), n);
+    }
+}
+
+#else
+
+TEST(QuantizedDevice, WithoutCudaItIsRefused) {
+    const Network network = Network::from_json(jet_tagger(1));
+    EXPECT_THROW(DeviceNetwork{network}, rheinfall::CudaError);
+}
+
+#endif
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <rheinfall/quantized/forest.hpp>
 #include <rheinfall/quantized/model.hpp>
 #include <rheinfall/quantized/network.hpp>
+#include <rheinfall/quantized/network_cuda.hpp>
 #include <rheinfall/tracking/bucket_by_module.hpp>
 #include <rheinfall/tracking/edge_features.hpp>
 #include <rheinfall/tracking/edge_scorer.hpp>

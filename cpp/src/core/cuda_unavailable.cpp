@@ -1,5 +1,6 @@
 // Linked instead of cuda/ when CUDA is off: every function of the CUDA backend, defined to refuse.
 #include <rheinfall/core/device.hpp>
+#include <rheinfall/quantized/network_cuda.hpp>
 #include <string>
 
 #include "tracking/bucket_by_module_backends.hpp"
@@ -27,4 +28,31 @@ void bucket_by_module_cuda(CudaStream /*stream*/, std::span<const std::uint64_t>
     refuse("bucket_by_module");
 }
 
+namespace quantized {
+
+struct DeviceNetwork::Impl {};
+
+DeviceNetwork::DeviceNetwork(const Network& /*network*/, DeviceKernel /*kernel*/) {
+    refuse("DeviceNetwork");
+}
+
+// No object comes into being here, so that none of these is ever called.
+std::size_t DeviceNetwork::n_inputs() const noexcept {
+    return 0;
+}
+std::size_t DeviceNetwork::n_outputs() const noexcept {
+    return 0;
+}
+DeviceKernel DeviceNetwork::kernel() const noexcept {
+    return DeviceKernel::best;
+}
+std::size_t DeviceNetwork::packed_bytes() const noexcept {
+    return 0;
+}
+void DeviceNetwork::run(CudaStream /*stream*/, DeviceEvents /*in*/, MutableArray /*out*/, std::size_t /*n_events*/,
+                        std::uint32_t* /*out_of_range*/) const {
+    refuse("DeviceNetwork");
+}
+
+}  // namespace quantized
 }  // namespace rheinfall

@@ -73,10 +73,12 @@ RHEINFALL_HOST_DEVICE inline bool run_event(const DeviceProgram& program, const 
         for (int first = 0; first < n; first += mma_outputs) {
             std::int32_t sums[mma_outputs];
             add_products(layer, pool, words, encoded, first, sums);
-            for (int j = 0; j < mma_outputs && first + j < n; ++j) {
-                const int o = first + j;
-                words[o] = static_cast<std::uint32_t>(run_chain(layer.chain, pool, sums[j], o));
-                if (layer.is_saved) words[saved + o] = words[o];
+            run_chain(layer.chain, pool, sums, mma_outputs / 4, [first](int j) { return first + j; });
+            RHEINFALL_UNROLL
+            for (int j = 0; j < mma_outputs; ++j) {
+                if (first + j >= n) continue;
+                words[first + j] = static_cast<std::uint32_t>(sums[j]);
+                if (layer.is_saved) words[saved + first + j] = words[first + j];
             }
         }
     }

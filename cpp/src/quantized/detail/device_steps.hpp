@@ -10,6 +10,13 @@
 #include "rheinfall/quantized/model.hpp"
 #include "tracking/detail/host_device.hpp"
 
+// For loops whose index must be a constant, since it picks a register.
+#if defined(__CUDA_ARCH__)
+#define RHEINFALL_UNROLL _Pragma("unroll")
+#else
+#define RHEINFALL_UNROLL
+#endif
+
 /// The arithmetic of the CUDA kernels, element by element: the same functions on host and device.
 namespace rheinfall::quantized::detail {
 
@@ -108,35 +115,80 @@ RHEINFALL_HOST_DEVICE inline void write_output(void* out, std::size_t index, Ele
     return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) << n);
 }
 
-/// The flags that few stages have, in the order of quantized::Stage.
-[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t run_rare(const DeviceStage& s, const std::int32_t* pool,
-                                                                 std::int32_t v, int element) noexcept {
-    if ((s.flags & Stage::multiply_each) != 0) v = wrapping_multiply(v, pool[s.a + element]);
-    if ((s.flags & Stage::leaky_each) != 0)
-        v = v > 0 ? shift_left(v, s.left_shift) : wrapping_multiply(v, pool[s.a + element]);
-    if ((s.flags & Stage::shift_each) != 0) v = shift_left(v, pool[s.a + element]) >> pool[s.b + element];
-    if ((s.flags & Stage::left) != 0) v = shift_left(v, s.left_shift);
-    if ((s.flags & Stage::add_each) != 0) v = wrapping_add(v, pool[s.b + element]);
-    if ((s.flags & Stage::right_logical) != 0)
-        v = static_cast<std::int32_t>(static_cast<std::uint32_t>(v) >> s.logical_shift);
-    if ((s.flags & Stage::threshold) != 0) v = v > s.rare_lo ? v : 0;
-    if ((s.flags & Stage::zero_outside) != 0) v = v >= s.rare_lo && v <= s.rare_hi ? v : 0;
-    return v;
+/// `operation` on each of M numbers, of which the first `n_fours` groups of four count; loops over registers must
+/// unroll.
+template <int M, class Operation>
+RHEINFALL_HOST_DEVICE inline void for_each_value(std::int32_t (&v)[M], int n_fours, const Operation& operation) {
+    RHEINFALL_UNROLL
+    for (int four = 0; four < (M + 3) / 4; ++four) {
+        if (four >= n_fours) continue;
+        RHEINFALL_UNROLL
+        for (int i = 4 * four; i < M && i < 4 * four + 4; ++i) v[i] = operation(v[i], i);
+    }
 }
 
-/// An epilogue on one number.
-[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t run_chain(const DeviceChain& chain, const std::int32_t* pool,
-                                                                  std::int32_t v, int element) noexcept {
+/// The flags that few stages have, in the order of quantized::Stage.
+template <int M, class Element>
+RHEINFALL_HOST_DEVICE inline void run_rare(const DeviceStage& s, const std::int32_t* pool, std::int32_t (&v)[M],
+                                           int n_fours, const Element& element) {
+    const std::int32_t* a = pool + s.a;
+    const std::int32_t* b = pool + s.b;
+    if ((s.flags & Stage::multiply_each) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int i) { return wrapping_multiply(x, a[element(i)]); });
+    if ((s.flags & Stage::leaky_each) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int i) {
+            return x > 0 ? shift_left(x, s.left_shift) : wrapping_multiply(x, a[element(i)]);
+        });
+    if ((s.flags & Stage::shift_each) != 0)
+        for_each_value(v, n_fours,
+                       [&](std::int32_t x, int i) { return shift_left(x, a[element(i)]) >> b[element(i)]; });
+    if ((s.flags & Stage::left) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int) { return shift_left(x, s.left_shift); });
+    if ((s.flags & Stage::add_each) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int i) { return wrapping_add(x, b[element(i)]); });
+    if ((s.flags & Stage::right_logical) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int) {
+            return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) >> s.logical_shift);
+        });
+    if ((s.flags & Stage::threshold) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int) { return x > s.rare_lo ? x : 0; });
+    if ((s.flags & Stage::zero_outside) != 0)
+        for_each_value(v, n_fours, [&](std::int32_t x, int) { return x >= s.rare_lo && x <= s.rare_hi ? x : 0; });
+}
+
+/// An epilogue on M numbers, the i-th of which is element `element(i)`: stage by stage, so that each stage is read
+/// once.
+template <int M, class Element>
+RHEINFALL_HOST_DEVICE inline void run_chain(const DeviceChain& chain, const std::int32_t* pool, std::int32_t (&v)[M],
+                                            int n_fours, const Element& element) {
     const auto* stages = reinterpret_cast<const DeviceStage*>(pool + chain.first);
     for (int k = 0; k < chain.n; ++k) {
-        const DeviceStage& s = stages[k];
-        if ((s.flags & Stage::rare) != 0) v = run_rare(s, pool, v, element);
-        const std::int32_t more = wrapping_add(s.c0, wrapping_add((v >> s.s1) & s.c1, (v >> 31) & s.c2));
-        v = wrapping_add(v, more) >> s.shift;
-        v = v > s.lo ? v : s.lo;
-        v = v < s.hi ? v : s.hi;
+        const DeviceStage s = stages[k];
+        if ((s.flags & Stage::rare) != 0) run_rare(s, pool, v, n_fours, element);
+        if ((s.flags & Stage::round_odd) != 0) {
+            for_each_value(v, n_fours, [&](std::int32_t x, int) {
+                return wrapping_add(wrapping_add(x, s.c0), (x >> s.s1) & s.c1) >> s.shift;
+            });
+        } else if ((s.flags & Stage::round_sign) != 0) {
+            for_each_value(v, n_fours, [&](std::int32_t x, int) {
+                return wrapping_add(wrapping_add(x, s.c0), (x >> 31) & s.c2) >> s.shift;
+            });
+        } else {
+            for_each_value(v, n_fours, [&](std::int32_t x, int) { return wrapping_add(x, s.c0) >> s.shift; });
+        }
+        for_each_value(v, n_fours, [&](std::int32_t x, int) {
+            x = x > s.lo ? x : s.lo;
+            return x < s.hi ? x : s.hi;
+        });
     }
-    return v;
+}
+
+/// The same on one number.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t run_chain(const DeviceChain& chain, const std::int32_t* pool,
+                                                                  std::int32_t x, int element) {
+    std::int32_t v[1] = {x};
+    run_chain(chain, pool, v, 1, [element](int) { return element; });
+    return v[0];
 }
 
 /// An activation as bytes, lowest first.

@@ -25,8 +25,8 @@ namespace rheinfall::quantized::detail {
 template <int K, int N, int L>
 struct LaneRegisters {
     std::uint32_t a[L][K][4];  ///< a layer's input: limb, k tile, register of the instruction
-    std::int32_t c[N][4];      ///< sums or values: n tile, (row g: columns 2q, 2q + 1; row g + 8: the same)
-    std::int32_t saved[N][4];
+    std::int32_t c[4 * N];     ///< sums or values, four an n tile: row g, columns 2q and 2q + 1; row g + 8, the same
+    std::int32_t saved[4 * N];
     std::int32_t sum[2];  ///< of rows g and g + 8
 };
 
@@ -59,7 +59,7 @@ struct HostWarp {
                     sum += byte(x, k % 4) * byte(w, k % 4);
                 }
                 std::int32_t& c =
-                    lanes.lane[static_cast<std::size_t>(row % 8 * 4 + column / 2)].c[t][row / 8 * 2 + column % 2];
+                    lanes.lane[static_cast<std::size_t>(row % 8 * 4 + column / 2)].c[4 * t + row / 8 * 2 + column % 2];
                 c = wrapping_add(c, sum);
             }
         }
@@ -90,12 +90,17 @@ struct DeviceWarp {
         body(0, lane);  // never called on the host
 #endif
     }
+    RHEINFALL_HOST_DEVICE void sync() const {
+#if defined(__CUDA_ARCH__)
+        __syncwarp();
+#endif
+    }
     template <class Registers>
     RHEINFALL_HOST_DEVICE void multiply(Registers& lane, int limb, int j, int t, const std::int32_t* b) const noexcept {
 #if defined(__CUDA_ARCH__)
         const int2 w = reinterpret_cast<const int2*>(b)[threadIdx.x % 32];
         const std::uint32_t (&a)[4] = lane.a[limb][j];
-        std::int32_t (&c)[4] = lane.c[t];
+        std::int32_t* c = lane.c + 4 * t;
         asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
             "{%0, %1, %2, %3};"
             : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
@@ -117,35 +122,60 @@ struct DeviceWarp {
     }
 };
 
-#if defined(__CUDACC__)
-#define RHEINFALL_UNROLL _Pragma("unroll")
-#else
-#define RHEINFALL_UNROLL
-#endif
+/// Words from row to row of a tile's inputs as bytes: no two lanes that read at once meet in one bank.
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr int encoded_row(const DeviceProgram& program) noexcept {
+    return program.layers[0].k_tiles * (mma_inputs / 4) + 4;
+}
 
-/// The network's inputs, read and put through the input chain, as the first layer's bytes.
-template <class Registers, int K, int L>
-RHEINFALL_HOST_DEVICE void load_inputs(const DeviceProgram& program, const std::int32_t* pool, const std::byte* rows,
-                                       const DeviceFormat& in, int n_rows, int lane, Registers& r,
-                                       bool& out_of_range) noexcept {
-    const int g = lane / 4, q = lane % 4;
+/// Words of shared memory of a warp: its inputs as bytes, limb by limb, later its outputs.
+[[nodiscard]] RHEINFALL_HOST_DEVICE constexpr int tile_words(const DeviceProgram& program) noexcept {
+    const int encoded = program.layers[0].x_limbs * encoded_row(program);
+    const int values = program.reduction == DeviceReduction::none ? program.n_outputs : 0;
+    return mma_events * (encoded > values ? encoded : values);
+}
+
+/// The network's inputs, read and put through the input chain, as the first layer's bytes: each lane takes every 32nd
+/// group of four.
+RHEINFALL_HOST_DEVICE inline void encode_inputs(const DeviceProgram& program, const std::int32_t* pool,
+                                                const std::byte* rows, const DeviceFormat& in, int n_rows, int lane,
+                                                std::uint32_t* words, bool& out_of_range) noexcept {
     const int bytes = row_bytes(in, program.n_inputs, program.input_type.width);
-    RHEINFALL_UNROLL
-    for (int j = 0; j < K; ++j) {
-        if (j >= program.layers[0].k_tiles) continue;
+    const int n_groups = program.layers[0].k_tiles * (mma_inputs / 4);
+    const int row_words = encoded_row(program);
+    for (int at = lane; at < mma_events * n_groups; at += 32) {
+        const int row = at / n_groups, group = at % n_groups;
+        std::int32_t v[4];
         RHEINFALL_UNROLL
-        for (int part = 0; part < 4; ++part) {
-            const int row = g + 8 * (part % 2);
-            std::uint32_t w[4] = {};
+        for (int b = 0; b < 4; ++b) {
+            const bool is_there = row < n_rows && 4 * group + b < program.n_inputs;
+            v[b] = is_there ? read_input(program, rows + row * bytes, 4 * group + b, in, out_of_range) : 0;
+        }
+        run_chain(program.input_chain, pool, v, 1, [group](int b) { return 4 * group + b; });
+        std::uint32_t w[4];
+        RHEINFALL_UNROLL
+        for (int b = 0; b < 4; ++b) w[b] = encode(program.layers[0], v[b]);
+        for (int limb = 0; limb < program.layers[0].x_limbs; ++limb)
+            words[(limb * mma_events + row) * row_words + group] = gather_bytes(w[0], w[1], w[2], w[3], limb);
+    }
+}
+
+/// The inputs of the first layer from there.
+template <class Registers, int K, int L>
+RHEINFALL_HOST_DEVICE void load_inputs(const DeviceProgram& program, const std::uint32_t* words, int lane,
+                                       Registers& r) noexcept {
+    const int row_words = encoded_row(program);
+    RHEINFALL_UNROLL
+    for (int limb = 0; limb < L; ++limb) {
+        if (limb >= program.layers[0].x_limbs) continue;
+        RHEINFALL_UNROLL
+        for (int j = 0; j < K; ++j) {
+            if (j >= program.layers[0].k_tiles) continue;
             RHEINFALL_UNROLL
-            for (int b = 0; b < 4; ++b) {
-                const int k = mma_inputs * j + 16 * (part / 2) + 4 * q + b;
-                if (row >= n_rows || k >= program.n_inputs) continue;
-                const std::int32_t x = read_input(program, rows + row * bytes, k, in, out_of_range);
-                w[b] = encode(program.layers[0], run_chain(program.input_chain, pool, x, k));
+            for (int part = 0; part < 4; ++part) {
+                const int row = lane / 4 + 8 * (part % 2);
+                const int group = 8 * j + 4 * (part / 2) + lane % 4;
+                r.a[limb][j][part] = words[(limb * mma_events + row) * row_words + group];
             }
-            RHEINFALL_UNROLL
-            for (int limb = 0; limb < L; ++limb) r.a[limb][j][part] = gather_bytes(w[0], w[1], w[2], w[3], limb);
         }
     }
 }
@@ -162,7 +192,7 @@ RHEINFALL_HOST_DEVICE void encode_sums(const DeviceLayer& layer, Registers& r) n
             RHEINFALL_UNROLL
             for (int b = 0; b < 4; ++b) {
                 const int t = 4 * j + 2 * (part / 2) + b / 2;
-                if (t < N) w[b] = encode(layer, r.c[t < N ? t : 0][2 * (part % 2) + b % 2]);
+                if (t < N) w[b] = encode(layer, r.c[(t < N ? 4 * t : 0) + 2 * (part % 2) + b % 2]);
             }
             RHEINFALL_UNROLL
             for (int limb = 0; limb < L; ++limb) r.a[limb][j][part] = gather_bytes(w[0], w[1], w[2], w[3], limb);
@@ -174,18 +204,12 @@ RHEINFALL_HOST_DEVICE void encode_sums(const DeviceLayer& layer, Registers& r) n
 template <class Registers, int K, int N, int L, class Warp>
 RHEINFALL_HOST_DEVICE void multiply_layer(const DeviceLayer& layer, const std::int32_t* pool, const Warp& warp,
                                           typename Warp::template Lanes<Registers>& lanes) noexcept {
-    warp.each(lanes, [](int, Registers& r) {
-        RHEINFALL_UNROLL
-        for (int t = 0; t < N; ++t)
-            for (int i = 0; i < 4; ++i) r.c[t][i] = 0;
-    });
+    warp.each(lanes, [](int, Registers& r) { for_each_value(r.c, N, [](std::int32_t, int) { return 0; }); });
     RHEINFALL_UNROLL
     for (int weight = (L < 4 ? L : 3); weight >= 0; --weight) {
         if (weight > layer.x_limbs + layer.w_limbs - 2) continue;
         warp.each(lanes, [](int, Registers& r) {
-            RHEINFALL_UNROLL
-            for (int t = 0; t < N; ++t)
-                for (int i = 0; i < 4; ++i) r.c[t][i] = shift_left(r.c[t][i], 8);
+            for_each_value(r.c, N, [](std::int32_t x, int) { return shift_left(x, 8); });
         });
         RHEINFALL_UNROLL
         for (int limb = 0; limb < L; ++limb) {
@@ -206,76 +230,80 @@ RHEINFALL_HOST_DEVICE void multiply_layer(const DeviceLayer& layer, const std::i
 template <class Registers, int N>
 RHEINFALL_HOST_DEVICE void finish_layer(const DeviceLayer& layer, const std::int32_t* pool, int lane,
                                         Registers& r) noexcept {
-    RHEINFALL_UNROLL
-    for (int t = 0; t < N; ++t) {
-        if (t >= layer.n_tiles) continue;
-        RHEINFALL_UNROLL
-        for (int i = 0; i < 4; ++i) {
-            const int o = mma_outputs * t + 2 * (lane % 4) + i % 2;
-            const std::int32_t sum = wrapping_add(r.c[t][i], pool[layer.bias + o]);
-            r.c[t][i] = run_chain(layer.chain, pool, sum, o);
-            if (layer.is_saved) r.saved[t][i] = r.c[t][i];
-        }
-    }
+    const int q = lane % 4;
+    const auto element = [q](int i) { return mma_outputs * (i / 4) + 2 * q + i % 2; };
+    const std::int32_t* bias = pool + layer.bias;
+    for_each_value(r.c, layer.n_tiles, [&](std::int32_t x, int i) { return wrapping_add(x, bias[element(i)]); });
+    run_chain(layer.chain, pool, r.c, layer.n_tiles, element);
+    if (layer.is_saved) for_each_value(r.saved, N, [&](std::int32_t, int i) { return r.c[i]; });
 }
 
-/// Merge, and either the outputs or this lane's part of the reduction.
+/// Merge, and either the outputs to @p words, row by row, or this lane's part of the reduction.
 template <class Registers, int N>
-RHEINFALL_HOST_DEVICE void finish_values(const DeviceProgram& program, const std::int32_t* pool, int lane, int n_rows,
-                                         void* out, std::size_t first_event, ElementType out_type,
-                                         Registers& r) noexcept {
-    r.sum[0] = r.sum[1] = 0;
-    RHEINFALL_UNROLL
-    for (int t = 0; t < N; ++t) {
-        RHEINFALL_UNROLL
-        for (int i = 0; i < 4; ++i) {
-            const int o = mma_outputs * t + 2 * (lane % 4) + i % 2;
-            const int row = lane / 4 + 8 * (i / 2);
-            if (o >= program.n_merged || row >= n_rows) continue;
-            std::int32_t x = r.c[t][i];
-            if (program.merge != DeviceMerge::none)
-                x = run_chain(program.merge_chain, pool, merge_values(program, x, r.saved[t][i]), o);
-            if (program.reduction != DeviceReduction::none) {
-                r.sum[i / 2] = wrapping_add(r.sum[i / 2], summand(program, pool, x));
-                continue;
-            }
-            const std::size_t event = first_event + static_cast<std::size_t>(row);
-            write_output(out, event * static_cast<std::size_t>(program.n_outputs) + static_cast<std::size_t>(o),
-                         out_type, x);
-        }
+RHEINFALL_HOST_DEVICE void finish_values(const DeviceProgram& program, const std::int32_t* pool, int lane,
+                                         std::uint32_t* words, Registers& r) noexcept {
+    const int q = lane % 4, n_tiles = (program.n_merged + mma_outputs - 1) / mma_outputs;
+    const auto element = [q](int i) { return mma_outputs * (i / 4) + 2 * q + i % 2; };
+    if (program.merge != DeviceMerge::none) {
+        for_each_value(r.c, n_tiles, [&](std::int32_t x, int i) { return merge_values(program, x, r.saved[i]); });
+        run_chain(program.merge_chain, pool, r.c, n_tiles, element);
     }
+    if (program.reduction != DeviceReduction::none) {
+        if (program.reduction == DeviceReduction::sum_of_squares)
+            for_each_value(r.c, n_tiles, [](std::int32_t x, int) { return wrapping_multiply(x, x); });
+        run_chain(program.product_chain, pool, r.c, n_tiles, [](int) { return 0; });
+        r.sum[0] = r.sum[1] = 0;
+        for_each_value(r.c, n_tiles, [&](std::int32_t x, int i) {
+            if (element(i) < program.n_merged) r.sum[i / 2 % 2] = wrapping_add(r.sum[i / 2 % 2], x);
+            return x;
+        });
+        return;
+    }
+    for_each_value(r.c, n_tiles, [&](std::int32_t x, int i) {
+        const int o = element(i), row = lane / 4 + 8 * (i / 2 % 2);
+        if (o < program.n_merged) words[row * program.n_outputs + o] = static_cast<std::uint32_t>(x);
+        return x;
+    });
 }
 
-/// Computes @p n_rows (at most 16) events whose rows lie at @p rows. True if an input of this lane was out of range.
+/// Computes @p n_rows (at most 16) events whose rows lie at @p rows; @p words is scratch that the lanes share
+/// (`tile_words`). True if an input that this lane read was out of range.
 template <int K, int N, int L, class Warp>
 RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int32_t* pool, const std::byte* rows,
-                                    const DeviceFormat& in, int n_rows, void* out, std::size_t first_event,
-                                    ElementType out_type, const Warp& warp) noexcept {
+                                    const DeviceFormat& in, int n_rows, std::uint32_t* words, void* out,
+                                    std::size_t first_event, ElementType out_type, const Warp& warp) noexcept {
     using Registers = LaneRegisters<K, N, L>;
     typename Warp::template Lanes<Registers> lanes;
     bool out_of_range = false;
-    warp.each(lanes, [&](int lane, Registers& r) {
-        load_inputs<Registers, K, L>(program, pool, rows, in, n_rows, lane, r, out_of_range);
-    });
+    warp.each(lanes,
+              [&](int lane, Registers&) { encode_inputs(program, pool, rows, in, n_rows, lane, words, out_of_range); });
+    warp.sync();
+    warp.each(lanes, [&](int lane, Registers& r) { load_inputs<Registers, K, L>(program, words, lane, r); });
+    warp.sync();
     for (int l = 0; l < program.n_layers; ++l) {
         const DeviceLayer& layer = program.layers[l];
         if (l > 0) warp.each(lanes, [&](int, Registers& r) { encode_sums<Registers, K, N, L>(layer, r); });
         multiply_layer<Registers, K, N, L>(layer, pool, warp, lanes);
         warp.each(lanes, [&](int lane, Registers& r) { finish_layer<Registers, N>(layer, pool, lane, r); });
     }
-    warp.each(lanes, [&](int lane, Registers& r) {
-        finish_values<Registers, N>(program, pool, lane, n_rows, out, first_event, out_type, r);
-    });
-    if (program.reduction == DeviceReduction::none) return out_of_range;
+    warp.each(lanes, [&](int lane, Registers& r) { finish_values<Registers, N>(program, pool, lane, words, r); });
+    if (program.reduction == DeviceReduction::none) {
+        warp.sync();
+        warp.each(lanes, [&](int lane, Registers&) {
+            const std::size_t first = first_event * static_cast<std::size_t>(program.n_outputs);
+            for (int i = lane; i < n_rows * program.n_outputs; i += 32)
+                write_output(out, first + static_cast<std::size_t>(i), out_type, static_cast<std::int32_t>(words[i]));
+        });
+        return out_of_range;
+    }
     warp.add_places(lanes);
     warp.each(lanes, [&](int lane, Registers& r) {
-        if (lane % 4 != 0) return;
-        for (int half = 0; half < 2; ++half) {
-            const int row = lane / 4 + 8 * half;
-            if (row >= n_rows) continue;
-            write_output(out, first_event + static_cast<std::size_t>(row), out_type,
-                         run_chain(program.sum_chain, pool, r.sum[half], 0));
-        }
+        const int row = lane / 4 + 8 * (lane % 4);  // lanes 4g and 4g + 1 write rows g and g + 8
+        if (lane % 4 > 1 || row >= n_rows) return;
+        const std::int32_t sum =
+            lane % 4 == 0 ? r.sum[0] : r.sum[1];  // no index, which would put all registers in memory
+        write_output(out, first_event + static_cast<std::size_t>(row), out_type,
+                     run_chain(program.sum_chain, pool, sum, 0));
     });
     return out_of_range;
 }
