@@ -178,11 +178,9 @@ DeviceChain Lowering::keep(const Chain& chain, int n, int padded) {
         DeviceStage d;
         d.flags = s.flags;
         d.left_shift = s.left_shift;
-        d.c0 = (s.flags & Stage::rounds) != 0 ? s.c0 : 0;
-        d.s1 = (s.flags & Stage::round_odd) != 0 ? s.s1 : 0;
-        d.c1 = (s.flags & Stage::round_odd) != 0 ? s.c1 : 0;
-        // run_stage takes one of the two terms, the odd one first.
-        d.c2 = (s.flags & (Stage::round_odd | Stage::round_sign)) == Stage::round_sign ? s.c2 : 0;
+        d.c0 = (s.flags & (Stage::add | Stage::add_sign)) != 0 ? s.c0 : 0;
+        d.c1 = s.c1;
+        d.c2 = (s.flags & Stage::add_sign) != 0 ? s.c2 : 0;
         d.shift = (s.flags & Stage::right) != 0 ? s.shift : 0;
         d.logical_shift = s.shift;
         d.rare_lo = s.lo;
@@ -191,6 +189,7 @@ DeviceChain Lowering::keep(const Chain& chain, int n, int padded) {
         d.hi = (s.flags & Stage::at_most) != 0 ? s.hi : std::numeric_limits<std::int32_t>::max();
         d.a = words(s.a);
         d.b = words(s.b);
+        d.c = words(s.c);
         stages.push_back(d);
     }
     DeviceChain kept{static_cast<std::int32_t>(code_.pool.size()), static_cast<std::int32_t>(stages.size())};

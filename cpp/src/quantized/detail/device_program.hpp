@@ -20,7 +20,6 @@ struct DeviceStage {
     std::uint32_t flags = 0;
     std::int32_t left_shift = 0;
     std::int32_t c0 = 0;
-    std::int32_t s1 = 0;
     std::int32_t c1 = 0;
     std::int32_t c2 = 0;
     std::int32_t shift = 0;
@@ -31,6 +30,7 @@ struct DeviceStage {
     std::int32_t rare_hi = 0;
     std::int32_t a = 0;
     std::int32_t b = 0;
+    std::int32_t c = 0;
 };
 
 /// Stages `first` to `first + n - 1` of the pool.

@@ -133,19 +133,20 @@ RHEINFALL_HOST_DEVICE inline void run_rare(const DeviceStage& s, const std::int3
                                            int n_fours, const Element& element) {
     const std::int32_t* a = pool + s.a;
     const std::int32_t* b = pool + s.b;
+    const std::int32_t* c = pool + s.c;
     if ((s.flags & Stage::multiply_each) != 0)
         for_each_value(v, n_fours, [&](std::int32_t x, int i) { return wrapping_multiply(x, a[element(i)]); });
     if ((s.flags & Stage::leaky_each) != 0)
         for_each_value(v, n_fours, [&](std::int32_t x, int i) {
             return x > 0 ? shift_left(x, s.left_shift) : wrapping_multiply(x, a[element(i)]);
         });
-    if ((s.flags & Stage::shift_each) != 0)
-        for_each_value(v, n_fours,
-                       [&](std::int32_t x, int i) { return shift_left(x, a[element(i)]) >> b[element(i)]; });
     if ((s.flags & Stage::left) != 0)
         for_each_value(v, n_fours, [&](std::int32_t x, int) { return shift_left(x, s.left_shift); });
     if ((s.flags & Stage::add_each) != 0)
         for_each_value(v, n_fours, [&](std::int32_t x, int i) { return wrapping_add(x, b[element(i)]); });
+    if ((s.flags & Stage::shift_each) != 0)
+        for_each_value(v, n_fours,
+                       [&](std::int32_t x, int i) { return shift_left(x, a[element(i)]) >> c[element(i)]; });
     if ((s.flags & Stage::right_logical) != 0)
         for_each_value(v, n_fours, [&](std::int32_t x, int) {
             return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) >> s.logical_shift);
@@ -165,11 +166,12 @@ RHEINFALL_HOST_DEVICE inline void run_chain(const DeviceChain& chain, const std:
     for (int k = 0; k < chain.n; ++k) {
         const DeviceStage s = stages[k];
         if ((s.flags & Stage::rare) != 0) run_rare(s, pool, v, n_fours, element);
-        if ((s.flags & Stage::round_odd) != 0) {
+        if ((s.flags & Stage::to_even) != 0) {
             for_each_value(v, n_fours, [&](std::int32_t x, int) {
-                return wrapping_add(wrapping_add(x, s.c0), (x >> s.s1) & s.c1) >> s.shift;
+                x = wrapping_add(wrapping_add(x, s.c0), (x >> 31) & s.c2);
+                return (x >> s.shift) & ((x & s.c1) == 0 ? ~1 : ~0);
             });
-        } else if ((s.flags & Stage::round_sign) != 0) {
+        } else if ((s.flags & Stage::add_sign) != 0) {
             for_each_value(v, n_fours, [&](std::int32_t x, int) {
                 return wrapping_add(wrapping_add(x, s.c0), (x >> 31) & s.c2) >> s.shift;
             });
