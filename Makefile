@@ -28,6 +28,7 @@ test:  ## set everything up, run every check and test
 
 bench: $(VENV)/bench  ## quick benchmark of each stage beside what it replaces
 	@$(BIN)/python bench/run.py $(ARGS)
+	@$(BIN)/python bench/quantized_peers.py --quick --seconds 0.2 --batches 1 10000
 
 $(VENV)/bench: $(VENV)/installed
 	@$(BIN)/python -m pip install -qq "tomli; python_version < '3.11'"

@@ -34,6 +34,7 @@ class Spec:
     layers: tuple[Dense, ...]
     scaled: bool = False
     score: str | None = None
+    sigma: float = 2.0  # of the events' real values
     seed: int = 1
     weights: list[Any] = field(default_factory=list, compare=False)  # stored integers, (weight, bias) per layer
 
@@ -71,7 +72,7 @@ class Spec:
         step = 2.0 ** (integer - width)
         rng = np.random.default_rng(seed)
         limit = 2 ** (width - 1)
-        q = np.clip(np.rint(rng.normal(0, limit / 6, (n, self.n_in))), -limit, limit - 1)
+        q = np.clip(np.rint(rng.normal(0, self.sigma / step, (n, self.n_in))), -limit, limit - 1)
         return np.ascontiguousarray(q * step, dtype)
 
     def document(self) -> dict[str, Any]:
@@ -140,7 +141,7 @@ SPECS = {
     ),
     "AXOL1TL v4": Spec(
         "AXOL1TL v4", 57, "ap_fixed<18,13>", _chain((28, 15, 8), (8, 2), (26, 13), "ap_ufixed<10,6,RND_CONV,SAT>"),
-        scaled=True, score="sum_of_squares", seed=12,
+        scaled=True, score="sum_of_squares", sigma=20.0, seed=12,
     ),
     "AXOL1TL v5": Spec(
         "AXOL1TL v5", 57, "ap_fixed<14,6,RND_CONV,SAT>",

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "quantized/detail/fixed_point.hpp"
+#include "quantized/read_floats.hpp"
 
 namespace rheinfall::quantized {
 namespace {
@@ -52,6 +53,9 @@ template <class T>
 Status read_elements(const Input& input, const T* from, std::size_t n, std::int64_t* stored) noexcept {
     const FixedType& type = input.type;
     Status status = Status::ok;
+    if constexpr (std::is_floating_point_v<T>) {
+        if (!input.real && read_floats(from, n, type, stored)) return status;
+    }
     for (std::size_t i = 0; i < n; ++i) {
         if constexpr (std::is_floating_point_v<T>) {
             const auto as_float = static_cast<float>(from[i]);
