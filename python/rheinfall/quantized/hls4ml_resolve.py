@@ -300,9 +300,18 @@ def _read_numbers(path: Path, type_: CppType) -> list[int]:
 
 
 def _literal(number: Number) -> int | float:
+    try:
+        return _literal_value(number)
+    except ValueError as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"literal {number.text[:40]}: expected a number") from None
+
+
+def _literal_value(number: Number) -> int | float:
     text = number.text.lower()
     if text.startswith("-"):
-        return -_literal(Number(text[1:], number.line))
+        return -_literal_value(Number(text[1:], number.line))
     if text.startswith("0x"):
         return int(text.rstrip("ul"), 16)
     if any(sign in text for sign in ".ef"):
