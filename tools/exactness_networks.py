@@ -1,6 +1,6 @@
 """Compare all executors with the definition on random networks: `python tools/exactness_networks.py --networks 3000`.
 
-Each seed gives two networks (any operations on awkward types; a trigger's stack of dense layers) and some events, with
+Each seed gives three networks (any operations on awkward types; narrow types; a trigger's dense layers) and events, with
 the corners of the input types among them. The definition runs on Python integers; every executor that this machine has
 must give the same integers, in batches of several sizes. Seeds of networks that differ are printed. Counts and a hash
 of the definition's results go to bench/results/quantized_exactness.json.
@@ -30,7 +30,7 @@ def main() -> None:
     isas = [isa for isa in executors.ISAS if executors.available(isa)]
     digest, wrong, ops = hashlib.sha256(), Counter[str](), Counter[str]()
     n_networks = events = 0
-    seeds = range(options.first, options.first + options.networks // 2)
+    seeds = range(options.first, options.first + options.networks // 3)
     for drawn in executors.drawn_networks(seeds, options.events):
         for isa in isas:
             found = executors.compare(drawn, isa)
