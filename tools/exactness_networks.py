@@ -1,9 +1,9 @@
 """Compare all executors with the definition on random networks: `python tools/exactness_networks.py --networks 3000`.
 
-Each seed gives three networks (any operations on awkward types; narrow types; a trigger's dense layers) and events, with
-the corners of the input types among them. The definition runs on Python integers; every executor that this machine has
-must give the same integers, in batches of several sizes. Seeds of networks that differ are printed. Counts and a hash
-of the definition's results go to bench/results/quantized_exactness.json.
+Each seed gives three networks (any operations on awkward types; narrow types; a trigger's dense layers) and events
+with the corners of the input types among them. The definition runs on Python integers; every executor that this
+machine has must give the same integers, in batches of several sizes. Seeds of networks that differ are printed. Counts
+and a hash of the definition's results go to bench/results/quantized_exactness.json.
 """
 
 from __future__ import annotations

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from executors import ISAS, available, compare, drawn_networks, stored_bits
+from executors import ISAS, Drawn, available, compare, drawn_networks, stored_bits
 from random_layers import MAKERS
-from random_networks import narrow_document, random_document, random_reals, trigger_document
+from random_networks import narrow_document, random_document, random_integers, random_reals, trigger_document
 from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, parse
 from rheinfall.quantized.network import Network
 from rheinfall.reference import quantized as reference
+from trigger_networks import trigger_networks
 
 N_NETWORKS = int(os.environ.get("RHEINFALL_RANDOM_NETWORKS", "100"))
 
@@ -35,6 +36,16 @@ def test_every_executor_gives_the_integers_of_the_definition(networks: list[Any]
     if not available(isa):
         pytest.skip(f"this machine has no {isa}")
     wrong = {drawn.name: found for drawn in networks if (found := compare(drawn, isa))}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", sorted(trigger_networks()))
+def test_networks_of_triggers_give_the_integers_of_the_definition(name: str) -> None:
+    document = trigger_networks()[name]
+    x = random_integers(1, document, 80)
+    drawn = Drawn(name, document, x, stored_bits(reference.run(document, x)))
+    assert len(np.unique(drawn.y)) > 60
+    wrong = {isa: found for isa in ISAS if available(isa) and (found := compare(drawn, isa))}
     assert not wrong
 
 
