@@ -81,6 +81,10 @@ TEST(QuantizedPlan, Axol1tlV4) {
     compare(axol1tl_v4_graph(1), 2, 300, true);
 }
 
+TEST(QuantizedPlan, Axol1tlV5) {
+    compare(axol1tl_v5_graph(1), 2, 300, true);
+}
+
 constexpr Rounding roundings[] = {Rounding::trn,         Rounding::trn_zero, Rounding::rnd,     Rounding::rnd_zero,
                                   Rounding::rnd_min_inf, Rounding::rnd_inf,  Rounding::rnd_conv};
 constexpr Overflow overflows[] = {Overflow::wrap, Overflow::sat, Overflow::sat_zero, Overflow::sat_sym};
@@ -101,7 +105,7 @@ Graph random_chain(std::uint64_t seed) {
         const Shape shape = b.graph.shape(v);
         const std::int64_t n = shape.back();
         const FixedType result = any_type(b, 16);
-        switch (b.uniform(0, 9)) {
+        switch (b.uniform(0, 10)) {
             case 0: v = b.relu(v, result); break;
             case 1:
                 v = b.add(Affine{b.tensor(any_type(b, 6), {n}), b.tensor(any_type(b, 8), {n})}, {v}, result, shape);
@@ -119,6 +123,13 @@ Graph random_chain(std::uint64_t seed) {
                 const int c = b.add(Constant{b.tensor(t, {n})}, {}, t, {n});
                 const auto kind = b.pick({BinaryKind::add, BinaryKind::subtract, BinaryKind::multiply});
                 v = b.add(Binary{kind}, b.uniform(0, 1) != 0 ? std::vector{v, c} : std::vector{c, v}, result, shape);
+                break;
+            }
+            case 6: {
+                const auto kind = b.pick({BinaryKind::add, BinaryKind::subtract, BinaryKind::multiply,
+                                          BinaryKind::maximum, BinaryKind::minimum, BinaryKind::average});
+                const int w = b.relu(v, any_type(b, 10));
+                v = b.add(Binary{kind}, {v, w}, result, shape);
                 break;
             }
             default: {

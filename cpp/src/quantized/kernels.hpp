@@ -7,6 +7,8 @@
 /// its own vector of 32-bit lanes; make_plan picks functions by shape, so that no choice is left for the event loop.
 namespace rheinfall::quantized {
 
+inline constexpr int n_element_types = 10;
+inline constexpr int int32_element = 2;
 inline constexpr int max_dense_vectors = 4;
 /// Batch 1 reads groups of inputs in multiples of this.
 inline constexpr int dense_unroll = 4;
@@ -36,15 +38,8 @@ struct Kernels {
     StepFunction merge_tile = nullptr;
     StepFunction reduce = nullptr;  ///< dot product, sum of squares, sum
     StepFunction reduce_tile = nullptr;
-    InputFunction input_int8 = nullptr;
-    InputFunction input_uint8 = nullptr;
-    InputFunction input_int16 = nullptr;
-    InputFunction input_uint16 = nullptr;
-    InputFunction input_int32 = nullptr;
-    /// Narrows @p n stored values to the caller's integers (unsigned ones have the same bits).
-    OutputFunction output_int8 = nullptr;
-    OutputFunction output_int16 = nullptr;
-    OutputFunction output_int32 = nullptr;
+    InputFunction input[n_element_types] = {};    ///< [ElementType]; null: number by number, then as int32
+    OutputFunction output[n_element_types] = {};  ///< narrow n stored values to the caller's integers
     /// Transposes tile_events rows of n_groups dwords, `stride` bytes apart, to [group][event].
     void (*transpose)(const std::byte* rows, std::size_t stride, std::size_t n_groups,
                       std::byte* tile) noexcept = nullptr;

@@ -153,20 +153,35 @@ inline constexpr int chains_of = NV >= 3   ? 1
                                  : NV == 2 ? 2
                                            : 4;
 
-/// @p n is a multiple of dense_unroll: weights of the padding are zero.
+/// Products of one group of inputs, in all lanes of @p x, with the weights of NV vectors of outputs.
+template <Lanes L, int NV, int K>
+[[gnu::always_inline]] inline void add_group(V (&acc)[NV * chains_of<NV>], V x, const std::byte* w) noexcept {
+    constexpr int c = K % chains_of<NV>;
+#pragma GCC unroll 8
+    for (int i = 0; i < NV; ++i)
+        acc[c * NV + i] = dot<L>(acc[c * NV + i], x, load(w + vector_bytes * static_cast<std::size_t>(K * NV + i)));
+}
+
+/// @p n is a multiple of dense_unroll: weights of the padding are zero. The first @p n_quads groups are loaded four at
+/// a time, which leaves the load ports to the weights; not so behind a split row, where a load would meet two stores.
 template <Lanes L, int NV>
 [[gnu::always_inline]] inline void add_products(V (&acc)[NV * chains_of<NV>], const std::byte* x, const std::byte*& w,
-                                                std::uint32_t n) noexcept {
-    for (std::uint32_t g = 0; g < n; g += dense_unroll) {
-#pragma GCC unroll 8
-        for (int k = 0; k < dense_unroll; ++k) {
-            const int c = k % chains_of<NV>;
-            const V xk = broadcast(x + dword * static_cast<std::size_t>(k));
-#pragma GCC unroll 8
-            for (int i = 0; i < NV; ++i)
-                acc[c * NV + i] =
-                    dot<L>(acc[c * NV + i], xk, load(w + vector_bytes * static_cast<std::size_t>(k * NV + i)));
-        }
+                                                std::uint32_t n, std::uint32_t n_quads) noexcept {
+    std::uint32_t g = 0;
+    for (; g < n_quads; g += dense_unroll) {
+        const V quad = load_quad(x);
+        add_group<L, NV, 0>(acc, splat<0>(quad), w);
+        add_group<L, NV, 1>(acc, splat<1>(quad), w);
+        add_group<L, NV, 2>(acc, splat<2>(quad), w);
+        add_group<L, NV, 3>(acc, splat<3>(quad), w);
+        x += dword * dense_unroll;
+        w += vector_bytes * static_cast<std::size_t>(dense_unroll * NV);
+    }
+    for (; g < n; g += dense_unroll) {
+        add_group<L, NV, 0>(acc, broadcast(x), w);
+        add_group<L, NV, 1>(acc, broadcast(x + dword), w);
+        add_group<L, NV, 2>(acc, broadcast(x + 2 * dword), w);
+        add_group<L, NV, 3>(acc, broadcast(x + 3 * dword), w);
         x += dword * dense_unroll;
         w += vector_bytes * static_cast<std::size_t>(dense_unroll * NV);
     }
@@ -206,7 +221,7 @@ void dense(const Step& s, std::byte* workspace) noexcept {
     V acc[NV * chains_of<NV>];
     begin_row<NV>(s, acc);
     const std::byte* w = s.weights;
-    add_products<L, NV>(acc, workspace + s.in.one, w, s.n_groups);
+    add_products<L, NV>(acc, workspace + s.in.one, w, s.n_groups, s.n_quads);
     finish_row<E, NV>(s, acc, workspace + s.out.one);
 }
 
@@ -219,10 +234,10 @@ void dense_rows(const Step& s, std::byte* workspace) noexcept {
         begin_row<NV>(s, acc);
         const std::byte* w = s.weights;
         if (s.taps == nullptr) {
-            add_products<L, NV>(acc, in + std::size_t{r} * s.in.stride, w, s.n_groups);
+            add_products<L, NV>(acc, in + std::size_t{r} * s.in.stride, w, s.n_groups, 0);
         } else {
             for (std::uint32_t t = 0; t < s.n_taps; ++t)
-                add_products<L, NV>(acc, in + s.taps[std::size_t{r} * s.n_taps + t], w, s.n_groups);
+                add_products<L, NV>(acc, in + s.taps[std::size_t{r} * s.n_taps + t], w, s.n_groups, 0);
         }
         finish_row<Epilogue::any, NV>(s, acc, row);
     }
@@ -323,12 +338,28 @@ void dense_tile(const Step& s, std::byte* workspace) noexcept {
 
 // ---- elementwise ----------------------------------------------------------------------------------------------------
 
+/// Two operands, brought to one grid.
+[[gnu::always_inline]] inline V combine(const Step& s, V x, V y) noexcept {
+    x = shl(x, count1(s.shift_x));
+    y = shl(y, count1(s.shift_y));
+    switch (s.merge) {
+        case Merge::add: return add(x, y);
+        case Merge::subtract: return sub(x, y);
+        case Merge::multiply: return mul(x, y);
+        case Merge::maximum: return max(x, y);
+        default: return min(x, y);
+    }
+}
+
+template <bool Two>
 void map(const Step& s, std::byte* workspace) noexcept {
     for (std::uint32_t r = 0; r < s.n_rows; ++r) {
         const std::byte* in = workspace + s.in.one + std::size_t{r} * s.in.stride;
+        const std::byte* in2 = workspace + s.in2.one + std::size_t{r} * s.in2.stride;
         std::byte* out = workspace + s.out.one + std::size_t{r} * s.out.stride;
         for (std::size_t i = 0; i < s.n_out; i += V::n) {
             V v[1] = {load_elements(s.in, in, i)};
+            if constexpr (Two) v[0] = combine(s, v[0], load_elements(s.in2, in2, i));
             run_stages<PerLane>(s, v, i, 0);
             store_elements<1>(s.out, out, i, v);
         }
@@ -348,10 +379,12 @@ void map(const Step& s, std::byte* workspace) noexcept {
     return load(row + i * tile_row);
 }
 
+template <bool Two>
 void map_tile(const Step& s, std::byte* workspace) noexcept {
     const std::size_t group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
     for (std::uint32_t r = 0; r < s.n_rows; ++r) {
         const std::byte* in = workspace + s.in.tile + std::size_t{r} * s.in.stride * tile_events;
+        const std::byte* in2 = workspace + s.in2.tile + std::size_t{r} * s.in2.stride * tile_events;
         std::byte* out = workspace + s.out.tile + std::size_t{r} * s.out.stride * tile_events;
         for (std::size_t i = 0; i < s.n_out; i += 4) {
             const std::size_t n = s.n_out - i < 4 ? s.n_out - i : 4;
@@ -359,6 +392,7 @@ void map_tile(const Step& s, std::byte* workspace) noexcept {
                 V v[4] = {zero(), zero(), zero(), zero()};
                 for (std::size_t k = 0; k < n; ++k) {
                     V one[1] = {load_tile(s.in, in + e, i + k)};
+                    if constexpr (Two) one[0] = combine(s, one[0], load_tile(s.in2, in2 + e, i + k));
                     run_stages<PerTile>(s, one, i + k, 0);
                     v[k] = one[0];
                 }
@@ -534,17 +568,20 @@ constexpr Kernels make_kernels() noexcept {
     k.wide = splits;
     fill_dense<Lanes::s16>(k);
     fill_dense<Lanes::s32>(k);
-    k.map = map;
-    k.map_tile = map_tile;
+    k.map = map<false>;
+    k.map_tile = map_tile<false>;
+    k.merge = map<true>;
+    k.merge_tile = map_tile<true>;
     k.reduce = reduce;
     k.reduce_tile = reduce_tile;
-    k.input_int8 = input<std::int8_t>;
-    k.input_uint8 = input<std::uint8_t>;
-    k.input_int16 = input<std::int16_t>;
-    k.input_uint16 = input<std::uint16_t>;
-    k.input_int32 = input<std::int32_t>;
-    k.output_int8 = output<std::int8_t>;
-    k.output_int16 = output<std::int16_t>;
-    k.output_int32 = output<std::int32_t>;
+    // In the order of ElementType. Unsigned integers of the same width get the same bits.
+    k.input[0] = input<std::int8_t>;
+    k.input[1] = input<std::int16_t>;
+    k.input[2] = input<std::int32_t>;
+    k.input[4] = input<std::uint8_t>;
+    k.input[5] = input<std::uint16_t>;
+    k.output[0] = k.output[4] = output<std::int8_t>;
+    k.output[1] = k.output[5] = output<std::int16_t>;
+    k.output[2] = k.output[6] = output<std::int32_t>;
     return k;
 }

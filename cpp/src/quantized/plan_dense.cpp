@@ -248,6 +248,9 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
         Step chunk = step;
         chunk.weights = reinterpret_cast<const std::byte*>(packed);
         chunk.n_groups = static_cast<std::uint32_t>(padded);
+        const std::size_t quads =
+            step.in.low_mask == nullptr ? padded : step.in.columns / 2 / dense_unroll * dense_unroll;
+        chunk.n_quads = static_cast<std::uint32_t>(quads);
         for (std::size_t g = 0; g < padded; ++g)
             for (std::size_t k = 0; k < vectors * lanes; ++k, ++packed)
                 if (g < n_groups && o + k < n_out) *packed = group_weights(weight, slots, step.in.lanes, g, o + k);
@@ -317,6 +320,70 @@ bool Lowering::lower_reduction(int value) {
     set_stages(step, stages, want.offset);
     emit(step, plan_.kernels->reduce, plan_.kernels->reduce_tile);
     plan_.notes.push_back({group.layers, is_dot ? "dot product" : is_sum ? "sum" : "sum of squares"});
+    done_[static_cast<std::size_t>(group.value)] = true;
+    copy_to_wants(group.value, want);
+    return true;
+}
+
+/// An operation of two values of equal size.
+bool Lowering::lower_merge(int value) {
+    const Layer& l = layer(value);
+    const auto* binary = std::get_if<Binary>(&l.operation);
+    if (binary == nullptr || constant(l.inputs[0]) != nullptr || constant(l.inputs[1]) != nullptr) return false;
+    if (size(l.inputs[0]) != size(l.inputs[1])) return false;
+    Step step;
+    int fraction_x = graph_.type(l.inputs[0]).fraction();
+    const int fraction_y = graph_.type(l.inputs[1]).fraction();
+    Interval x = ranges_.value(l.inputs[0]).all;
+    Interval y = ranges_.value(l.inputs[1]).all;
+    if (binary->kind != BinaryKind::multiply) {
+        step.shift_x = std::max(0, fraction_y - fraction_x);
+        step.shift_y = std::max(0, fraction_x - fraction_y);
+        if (step.shift_x > 31 || step.shift_y > 31) return false;
+        x = {scaled(x.lo, step.shift_x), scaled(x.hi, step.shift_x)};
+        y = {scaled(y.lo, step.shift_y), scaled(y.hi, step.shift_y)};
+        fraction_x = std::max(fraction_x, fraction_y);
+    }
+    Interval range;
+    switch (binary->kind) {
+        case BinaryKind::average: ++fraction_x; [[fallthrough]];
+        case BinaryKind::add: range = {x.lo + y.lo, x.hi + y.hi}; break;
+        case BinaryKind::subtract:
+            range = {x.lo - y.hi, x.hi - y.lo};
+            step.merge = Merge::subtract;
+            break;
+        case BinaryKind::multiply: {
+            const Int128 products[] = {x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi};
+            range = {*std::min_element(products, products + 4), *std::max_element(products, products + 4)};
+            fraction_x += fraction_y;
+            step.merge = Merge::multiply;
+            break;
+        }
+        case BinaryKind::maximum:
+            range = {std::max(x.lo, y.lo), std::max(x.hi, y.hi)};
+            step.merge = Merge::maximum;
+            break;
+        case BinaryKind::minimum:
+            range = {std::min(x.lo, y.lo), std::min(x.hi, y.hi)};
+            step.merge = Merge::minimum;
+            break;
+    }
+    if (!within<std::int32_t>(x) || !within<std::int32_t>(y) || !within<std::int32_t>(range)) return false;
+    Group group{value, value, l.name, {}};
+    group.chain.emplace(range, fraction_x, size(value), 1, plan_.parameters);
+    group.chain->convert(l.result, proof(value).result_overflows, proof(value).result.all);
+    if (!group.chain->failed().empty()) return false;
+    extend(group);
+    const Want want = primary(group, 0);
+    step.in = plain_operand(l.inputs[0]);
+    step.in2 = plain_operand(l.inputs[1]);
+    step.out = place(group.value, want);
+    step.n_rows = step.out.rows;
+    step.n_out = step.out.columns;
+    step.in.stride = step.in2.stride = step.out.columns * 4;
+    set_stages(step, group.chain->stages(), want.offset);
+    emit(step, plan_.kernels->merge, plan_.kernels->merge_tile);
+    plan_.notes.push_back({group.layers, "merge"});
     done_[static_cast<std::size_t>(group.value)] = true;
     copy_to_wants(group.value, want);
     return true;

@@ -348,7 +348,7 @@ void Lowering::lower() {
             lower_input(v);
         } else if (constant(v) != nullptr && !is_output_[static_cast<std::size_t>(v)]) {
             continue;  // swallowed by its readers, or refused by them
-        } else if (!lower_dense(v) && !lower_reduction(v) && !lower_map(v)) {
+        } else if (!lower_dense(v) && !lower_reduction(v) && !lower_merge(v) && !lower_map(v)) {
             refuse(v, "no kernel for this operation");
         }
     }

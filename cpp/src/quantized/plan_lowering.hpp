@@ -82,6 +82,7 @@ private:
     void pack_dense(Step step, const Tensor& weight);
     const Stage* shifted_stages(const Step& step, std::size_t first);
     bool lower_reduction(int value);
+    bool lower_merge(int value);
 
     const Graph& graph_;
     const Ranges& ranges_;

@@ -8,29 +8,12 @@
 namespace rheinfall::quantized {
 namespace {
 
-/// The kernel that reads an array of this type as it is; null where single numbers must be converted first.
-InputFunction input_function(const Kernels& k, ElementType type) noexcept {
-    switch (type) {
-        case ElementType::int8: return k.input_int8;
-        case ElementType::uint8: return k.input_uint8;
-        case ElementType::int16: return k.input_int16;
-        case ElementType::uint16: return k.input_uint16;
-        case ElementType::int32: return k.input_int32;
-        default: return nullptr;
-    }
-}
+constexpr std::uint8_t element_bytes[n_element_types] = {1, 2, 4, 8, 1, 2, 4, 8, 4, 8};
+static_assert(static_cast<int>(ElementType::int32) == int32_element && static_cast<int>(ElementType::uint8) == 4 &&
+              static_cast<int>(ElementType::float64) == n_element_types - 1);
 
-constexpr std::size_t bytes_of(ElementType type) noexcept {
-    switch (type) {
-        case ElementType::int8:
-        case ElementType::uint8: return 1;
-        case ElementType::int16:
-        case ElementType::uint16: return 2;
-        case ElementType::int32:
-        case ElementType::uint32:
-        case ElementType::float32: return 4;
-        default: return 8;
-    }
+constexpr std::size_t index(ElementType type) noexcept {
+    return static_cast<std::size_t>(type);
 }
 
 /// Every input of one event, number by number, as stored integers.
@@ -59,19 +42,6 @@ void write_elements(const PlanOutput& output, const std::byte* from, std::size_t
         } else {
             to[i] = static_cast<T>(q);
         }
-    }
-}
-
-/// The kernel that narrows stored values to integers of this type; null for others.
-OutputFunction output_function(const Kernels& k, ElementType type) noexcept {
-    switch (type) {
-        case ElementType::int8:
-        case ElementType::uint8: return k.output_int8;
-        case ElementType::int16:
-        case ElementType::uint16: return k.output_int16;
-        case ElementType::int32:
-        case ElementType::uint32: return k.output_int32;
-        default: return nullptr;
     }
 }
 
@@ -116,7 +86,7 @@ struct Events {
                                    std::byte* workspace, std::byte* to, Status& status) noexcept {
     auto* scalars = reinterpret_cast<std::int32_t*>(workspace + plan.scalars_at);
     convert_event(plan, events.in, event, scalars, status);
-    plan.kernels->input_int32(step, scalars, to);
+    plan.kernels->input[int32_element](step, scalars, to);
 }
 
 void write_one(const Plan& plan, const Events& events, std::size_t event, const std::byte* workspace) noexcept {
@@ -207,13 +177,15 @@ std::size_t plan_workspace_size(const Plan& plan, std::size_t n_events) noexcept
 
 Status run_plan(const Plan& plan, ConstArray in, MutableArray out, std::size_t n_events,
                 std::byte* workspace) noexcept {
+    const std::size_t in_type = index(in.type);
+    const std::size_t out_type = index(out.type);
     const Events events{in,
                         out,
-                        bytes_of(in.type) * plan.n_inputs,
-                        bytes_of(out.type),
-                        bytes_of(out.type) * plan.n_outputs,
-                        input_function(*plan.kernels, in.type),
-                        output_function(*plan.kernels, out.type)};
+                        element_bytes[in_type] * plan.n_inputs,
+                        element_bytes[out_type],
+                        element_bytes[out_type] * plan.n_outputs,
+                        plan.kernels->input[in_type],
+                        plan.kernels->output[out_type]};
     Status status = Status::ok;
     std::size_t event = 0;
     while (n_events - event >= least_tile) {

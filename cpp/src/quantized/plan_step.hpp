@@ -75,6 +75,8 @@ constexpr bool wraps_first(Epilogue e) noexcept {
     return e == Epilogue::wrap_even_clamp || e == Epilogue::wrap_even_u8;
 }
 
+enum class Merge : std::uint8_t { add, subtract, multiply, maximum, minimum };
+
 /// A value in the workspace; offsets are bytes from its begin.
 struct Place {
     Lanes lanes = Lanes::s32;
@@ -100,6 +102,7 @@ struct Step {
     const Stage* stages = nullptr;
     std::uint32_t n_stages = 0;
     std::uint32_t n_groups = 0;  ///< groups of input elements of a dot product
+    std::uint32_t n_quads = 0;   ///< of these, to be loaded four at a time
     std::uint32_t n_out = 0;     ///< elements of an output row that this step computes
     std::uint32_t n_rows = 1;
     Place in;
@@ -110,6 +113,7 @@ struct Step {
     const std::uint32_t* taps = nullptr;  ///< convolution: [row][tap] byte offsets in the workspace
     std::uint32_t n_taps = 1;
     Epilogue epilogue = Epilogue::any;
+    Merge merge = Merge::add;
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid
     std::int32_t shift_y = 0;

@@ -102,6 +102,15 @@ V dot(V a, V x, V w) noexcept {
         return add(a, mul(x, w));
 }
 
+/// Sixteen bytes, twice; and dword K of them in all lanes.
+inline V load_quad(const void* p) noexcept {
+    return {_mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+template <int K>
+V splat(V quad) noexcept {
+    return {_mm256_shuffle_epi32(quad.v, K * 0x55)};
+}
+
 inline V load_u8(const void* p) noexcept {
     return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)))};
 }

@@ -102,6 +102,15 @@ V dot(V a, V x, V w) noexcept {
         return add(a, mul(x, w));
 }
 
+/// Sixteen bytes, four times; and dword K of them in all lanes.
+inline V load_quad(const void* p) noexcept {
+    return {_mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+template <int K>
+V splat(V quad) noexcept {
+    return {_mm512_shuffle_epi32(quad.v, static_cast<_MM_PERM_ENUM>(K * 0x55))};
+}
+
 inline V load_u8(const void* p) noexcept {
     return {_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
 }

@@ -127,6 +127,15 @@ V dot(V a, V x, V w) noexcept {
     }
 }
 
+/// Sixteen bytes; and dword K of them in all lanes.
+inline V load_quad(const void* p) noexcept {
+    return load(p);
+}
+template <int K>
+V splat(V quad) noexcept {
+    return set1(quad.v[K]);
+}
+
 template <class T>
 V load_as(const void* p) noexcept {
     T t[V::n];
