@@ -17,7 +17,7 @@ from rheinfall.quantized.emit_values import Layer, TooWideError, Value, each_lay
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.fixed_point import FixedType, parse
 
-FORM = 1  # of generated code: part of the namespace, so that headers of two releases can be linked together
+FORM = 2  # of generated code: part of the namespace, so that headers of two releases can be linked together
 
 WRITERS: dict[str, Callable[[Writer], None]] = {
     "constant": emit_elementwise.write_constant,

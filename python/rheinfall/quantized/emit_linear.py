@@ -127,11 +127,16 @@ def _converted(v: int, fraction: int, accum: FixedType) -> int:
     return interval[0]
 
 
-def _bias(w: Writer, n: int, accum: FixedType) -> tuple[list[int], Array | None]:
+def _bias(w: Writer, n: int, accum: FixedType, n_padded: int = 0) -> tuple[list[int], Array | None]:
     if w.layer.get("bias") is None:
         return [0] * n, None
     values = tensor(w.layer["bias"]).to(accum)
-    return values, w.body.array("bias", values)
+    return values, w.body.array("bias", values + [0] * (n_padded - n))
+
+
+def whole_vectors(n: int) -> int:
+    """So many lanes, from 4 on to whole eights: compilers fill rows of other lengths with worse than products of 0."""
+    return n if n < 4 else -(-n // 8) * 8
 
 
 def write_dense(w: Writer) -> None:
@@ -140,21 +145,23 @@ def write_dense(w: Writer) -> None:
     n_in, n_out = weight.shape
     order = list(w.layer.get("order") or range(n_in))
     rows = np.array(weight.data, dtype=object).reshape(n_in, n_out)[order]
-    bias_values, bias = _bias(w, n_out, accum)
+    lanes = whole_vectors(n_out)
+    bias_values, bias = _bias(w, n_out, accum, lanes)
     steps = accumulator(accum, x.fraction + weight.fraction, (x.lo, x.hi), rows, bias_values)
-    table = w.body.array("weight", rows.reshape(-1).tolist())
+    table = w.body.array("weight", [q for row in rows.tolist() for q in [*row, *[0] * (lanes - n_out)]])
     place = "i"
     if order != list(range(n_in)):
         place = w.body.array("order", order)["i"].code
     body, n_rows = w.body, x.size // n_in
     with body.loop("r", n_rows) if n_rows > 1 else nullcontext():
-        body.line(f"alignas(64) {steps.declared} a[{n_out}];")
-        with body.loop("o", n_out):
+        body.line(f"alignas(64) {steps.declared} a[{lanes}];")
+        with body.loop("o", lanes):
             body.line(f"a[o] = {steps.start(body, bias, 'o')};")
+        body.line("RHEINFALL_EMIT_ROW_BY_ROW")
         with body.loop("i", n_in):
             value = body.let(w.x(f"r * {n_in} + {place}" if n_rows > 1 else place))
-            with body.loop("o", n_out):
-                steps.add(body, "a[o]", value, table[f"i * {n_out} + o"])
+            with body.loop("o", lanes):
+                steps.add(body, "a[o]", value, table[f"i * {lanes} + o"])
         with body.loop("o", n_out):
             w.store(steps.value(body, "a[o]", bias, "o"), accum.fraction, f"r * {n_out} + o" if n_rows > 1 else "o")
 

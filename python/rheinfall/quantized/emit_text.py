@@ -33,6 +33,15 @@ PREAMBLE = """\
 #define RHEINFALL_EMIT_HD
 #endif
 #endif
+
+// Before a loop over the rows of a matrix: lanes are columns. Clang's -O3 makes them rows otherwise, and gathers.
+#ifndef RHEINFALL_EMIT_ROW_BY_ROW
+#if defined(__clang__) && !defined(__CUDACC__)
+#define RHEINFALL_EMIT_ROW_BY_ROW _Pragma("clang loop vectorize(disable)")
+#else
+#define RHEINFALL_EMIT_ROW_BY_ROW
+#endif
+#endif
 """
 
 TYPES = """\
