@@ -80,6 +80,22 @@ template <int N, class Parameters>
         const V hi = set1(s.hi);
         for_each([&](V x, Parameters) { return min(x, hi); });
     }
+    if ((f & stage_rescale) != 0) {
+        const V low = set1(s.left_shift), mask = set1((1 << s.left_shift) - 1), rest = set1(s.shift);
+        for_each([&](V x, Parameters p) {
+            const V a = p(s.a);
+            const V carry = sar(add(mul(bit_and(x, mask), a), p(s.b)), low);
+            return sar(add(add(mul(sar(x, low), a), p(s.b + s.hi)), carry), rest);
+        });
+    } else if ((f & stage_count) != 0) {
+        for_each([&](V x, Parameters p) {
+            V reached = zero();
+            for (int j = 0; j < s.left_shift; ++j)
+                reached =
+                    add(reached, select_greater(p(s.a + static_cast<std::ptrdiff_t>(j) * s.shift), x, zero(), set1(1)));
+            return add(set1(s.lo), mul(reached, set1(s.hi)));
+        });
+    }
 }
 
 template <class Parameters, int N>

@@ -143,7 +143,7 @@ void Chain::clamp(Int128 lo, Int128 hi) {
     const bool below = range_.lo < lo;
     const bool above = range_.hi > hi;
     if (!below && !above) return;
-    if (stages_.empty()) open();
+    if (stages_.empty() || (stages_.back().flags & (stage_rescale | stage_count)) != 0) open();
     Stage& s = stages_.back();
     const Int128 old_lo = (s.flags & Stage::at_least) != 0 ? Int128{s.lo} : lane_min;
     const Int128 old_hi = (s.flags & Stage::at_most) != 0 ? Int128{s.hi} : lane_max;
@@ -270,6 +270,8 @@ bool Chain::add_layer(const Layer& layer, const LayerRange& proof, const FixedTy
                       bool constant_first) {
     const Operation& operation = layer.operation;
     const Int128 one = Int128{1} << 40;
+    if (const auto* rescale = std::get_if<Rescale>(&operation)) return add_rescale(*rescale, from, layer.result);
+    if (const auto* steps = std::get_if<Threshold>(&operation)) return add_threshold(*steps, layer.result);
     if (const auto* relu = std::get_if<Relu>(&operation)) {
         clamp(0, relu->maximum ? Int128{*relu->maximum} : one);
     } else if (const auto* leaky = std::get_if<LeakyRelu>(&operation)) {

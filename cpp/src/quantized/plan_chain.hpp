@@ -41,6 +41,10 @@ private:
     void round_right(int shift, Rounding rounding);
     void clamp(Int128 lo, Int128 hi);
     void multiply(const Tensor& factors, bool leaky);
+    bool add_rescale(const Rescale& op, const FixedType& from, const FixedType& result);
+    bool add_threshold(const Threshold& op, const FixedType& result);
+    void rescale_in_lane(const Rescale& op, int k);
+    void rescale_in_halves(const Rescale& op, int k, int split);
     void add_tensor(const Tensor& addends, int sign);
     const std::int32_t* expand(const std::vector<std::int64_t>& values);
     Stage& open();

@@ -74,6 +74,11 @@ constexpr bool packs_u8(Epilogue e) noexcept {
 constexpr bool wraps_first(Epilogue e) noexcept {
     return e == Epilogue::wrap_even_clamp || e == Epilogue::wrap_even_u8;
 }
+/// Two stages that are done after all flags of Stage, and alone.
+/// With l = left_shift: v = ((v >> l)·a + b[hi + element] + (((v & (2^l - 1))·a + b[element]) >> l)) >> shift
+inline constexpr std::uint32_t stage_rescale = 1u << 30;
+/// v = lo + hi·(how many of the left_shift thresholds a[element], a[shift + element], ... v has reached)
+inline constexpr std::uint32_t stage_count = 1u << 31;
 
 enum class Merge : std::uint8_t { add, subtract, multiply, maximum, minimum };
 
