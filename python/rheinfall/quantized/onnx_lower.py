@@ -217,6 +217,8 @@ def _result(stairs: Staircase, ends: tuple[list[int], list[int]], fraction: int 
 def _by_steps(builder: Builder, value: Value, chain: Chain, stairs: Staircase, fraction: int | None) -> Stored:
     """A multiplication that takes the exact steps, else the exact rational one, else the steps as thresholds."""
     n = len(chain.channels)
+    if len(stairs.values) < 2:
+        raise RefusalError("a quantizer of a single level")
     try:
         check_levels(len(stairs.values), n)
     except RefusalError:
@@ -228,17 +230,33 @@ def _by_steps(builder: Builder, value: Value, chain: Chain, stairs: Staircase, f
     signs = [_sign(channel) for channel in chain.channels]
     ranges = [(-hi, -lo) if s < 0 else (lo, hi) for s, (lo, hi) in zip(signs, chain.ranges(), strict=True)]
     tables = [
-        [integer_threshold(_pull(bound, channel, s), *within) for bound in rows]
-        for channel, s, rows, within in zip(chain.channels, signs, bounds, ranges, strict=True)
+        [integer_threshold(_pull(bound, channel, s), *span) for bound in rows]
+        for channel, s, rows, span in zip(chain.channels, signs, bounds, ranges, strict=True)
     ]
     ends = ([min(stairs.values)], [max(stairs.values)]) if stairs.rounding is None else _range_after(chain, stairs)
-    if len(stairs.values) > SMALL and isinstance(stairs.values, range):
-        found = _by_fit(builder, chain, stairs, tables, ranges, ends, fraction) or _by_rational(
+    result = _result(stairs, ends, fraction)
+    within, tables = _reachable(stairs, tables, ranges)
+    if len(within.values) > SMALL and isinstance(within.values, range):
+        found = _by_fit(builder, chain, within, tables, ranges, ends, result) or _by_rational(
             builder, chain, stairs, fraction, only_if_simple=False
         )
         if found is not None:
             return found
-    return _by_threshold(builder, value, chain, stairs, tables, signs, ends, fraction)
+    return _by_threshold(builder, value, chain, within, tables, signs, ends, result)
+
+
+def _reachable(
+    stairs: Staircase, tables: list[list[int]], ranges: list[tuple[int, int]]
+) -> tuple[Staircase, list[list[int]]]:
+    """The staircase between the lowest and the highest level that any integer of any channel reaches."""
+    bottom = min(sum(t <= lo for t in table) for table, (lo, _) in zip(tables, ranges, strict=True))
+    top = max(sum(t <= hi for t in table) for table, (_, hi) in zip(tables, ranges, strict=True))
+    if top == bottom:  # constant: one step stays
+        bottom, top = (bottom - 1, top) if bottom else (bottom, top + 1)
+    if len(stairs.bounds[0]) > 0:
+        rows = [list(row[bottom:top]) for row in stairs.bounds]
+        stairs = replace(stairs, values=stairs.values[bottom : top + 1], bounds=rows)
+    return stairs, [table[bottom:top] for table in tables]
 
 
 def _by_fit(
@@ -248,23 +266,17 @@ def _by_fit(
     tables: list[list[int]],
     ranges: list[tuple[int, int]],
     ends: tuple[list[int], list[int]],
-    fraction: int | None,
+    result: FixedType,
 ) -> Stored | None:
     """A rescale between the lowest and the highest level that some integer reaches in each channel."""
-    values = stairs.values
-    always = {sum(t <= lo for t in table) for table, (lo, _) in zip(tables, ranges, strict=True)}
-    possible = {sum(t <= hi for t in table) for table, (_, hi) in zip(tables, ranges, strict=True)}
-    bottom, top = min(always), max(possible)
-    if top <= bottom:
-        return None
     slopes = [_slope(channel) for channel in chain.channels]
-    levels = range(values[bottom], values[top] + 1)
-    found = fit(slopes, [table[bottom:top] for table in tables], ranges, levels)
+    levels = range(stairs.values[0], stairs.values[-1] + 1)
+    found = fit(slopes, tables, ranges, levels)
     if found is None:
         return None
     low, high = [max(x, levels[0]) for x in ends[0]], [min(x, levels[-1]) for x in ends[1]]
     return builder.emit(
-        "rescale", [chain.stored], chain.stored.shape, _result(stairs, ends, fraction), low, high,
+        "rescale", [chain.stored], chain.stored.shape, result, low, high,
         multiplier=_short(found.multiplier), addend=_short(found.addend), divisor=[1 << found.k], round="TRN",
         minimum=levels[0], maximum=levels[-1],
     )  # fmt: skip
@@ -278,7 +290,7 @@ def _by_threshold(
     tables: list[list[int]],
     signs: list[int],
     ends: tuple[list[int], list[int]],
-    fraction: int | None,
+    result: FixedType,
 ) -> Stored:
     """The thresholds as they are; channels that fall are turned round first."""
     stored = chain.stored
@@ -295,7 +307,7 @@ def _by_threshold(
     if kind.fraction != stored.type.fraction:
         raise RefusalError("its scale is out of range")
     return builder.emit(
-        "threshold", [stored], stored.shape, _result(stairs, ends, fraction), *ends,
+        "threshold", [stored], stored.shape, result, *ends,
         thresholds={"type": format_type(kind), "shape": [len(rows), len(rows[0])], "data": numbers},
         values=list(stairs.values),
     )  # fmt: skip
