@@ -32,6 +32,17 @@ void convert_event(const Plan& plan, ConstArray in, std::size_t event, std::int3
 
 template <class T>
 void write_elements(const PlanOutput& output, const std::byte* from, std::size_t step, std::size_t n, T* to) noexcept {
+    if constexpr (std::is_floating_point_v<T>) {
+        if (output.scale.size() == 1 && output.offset.empty()) {  // no division to find an element's scale
+            const double scale = output.scale.front();
+            for (std::size_t i = 0; i < n; ++i) {
+                std::int32_t q;
+                std::memcpy(&q, from + i * step, sizeof q);
+                to[i] = static_cast<T>(static_cast<double>(q - output.zero_point) * scale);
+            }
+            return;
+        }
+    }
     for (std::size_t i = 0; i < n; ++i) {
         std::int32_t q;
         std::memcpy(&q, from + i * step, sizeof q);
