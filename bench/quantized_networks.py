@@ -68,12 +68,18 @@ class Spec:
 
     def draw(self, n: int, dtype: Any = np.float32, seed: int = 7) -> Any:
         """Events: real values on the input's grid."""
+        step, limit = self._grid()
+        q = np.rint(np.random.default_rng(seed).normal(0, self.sigma / step, (n, self.n_in)))
+        return np.ascontiguousarray(np.clip(q, -limit, limit - 1) * step, dtype)
+
+    def stored(self, x: Any) -> Any:
+        """The stored integers of drawn events, in the narrowest integers of 8, 16 or 32 bits."""
+        step, limit = self._grid()
+        return np.rint(x / step).astype(np.int8 if limit <= 128 else np.int16 if limit <= 1 << 15 else np.int32)
+
+    def _grid(self) -> tuple[float, int]:
         width, integer = (int(part) for part in self.input_type.split("<")[1].rstrip(">").split(",")[:2])
-        step = 2.0 ** (integer - width)
-        rng = np.random.default_rng(seed)
-        limit = 2 ** (width - 1)
-        q = np.clip(np.rint(rng.normal(0, self.sigma / step, (n, self.n_in))), -limit, limit - 1)
-        return np.ascontiguousarray(q * step, dtype)
+        return 2.0 ** (integer - width), 1 << (width - 1)
 
     def document(self) -> dict[str, Any]:
         """The network in our format."""
