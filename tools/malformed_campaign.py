@@ -1,6 +1,8 @@
 """Load 20,000 and more damaged model files: no crash, no hang, and every error names file and reason.
 
 python tools/malformed_campaign.py [--per-class 200] [--only FORMAT...] [--out bench/results/quantized_malformed.json]
+
+With --only, a report that is there already keeps its other formats.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "python"))
@@ -52,7 +55,10 @@ def main() -> int:
     print(f"{sum(counts.values())} files: " + ", ".join(f"{counts[o]} {o}" for o in (*GOOD, *BAD)))
     print(f"slowest {total.slowest_s:.2f} s of CPU time; {time.monotonic() - start:.0f} s in all")
     if args.out is not None:
-        args.out.write_text(json.dumps(_document(total, args.per_class), indent=1) + "\n", encoding="utf-8")
+        document = _document(total, args.per_class)
+        if args.only and args.out.exists():
+            document = _merge(json.loads(args.out.read_text(encoding="utf-8")), document)
+        args.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 1 if wrong else 0
 
 
@@ -67,7 +73,7 @@ def _examples(report: Report) -> list[str]:
     return [f"{kinds[kind]} x {text}" for kind, text in seen.items()]
 
 
-def _document(report: Report, per_class: int) -> dict[str, object]:
+def _document(report: Report, per_class: int) -> dict[str, Any]:
     import rheinfall as rf
 
     return {
@@ -82,6 +88,24 @@ def _document(report: Report, per_class: int) -> dict[str, object]:
         "slowest_cpu_s": round(report.slowest_s, 3),
         "by_format": {s: {m: dict(c) for m, c in classes.items()} for s, classes in report.counts.items()},
         "failures": report.failures,
+    }
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The new report, with the formats of the old one that it lacks."""
+    formats = {**old["by_format"], **new["by_format"]}
+    outcomes: Counter[str] = Counter()
+    for classes in formats.values():
+        for counts in classes.values():
+            outcomes.update(counts)
+    kept = [failure for failure in old["failures"] if failure["sample"] not in new["by_format"]]
+    return {
+        **new,
+        "files": sum(outcomes.values()),
+        "outcomes": dict(outcomes),
+        "slowest_cpu_s": max(old["slowest_cpu_s"], new["slowest_cpu_s"]),
+        "by_format": formats,
+        "failures": kept + new["failures"],
     }
 
 
