@@ -82,6 +82,8 @@ def qonnx_model(spec: Spec) -> Any:
         nodes.append(helper.make_node("MatMul", [last, weights], [f"mm{i}"], name=f"mm{i}"))
         nodes.append(helper.make_node("Add", [f"mm{i}", f"b{i}"], [f"fc{i}"], name=f"fc{i}"))
         last = f"fc{i}"
+        if layer.result is not None:
+            last = quantize(f"result{i}", last, layer.result)
         if layer.activation is not None:
             nodes.append(helper.make_node("Relu", [last], [f"relu{i}"], name=f"relu{i}"))
             last = quantize(f"act{i}", f"relu{i}", layer.activation)
@@ -195,7 +197,7 @@ def hls4ml_graph(spec: Spec, folder: Path) -> Any:
             layer = next(linears)
             accum = f"ap_fixed<{layer.accum[0]},{layer.accum[1]}>"
             weights = f"ap_fixed<{layer.weight[0]},{layer.weight[1]}>"
-            kind |= {"weight": weights, "bias": weights, "accum": accum, "result": accum}
+            kind |= {"weight": weights, "bias": weights, "accum": accum, "result": layer.result_type}
         elif layer is None:
             kind["result"] = re.sub(r"^ap_", "", spec.input_type)
         else:

@@ -22,6 +22,12 @@ class Dense:
     weight: tuple[int, int]  # width and integer bits
     accum: tuple[int, int]
     activation: str | None = None
+    result: str | None = None  # before the ReLU; as the accumulator if none
+
+    @property
+    def result_type(self) -> str:
+        """The type of the sums as they are stored."""
+        return self.result or _fixed(self.accum)
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Spec:
         for i, (layer, (weight, bias)) in enumerate(zip(self.layers, self.weights, strict=True)):
             accum, kind = _fixed(layer.accum), _fixed(layer.weight)
             layers.append(
-                {"name": f"fc{i + 1}", "op": "dense", "inputs": [last], "result": accum, "accum": accum,
+                {"name": f"fc{i + 1}", "op": "dense", "inputs": [last], "result": layer.result_type, "accum": accum,
                  "weight": _tensor(kind, weight), "bias": _tensor(kind, bias)}
             )  # fmt: skip
             last = f"fc{i + 1}"
@@ -135,10 +141,10 @@ def _tensor(kind: str, values: Any) -> dict[str, Any]:
 
 
 def _chain(
-    widths: tuple[int, ...], weight: tuple[int, int], accum: tuple[int, int], activation: str
+    widths: tuple[int, ...], weight: tuple[int, int], accum: tuple[int, int], activation: str, last: str | None = None
 ) -> tuple[Dense, ...]:
-    last = len(widths) - 1
-    return tuple(Dense(n, weight, accum, activation if i < last else None) for i, n in enumerate(widths))
+    hidden = tuple(Dense(n, weight, accum, activation) for n in widths[:-1])
+    return (*hidden, Dense(widths[-1], weight, accum, result=last))
 
 
 SPECS = {
@@ -146,7 +152,8 @@ SPECS = {
         "jet", 16, "ap_fixed<8,4>", _chain((64, 32, 32, 5), (8, 1), (24, 12), "ap_ufixed<8,4,RND_CONV,SAT>"), seed=11
     ),
     "AXOL1TL v4": Spec(
-        "AXOL1TL v4", 57, "ap_fixed<18,13>", _chain((28, 15, 8), (8, 2), (26, 13), "ap_ufixed<10,6,RND_CONV,SAT>"),
+        "AXOL1TL v4", 57, "ap_fixed<18,13>",
+        _chain((28, 15, 8), (8, 2), (26, 13), "ap_ufixed<10,6,RND_CONV,SAT>", "ap_fixed<10,7,TRN,SAT>"),
         scaled=True, score="sum_of_squares", sigma=20.0, seed=12,
     ),
     "AXOL1TL v5": Spec(
