@@ -31,7 +31,7 @@ from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, FixedType
 Made = tuple[dict[str, Any], tuple[int, ...], tuple[int, int]]
 Maker = Callable[[Draw, list[Named]], "Made | None"]
 
-MAX_SIZE = 96
+MAX_SIZE = 160
 
 
 def fitting_type(rng: Draw, accept: Callable[[FixedType], bool], max_width: int = 64) -> FixedType | None:
@@ -127,7 +127,7 @@ def make_dense(rng: Draw, values: list[Named]) -> Made | None:
     w = weight_type(rng, x.type)
     if w is None:
         return None
-    n_in, n_out = x.shape[-1], rng.choice((1, 2, 3, 5, 8, 15, 16, 17))
+    n_in, n_out = x.shape[-1], rng.choice((1, 2, 3, 5, 8, 15, 16, 17, 33, 65))
     accum = accumulator(rng, times(x.type, w), n_in)
     fields = with_bias(rng, {"weight": weights(rng, (n_in, n_out), w), "accum": spelled(rng, accum)}, n_out)
     if rng.random() < 0.25:
@@ -172,7 +172,7 @@ def make_conv(dimensions: int) -> Maker:
             return None
         moving, kernel, out = window(rng, x.shape[:-1], dilate=True)
         groups = divisor(rng, x.shape[-1]) if rng.random() < 0.4 else 1
-        c_in, c_out = x.shape[-1] // groups, groups * rng.randint(1, 3)
+        c_in, c_out = x.shape[-1] // groups, groups * rng.choice((1, 2, 3, 3, 17))
         shape = (*out, c_out)
         if product(shape) > MAX_SIZE:
             return None

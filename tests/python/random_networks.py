@@ -27,7 +27,7 @@ FREQUENT = (*MAKERS, *("dense", "conv1d", "conv2d", "pool") * 2)
 CHAINED = (
     *("dense", "dense", "relu", "quantize", "affine", "leaky_relu", "thresholded_relu", "hard_sigmoid", "hard_tanh"),
     *("shift", "reshape", "add", "subtract", "multiply", "maximum", "minimum", "average", "constant"),
-    *("dot", "sum_of_squares", "sum"),
+    *("dot", "sum_of_squares", "sum", "rescale", "rescale", "threshold"),
 )
 
 

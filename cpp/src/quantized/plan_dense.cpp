@@ -241,7 +241,12 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
     const auto e = static_cast<std::size_t>(step.epilogue);
     emit(step, nullptr, kernels.dense_tile[l][e]);
 
-    for (std::size_t o = 0; o < n_out; o += lanes * max_dense_vectors) {
+    // Whole vectors are written, over the end of a row into the next one: so the last outputs of all rows go first, and
+    // the first outputs, which they may have hit, last.
+    const std::size_t chunk_size = lanes * max_dense_vectors;
+    const std::size_t n_chunks = (n_out + chunk_size - 1) / chunk_size;
+    for (std::size_t c = n_chunks; c-- > 0;) {
+        const std::size_t o = c * chunk_size;
         const std::size_t vectors = std::min((n_out - o + lanes - 1) / lanes, std::size_t{max_dense_vectors});
         const std::size_t padded = (n_groups + dense_unroll - 1) / dense_unroll * dense_unroll;
         auto* packed = plan_.parameters.take<std::uint32_t>(padded * vectors * lanes);
