@@ -104,7 +104,7 @@ Graph random_chain(std::uint64_t seed) {
     for (std::int64_t i = 0; i < n_layers; ++i) {
         const Shape shape = b.graph.shape(v);
         const std::int64_t n = shape.back();
-        const FixedType result = any_type(b, 16);
+        const FixedType result = any_type(b, b.uniform(0, 5) == 0 ? 28 : 16);
         switch (b.uniform(0, 10)) {
             case 0: v = b.relu(v, result); break;
             case 1:
@@ -141,7 +141,9 @@ Graph random_chain(std::uint64_t seed) {
             }
         }
     }
-    if (b.uniform(0, 3) == 0) v = b.add(SumOfSquares{fixed(24, 10)}, {v}, any_type(b, 16), {1});
+    // Layers without a kernel in between, and squares of any width.
+    if (b.uniform(0, 7) == 0) v = b.add(Argmax{}, {v}, any_type(b, 8), b.graph.shape(v));
+    if (b.uniform(0, 3) == 0) v = b.add(SumOfSquares{any_type(b, 30)}, {v}, any_type(b, 16), {1});
     b.output(v);
     return std::move(b.graph);
 }

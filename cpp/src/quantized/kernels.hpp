@@ -38,6 +38,8 @@ struct Kernels {
     StepFunction merge_tile = nullptr;
     StepFunction reduce = nullptr;  ///< dot product, sum of squares, sum
     StepFunction reduce_tile = nullptr;
+    StepFunction reduce_wide = nullptr;  ///< products of more than 32 bits
+    StepFunction reduce_wide_tile = nullptr;
     InputFunction input[n_element_types] = {};    ///< [ElementType]; null: number by number, then as int32
     OutputFunction output[n_element_types] = {};  ///< narrow n stored values to the caller's integers
     /// Transposes tile_events rows of n_groups dwords, `stride` bytes apart, to [group][event].

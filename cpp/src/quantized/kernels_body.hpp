@@ -477,6 +477,36 @@ void reduce_tile(const Step& s, std::byte* workspace) noexcept {
     }
 }
 
+/// Terms of 64 bits: stages[0] has the shift to the accumulator's grid, and in c0 whether half is added before.
+[[gnu::always_inline]] inline std::uint32_t wide_term(const Stage& s, std::int32_t x, std::int32_t y) noexcept {
+    const std::int64_t half = std::int64_t{s.c0} << (s.shift - 1);
+    return static_cast<std::uint32_t>(static_cast<std::uint64_t>((std::int64_t{x} * y + half) >> s.shift));
+}
+
+void reduce_wide(const Step& s, std::byte* workspace) noexcept {
+    const auto* x = reinterpret_cast<const std::int32_t*>(workspace + s.in.one);
+    const auto* y = reinterpret_cast<const std::int32_t*>(workspace + s.in2.one);
+    std::uint32_t total = 0;
+    for (std::size_t i = 0; i < s.n_groups; ++i) total += wide_term(s.stages[0], x[i], y[i]);
+    V v[1] = {set1(static_cast<std::int32_t>(total))};
+    run_stages<PerLane>(s, v, 0, 0, 1);
+    store_elements<1>(s.out, workspace + s.out.one, 0, v);
+}
+
+void reduce_wide_tile(const Step& s, std::byte* workspace) noexcept {
+    std::uint32_t total[tile_events] = {};
+    const auto* x = reinterpret_cast<const std::int32_t*>(workspace + s.in.tile);
+    const auto* y = reinterpret_cast<const std::int32_t*>(workspace + s.in2.tile);
+    for (std::size_t i = 0; i < s.n_groups; ++i)
+        for (std::size_t e = 0; e < tile_events; ++e)
+            total[e] += wide_term(s.stages[0], x[i * tile_events + e], y[i * tile_events + e]);
+    for (std::size_t e = 0; e < tile_events; e += V::n) {
+        V v[1] = {load(total + e)};
+        run_stages<PerTile>(s, v, 0, 0, 1);
+        store_block<1>(s.out.lanes, workspace + s.out.tile + e * dword, v);
+    }
+}
+
 // ---- inputs ---------------------------------------------------------------------------------------------------------
 
 /// N vectors of a row, the last of which may lack elements; true if one lies outside.
@@ -590,6 +620,8 @@ constexpr Kernels make_kernels() noexcept {
     k.merge_tile = map_tile<true>;
     k.reduce = reduce;
     k.reduce_tile = reduce_tile;
+    k.reduce_wide = reduce_wide;
+    k.reduce_wide_tile = reduce_wide_tile;
     // In the order of ElementType. Unsigned integers of the same width get the same bits.
     k.input[0] = input<std::int8_t>;
     k.input[1] = input<std::int16_t>;

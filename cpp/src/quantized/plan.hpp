@@ -53,6 +53,19 @@ struct PlanOutput {
     std::int64_t zero_point = 0;
 };
 
+/// A layer that no kernel does: the exact executor runs it inside the plan.
+struct ExactStep {
+    const Graph* graph = nullptr;
+    const Layer* layer = nullptr;
+    bool is_wide = false;
+    std::vector<Place> in;
+    std::vector<std::size_t> in_size;
+    std::size_t out_size = 0;
+    std::size_t scratch = 0;     ///< int64 values: inputs, output, scratch memory of the layer
+    std::size_t references = 0;  ///< pointers to the inputs
+    std::size_t tile_at = 0;     ///< where tiles begin in the workspace
+};
+
 /// What a step does, for inspect.
 struct StepNote {
     std::string layers;  ///< names of the layers fused into it
@@ -68,6 +81,7 @@ struct Plan {
     std::vector<Step> one;   ///< steps of one event
     std::vector<Step> tile;  ///< steps of tile_events events
     std::vector<PlanOutput> outputs;
+    std::vector<std::unique_ptr<ExactStep>> exact;
     std::vector<StepNote> notes;
     std::size_t n_inputs = 0;
     std::size_t n_outputs = 0;
@@ -83,8 +97,10 @@ const Kernels* find_kernels(Isa isa) noexcept;
 /// The widest set of kernels that this machine has.
 Isa best_isa() noexcept;
 
-/// Lowers a graph to fused steps. Null if some layer needs what no kernel does; then @p why, if given, says which layer
-/// and why, and the exact executor is the way. Throws std::invalid_argument if the machine lacks @p isa.
+/// Lowers a graph, which must outlive the plan, to fused steps; a layer that no kernel does is left to the exact
+/// executor, as a step among the others. Null if some value does not fit 32-bit lanes; then @p why, if given, says
+/// which and why, and the exact executor is the way for all layers. Throws std::invalid_argument if the machine lacks
+/// @p isa.
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const Ranges& ranges, Isa isa, std::string* why = nullptr);
 
 /// Bytes of workspace for @p n_events, aligned to a cache line.

@@ -297,10 +297,15 @@ bool Lowering::lower_reduction(int value) {
         const Int128 products[] = {x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi};
         term = {*std::min_element(products, products + 4), *std::max_element(products, products + 4)};
     }
-    if (!within<std::int32_t>(x) || !within<std::int32_t>(y) || !within<std::int32_t>(term)) return false;
-    FixedType unbounded = acc.type;  // a product that overflows wraps, and so does the sum
-    Chain products(term, fraction, 1, 1, plan_.parameters);
-    products.convert(unbounded, false, {term.lo * (Int128{1} << 40), term.hi * (Int128{1} << 40)});
+    if (!within<std::int32_t>(x) || !within<std::int32_t>(y)) return false;
+    const FixedType& unbounded = acc.type;  // a product that overflows wraps, and so does the sum
+    // A product of more than 32 bits is cut to the accumulator's grid in 64; of that the low half goes into the sum.
+    const int cut = fraction - acc.type.fraction();
+    const bool is_wide = !within<std::int32_t>(term);
+    const bool simple = unbounded.rounding == Rounding::trn || unbounded.rounding == Rounding::rnd;
+    if (is_wide && (is_sum || cut < 1 || cut > 62 || !simple)) return false;
+    Chain products(is_wide ? Interval{0, 0} : term, fraction, 1, 1, plan_.parameters);
+    if (!is_wide) products.convert(unbounded, false, {term.lo * (Int128{1} << 40), term.hi * (Int128{1} << 40)});
     const bool wraps = acc.sums_overflow || acc.products_overflow;
     if (!products.failed().empty() || products.stages().size() > 1 || (!wraps && !within<std::int32_t>(acc.sums)))
         return false;
@@ -314,6 +319,10 @@ bool Lowering::lower_reduction(int value) {
     const Want want = primary(group, 1);
     std::vector<Stage> stages = products.stages();
     if (stages.empty()) stages.emplace_back();
+    if (is_wide) {
+        stages.front().shift = cut;
+        stages.front().c0 = unbounded.rounding == Rounding::rnd ? 1 : 0;
+    }
     stages.insert(stages.end(), group.chain->stages().begin(), group.chain->stages().end());
     Step step;
     step.operation = is_dot ? 0u : is_sum ? 2u : 1u;
@@ -323,7 +332,10 @@ bool Lowering::lower_reduction(int value) {
     step.out = place(group.value, want);
     step.n_out = 1;
     set_stages(step, stages, want.offset);
-    emit(step, plan_.kernels->reduce, plan_.kernels->reduce_tile);
+    if (is_wide)
+        emit(step, plan_.kernels->reduce_wide, plan_.kernels->reduce_wide_tile);
+    else
+        emit(step, plan_.kernels->reduce, plan_.kernels->reduce_tile);
     plan_.notes.push_back({group.layers, is_dot ? "dot product" : is_sum ? "sum" : "sum of squares"});
     done_[static_cast<std::size_t>(group.value)] = true;
     copy_to_wants(group.value, want);

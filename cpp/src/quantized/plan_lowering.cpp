@@ -349,7 +349,7 @@ void Lowering::lower() {
         } else if (constant(v) != nullptr && !is_output_[static_cast<std::size_t>(v)]) {
             continue;  // swallowed by its readers, or refused by them
         } else if (!lower_dense(v) && !lower_reduction(v) && !lower_merge(v) && !lower_map(v)) {
-            refuse(v, "no kernel for this operation");
+            lower_exact(v);
         }
     }
     lower_outputs();
@@ -365,6 +365,7 @@ void Lowering::lower() {
         move(s.out);
     }
     for (PlanInput& in : plan_.inputs) move(in.tile.step.out);
+    for (const auto& exact : plan_.exact) exact->tile_at = tile_at;
     for (PlanOutput& out : plan_.outputs) move(out.place);
 }
 

@@ -74,6 +74,7 @@ private:
     void lower_input(int value);
     bool lower_map(int value);
     void lower_outputs();
+    void lower_exact(int value);  // plan_exact.cpp
 
     // plan_dense.cpp
     [[nodiscard]] std::optional<DenseChoice> choose_sums(int value) const;

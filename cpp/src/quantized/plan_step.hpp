@@ -99,6 +99,7 @@ struct Place {
 };
 
 struct Step;
+struct ExactStep;
 using StepFunction = void (*)(const Step&, std::byte* workspace) noexcept;
 
 /// One fused step of a plan.
@@ -118,6 +119,7 @@ struct Step {
     const std::uint32_t* taps = nullptr;  ///< convolution: [row][tap] byte offsets in the workspace
     std::uint32_t n_taps = 1;
     Epilogue epilogue = Epilogue::any;
+    const ExactStep* exact = nullptr;
     Merge merge = Merge::add;
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid
