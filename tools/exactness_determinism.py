@@ -134,8 +134,11 @@ def main() -> None:
     arguments.add_argument("--events", type=int, default=10_000_000, help="of all networks together")
     arguments.add_argument("--portable-events", type=int, help="of each network; by default as the others")
     arguments.add_argument("--exact-events", type=int, default=20_000, help="of each network, where no plan runs, too")
+    arguments.add_argument("--network", help="only the one of this name, whose counts get a section of their own")
     options = arguments.parse_args()
     documents = trigger_networks()
+    if options.network is not None:
+        documents = {options.network: documents[options.network]}
     n_events = options.events // len(documents)
     at_most = {"exact": options.exact_events, "portable": options.portable_events or n_events}
     comparisons = {
@@ -154,7 +157,7 @@ def main() -> None:
         "sha256": hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest(),
         "command": " ".join(["python", "tools/exactness_determinism.py", *sys.argv[1:]]),
     }
-    record("determinism", section)
+    record("determinism" if options.network is None else f"determinism_{options.network}", section)
     print(section)
     sys.exit(1 if section["mismatches"] else 0)
 
