@@ -292,12 +292,13 @@ def quiet() -> Any:
 
 
 def random_network(seed: int) -> tuple[Builder, str]:
-    """A random network and its backend."""
+    """A random network and its backend; seeds from FIRST_SPECIAL on are networks of what chance seldom brings."""
     rng = np.random.default_rng([seed, 1])
-    io_type = "io_stream" if rng.random() < 0.15 else "io_parallel"
+    kinds, streams = (_KINDS, 0.15) if seed < FIRST_SPECIAL else (_SPECIAL, 0.3)
+    io_type = "io_stream" if rng.random() < streams else "io_parallel"
     backend = "Vivado" if rng.random() < 0.3 else "Vitis"
     builder = Builder(seed, io_type)
-    grow: Callable[[Builder], None] = _KINDS[int(rng.integers(len(_KINDS)))]
+    grow: Callable[[Builder], None] = kinds[int(rng.integers(len(kinds)))]
     grow(builder)
     return builder, backend
 
@@ -362,4 +363,57 @@ def grow_binary(b: Builder) -> None:
     b.dense()
 
 
+def grow_ordered(b: Builder) -> None:
+    """Sums that saturate, in the order of a reuse factor."""
+    is_dense = b.chance(0.6)
+    b.input(*([b.pick(4, 6, 8, 12)] if is_dense else [b.number(4, 6), b.number(4, 6), 2][b.number(0, 1) :]))
+    for _ in range(b.number(1, 2)):
+        b.dense() if is_dense else b.conv()
+        layer, config = b.layers[-1], b.config[b.names[-1]]
+        width = b.number(5, 9)
+        config["Precision"]["accum"] = f"fixed<{width},{b.number(2, 4)},{b.pick(*ROUNDINGS)},{b.pick(*OVERFLOWS[1:])}>"
+        config["Precision"]["weight"] = b.type(4, 8, 0.3)
+        n_in = int(np.prod(np.shape(layer["weight_data"])[:-1]))
+        factors = [r for r in range(2, n_in) if n_in % r == 0]
+        if factors and not layer["class_name"].startswith("Depthwise"):
+            config |= {"Strategy": b.pick("Resource", "Resource", "resource_unrolled"), "ReuseFactor": b.pick(*factors)}
+    b.activation()
+
+
+def grow_xnor(b: Builder) -> None:
+    """Bits times bits."""
+    from hls4ml.model.quantizers import BinaryQuantizer
+
+    b.input(b.number(3, 12))
+    for _ in range(b.number(2, 3)):
+        n_in, n_out = b.shape[-1], b.number(3, 10)
+        types = {"weight": "int<2>", "bias": "int<2>", "accum": b.type(12, 16, 0), "result": b.type(10, 16, 0)}
+        b.add("Dense", [n_out], types, n_in=n_in, n_out=n_out, weight_data=b.weights(n_in, n_out),
+              bias_data=np.zeros(n_out), use_bias=True, weight_quantizer=BinaryQuantizer(bits=2),
+              config=b.strategy(n_in, n_out))  # fmt: skip
+        b.batch_norm()
+        b.add("Activation", b.shape, activation="binary_tanh", n_in=n_out)
+    n_in = b.shape[-1]
+    b.add("Dense", [5], {"weight": "int<2>"}, n_in=n_in, n_out=5, weight_data=b.weights(n_in, 5), bias_data=None,
+          use_bias=True, weight_quantizer=BinaryQuantizer(bits=2), config=b.strategy(n_in, 5))  # fmt: skip
+
+
+def grow_softmax(b: Builder) -> None:
+    """Softmax in all implementations, of one axis or another."""
+    b.input(*[b.number(2, 6) for _ in range(b.number(1, 3))])
+    if b.chance(0.5):
+        b.batch_norm()
+    b.softmax()
+
+
+def grow_pools(b: Builder) -> None:
+    """Pooling, padded and global, and what moves values."""
+    b.input(*[b.number(3, 6) for _ in range(b.number(1, 2))], b.number(1, 3))
+    b.pool()
+    if len(b.shape) > 1:
+        b.pick(b.move, b.pool, b.conv)() if min(b.shape[:-1]) > 1 else b.move()
+
+
+FIRST_SPECIAL = 100_000
+_SPECIAL = (grow_ordered, grow_ordered, grow_xnor, grow_softmax, grow_pools)
 _KINDS = (grow_dense, grow_dense, grow_conv, grow_conv, grow_moves, grow_binary)

@@ -22,8 +22,8 @@ REASON = hls4ml_emulation.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 # Triggers' networks, then seeds that between them have every kind of layer, both backends, streams and all strategies;
 # tools/hls4ml_campaign.py compares 200 more.
-NETWORKS = ["named:axol1tl_v4", "named:axol1tl_v5", "named:jet_tagger_6_stable", "named:econ_t"]
-NETWORKS += [f"seed:{seed}" for seed in (0, 1, 2, 5, 7, 8, 9, 10, 12, 13, 16, 17, 20, 24, 25, 27)]
+NETWORKS = ["named:axol1tl_v4", "named:axol1tl_v5", "named:jet_tagger_6_stable"]
+NETWORKS += [f"seed:{seed}" for seed in (0, 1, 4, 5, 7, 14, 16, 25, 33, 36, 39, 41, 52, 53, 55, 65, 75)]
 
 
 def vivado_headers() -> Path:

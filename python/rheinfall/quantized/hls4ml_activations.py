@@ -23,25 +23,15 @@ _SELU_LAMBDA = fixed(16, 1, is_signed=False)
 _DEFAULT_TABLE = fixed(18, 8)  # nnet::activ_config::table_t
 
 
-def activation_input(call: Call, config: Config) -> Value:
-    """The input, whose size the config tells; it keeps its shape."""
-    n_in = config.size("n_in")
-    declared = call.lowering.values.get(call.argument(0))
-    x = call.input(0) if declared is not None or call.result(0)[1] is not None else call.input(0, (n_in,))
-    if x.size != n_in:
-        raise ModelError(f"expected {n_in} inputs, got {x.size}")
-    return x
-
-
 def lower_linear(call: Call) -> None:
     """nnet::linear: a conversion."""
-    x = activation_input(call, call.config)
+    x = call.sized_input(call.config.size("n_in"))
     call.finish(call.emit("quantize", [x], call.result_type(), x.shape))
 
 
 def lower_relu(call: Call) -> None:
     """relu, relu6, relu1 and relu_max<..., MAX, ...>."""
-    x = activation_input(call, call.config)
+    x = call.sized_input(call.config.size("n_in"))
     maximum: int | None = {"relu6": 6, "relu1": 1}.get(call.function)
     if call.function == "relu_max":
         args = call.call.function.args or ()
@@ -65,7 +55,7 @@ def _reachable(maximum: int, x: Value) -> int | None:
 def lower_table(call: Call) -> None:
     """sigmoid, tanh, softplus, softsign: an index, clamped, into a table."""
     config = call.config
-    x = activation_input(call, config)
+    x = call.sized_input(config.size("n_in"))
     function, span = _TABLES[call.function]
     size, type_ = config.size("table_size"), config.type("table_t")
     entries = hls4ml_tables.activation_table(function, size, float(span), type_)
@@ -89,7 +79,7 @@ def _index(x: Value, multiply: int, divide: int, offset: int) -> dict[str, int]:
 def lower_elu(call: Call) -> None:
     """elu and selu: x (times a constant) where x >= 0, a table below."""
     config = call.config
-    x = activation_input(call, config)
+    x = call.sized_input(config.size("n_in"))
     size, type_ = config.size("table_size"), config.type("table_t")
     function = hls4ml_tables.selu if call.function == "selu" else hls4ml_tables.elu
     entries = hls4ml_tables.activation_table(function, size, 8.0, type_)
@@ -127,7 +117,7 @@ def _parameter_type(call: Call, x: Value) -> CppType:
 def lower_parametrized(call: Call) -> None:
     """leaky_relu and thresholded_relu: a number is passed; prelu: constants."""
     config = call.config
-    x = activation_input(call, config)
+    x = call.sized_input(config.size("n_in"))
     result, type_ = call.result_type(2), _parameter_type(call, x)
     if call.function == "prelu":
         alpha = call.weights(1, config.size("n_in"))
@@ -142,7 +132,7 @@ def lower_parametrized(call: Call) -> None:
 def lower_hard(call: Call) -> None:
     """hard_sigmoid and hard_tanh."""
     config = call.config
-    x = activation_input(call, config)
+    x = call.sized_input(config.size("n_in"))
     (slope_type, slope), (shift_type, shift) = config.constant("slope"), config.constant("shift")
     fields: dict[str, Any] = {
         "slope": tensor(slope_type.fixed, (1,), [slope]),
@@ -153,7 +143,7 @@ def lower_hard(call: Call) -> None:
 
 def lower_binary_tanh(call: Call) -> None:
     """binary_tanh: 1 where x >= 0, else -1, which ap_uint<1> holds as 0."""
-    x = activation_input(call, call.config)
+    x = call.sized_input(call.config.size("n_in"))
     result = call.result_type()
     low = 0 if result.is_bit else fixed_point.convert(-1, 0, result.fixed)
     values = [low, fixed_point.convert(1, 0, result.fixed)]
@@ -163,7 +153,7 @@ def lower_binary_tanh(call: Call) -> None:
 
 def lower_ternary_tanh(call: Call) -> None:
     """ternary_tanh: 2x in the input's own type (a stream: x), then 1 above 1, -1 up to -1, 0 between."""
-    x = activation_input(call, call.config)
+    x = call.sized_input(call.config.size("n_in"))
     result, source = call.result_type(), x.type.fixed
     if not call.is_stream:
         n = x.shape[-1]
@@ -181,7 +171,7 @@ def lower_ternary_tanh(call: Call) -> None:
 def lower_unary_lut(call: Call) -> None:
     """unary_lut: all bits of x index a table that comes with the project."""
     config = call.config
-    x = activation_input(call, config)
+    x = call.sized_input(config.size("n_in"))
     size = config.size("table_size")
     if size != 1 << x.type.fixed.width:
         raise ModelError(f"a table of {size} entries for the {x.type.fixed.width} bits of its input")
@@ -199,7 +189,7 @@ def lower_unary_lut(call: Call) -> None:
 def lower_softmax(call: Call) -> None:
     """softmax and softmax_multidim, in all four implementations."""
     config = call.config
-    x = activation_input(call, config)
+    x = call.sized_input(config.size("n_in"))
     n_slice = config.size("n_slice" if config.has("n_slice") else "n_in")
     n_inner = config.size("n_inner") if config.has("n_inner") else 1
     shape = x.shape

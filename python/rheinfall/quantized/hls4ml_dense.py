@@ -325,7 +325,7 @@ def lower_normalize(call: Call) -> None:
     if n < 1 or n_in % n:
         raise ModelError(f"{n} channels of {n_in} inputs")
     scale, bias = call.weights(2, n), call.weights(3, n)
-    x = call.input(0)
+    x = call.sized_input(n_in)
     shape = x.shape
     x = _by_channel(call, x, n_in, n)
     product = config.alias("product", "mult")
@@ -340,8 +340,6 @@ def lower_normalize(call: Call) -> None:
 
 
 def _by_channel(call: Call, x: Value, n_in: int, n: int) -> Value:
-    if x.size != n_in:
-        raise ModelError(f"expected {n_in} inputs, got {x.size}")
     if x.shape[-1] == n:
         return x
     return call.lowering.reshape(x, (n_in // n, n) if n != n_in else (n,))
@@ -354,7 +352,7 @@ def lower_quantized_tanh(call: Call) -> None:
     n = n_in if n_filt in (-1, 0xFFFFFFFF) else n_filt
     if n < 1 or n_in % n:
         raise ModelError(f"{n} channels of {n_in} inputs")
-    x = call.input(0)
+    x = call.sized_input(n_in)
     shape = x.shape
     x = _by_channel(call, x, n_in, n)
     high = call.weights(2, n)

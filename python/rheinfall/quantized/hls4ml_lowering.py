@@ -115,7 +115,7 @@ class Lowering:
         """
         variable = self.variables.get(name)
         if variable is not None and variable.target is not None and name not in self.values:
-            self.values[name] = self.read(variable.target)
+            self.values[name] = self.read(variable.target, shape)
         if name not in self.values:
             if variable is None or all(variable is not parameter for parameter in self.project.function.parameters):
                 raise ModelError(f"variable {name!r} is read before a layer writes it")
@@ -196,6 +196,16 @@ class Call:
             raise ModelError(
                 f"its input is {value.type.fixed}, its first template argument {self.type_argument(0).fixed}"
             )
+        return value
+
+    def sized_input(self, n_in: int) -> Value:
+        """The input in its own shape; one that comes as a stream has the stream's pack as last axis."""
+        known = self.argument(0) in self.lowering.values or not self.is_stream
+        pack = self.type_argument(0).pack or n_in
+        shape = None if known else (n_in,) if pack >= n_in or n_in % pack else (n_in // pack, pack)
+        value = self.input(0, shape)
+        if value.size != n_in:
+            raise ModelError(f"expected {n_in} inputs, got {value.size}")
         return value
 
     def result(self, index: int = 1) -> tuple[CppType, Shape | None]:
