@@ -69,16 +69,17 @@ def summarize(done: dict[str, dict[str, Any]], options: argparse.Namespace) -> N
 def main() -> None:
     """Run or continue the campaign; the exit status tells of mismatches."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--networks", type=int, default=200, help="random networks to compare")
+    arguments.add_argument("--networks", type=int, default=150, help="random networks to compare")
     arguments.add_argument("--special", type=int, default=50, help="networks of what chance seldom brings, first")
     arguments.add_argument("--events", type=int, default=1000)
+    arguments.add_argument("--nice", type=int, default=10)
     arguments.add_argument("--checkpoint", type=Path, default=ROOT / "out" / "hls4ml_campaign.jsonl")
     arguments.add_argument("--again", nargs="*", default=[], help="networks to compare once more, as seed:17")
     options = arguments.parse_args()
     reason = hls4ml_emulation.missing()
     if reason:
         sys.exit(f"nothing to compare with: {reason}")
-    os.nice(10)
+    os.nice(options.nice)
     options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     done = read_checkpoint(options.checkpoint)
     for key in options.again:

@@ -95,6 +95,8 @@ class Emulation:
         done = subprocess.run([str(program)], input=np.ascontiguousarray(x).tobytes(), capture_output=True, timeout=600)
         if done.returncode != 0:
             raise RuntimeError(f"emulation ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+        if len(done.stdout) != 8 * len(x) * n_outputs:
+            raise RuntimeError(f"emulation wrote {len(done.stdout)} bytes, among them {done.stdout[-200:]!r}")
         return np.frombuffer(done.stdout, dtype=np.float64).reshape(len(x), n_outputs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -283,10 +284,13 @@ class Builder:
             )
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @contextlib.contextmanager
 def quiet() -> Any:
-    """hls4ml prints and warns; neither is of interest here."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    """hls4ml prints and warns; neither is of interest here, and what silences them is the whole process's."""
+    with _ONE_AT_A_TIME, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
