@@ -68,10 +68,12 @@ using Extents = std::span<const std::int64_t>;
     return n;
 }
 
-/// v with more fraction bits: @p to >= @p from. The proof of ranges has checked that it fits (0 fits always).
+/// v with more fraction bits: @p to >= @p from. The proof of ranges has checked that it fits; what needs a shift by all
+/// bits and fits is 0.
 template <class Int>
 [[nodiscard]] constexpr Int align(Int v, int from, int to) noexcept {
-    return to - from < detail::bits_of<Int> ? v << (to - from) : Int{0};
+    const int shift = to - from;
+    return shift >= 0 && shift < detail::bits_of<Int> ? v << shift : Int{0};
 }
 
 /// Element i of a constant tensor that has one value, one per element of the last axis, or one per element.
