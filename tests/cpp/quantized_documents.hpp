@@ -122,7 +122,9 @@ inline std::string random_chain(unsigned seed) {
                 type(4, 20));
         if (draw(0, 3) != 0) d.layer("relu", type(2, 12));
     }
-    if (draw(0, 2) == 0) d.layer("sum_of_squares", type(8, 20), R"(, "accum": "ap_fixed<30,20>")");
+    const int end = draw(0, 3);
+    if (end == 1) d.layer("argmax", type(2, 8));
+    if (end == 0) d.layer("sum_of_squares", type(8, 20), R"(, "accum": "ap_fixed<30,20>")");
     return d.finish();
 }
 

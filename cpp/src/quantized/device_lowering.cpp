@@ -96,6 +96,7 @@ private:
     void pack_weights(DeviceLayer& out, const Dense& dense, bool of_sums);
     void lower_merge(int value);
     void lower_reduction(int value);
+    void lower_argmax(int value);
     void save_current();
     void measure();
 
@@ -422,6 +423,15 @@ void Lowering::lower_reduction(int value) {
     program.sum_chain = keep(chain, 1, 1);
 }
 
+void Lowering::lower_argmax(int value) {
+    if (graph_.shape(value).size() != 1) refuse(value, "an argmax of several rows");
+    auto& program = code_.program;
+    program.is_argmax = true;
+    program.hot = static_cast<std::int32_t>(detail::convert<Int128>(1, 0, layer(value).result));
+    program.cold = static_cast<std::int32_t>(detail::convert<Int128>(0, 0, layer(value).result));
+    current_ = value;
+}
+
 /// What scratch and registers the kernels need.
 void Lowering::measure() {
     auto& program = code_.program;
@@ -459,13 +469,16 @@ DeviceCode Lowering::lower() {
         if (next.size() != 1) refuse(current_, "a value that several layers or outputs read");
         if (next[0] < 0) break;
         const Operation& operation = layer(next[0]).operation;
-        const bool is_done = is_merged || program.reduction != DeviceReduction::none;
+        const bool is_last = program.reduction != DeviceReduction::none || program.is_argmax;
+        const bool is_done = is_merged || is_last;
         if (std::holds_alternative<Dense>(operation) && !is_done) {
             lower_dense(next[0]);
         } else if (std::holds_alternative<Binary>(operation) && !is_done && saved_ >= 0) {
             lower_merge(next[0]);
             is_merged = true;
-        } else if (program.reduction == DeviceReduction::none && program.n_layers > 0 &&
+        } else if (std::holds_alternative<Argmax>(operation) && !is_last && program.n_layers > 0) {
+            lower_argmax(next[0]);
+        } else if (!is_last && program.n_layers > 0 &&
                    (std::holds_alternative<SumOfSquares>(operation) || std::holds_alternative<Sum>(operation) ||
                     (std::holds_alternative<Dot>(operation) && layer(next[0]).inputs[0] == layer(next[0]).inputs[1]))) {
             program.n_merged = size(current_);

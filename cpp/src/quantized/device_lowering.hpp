@@ -17,9 +17,9 @@ struct DeviceCode {
 };
 
 /// Lowers a graph for CUDA: elementwise layers on the input, dense layers with elementwise layers behind each, then
-/// optionally one operation with an earlier value of that chain, and a sum, sum of squares or dot product of the result
-/// with itself. On 32-bit lanes; sums that do not depend on their order. That covers jet taggers and the networks of
-/// the Level-1 anomaly triggers with their input scaling and score.
+/// optionally one operation with an earlier value of that chain, and a sum, sum of squares, dot product of the result
+/// with itself, or argmax. On 32-bit lanes; sums that do not depend on their order. That covers jet taggers and the
+/// networks of the Level-1 anomaly triggers with their input scaling and score.
 ///
 /// Throws ModelError, naming the layer and the reason, for everything else.
 DeviceCode lower_for_device(const Graph& graph, const Ranges& ranges, std::string_view file = {});

@@ -83,18 +83,26 @@ RHEINFALL_HOST_DEVICE inline bool run_event(const DeviceProgram& program, const 
         }
     }
     std::int32_t sum = 0;
+    std::int32_t most = 0;
+    int largest = 0;
     for (int o = 0; o < n; ++o) {
         auto x = static_cast<std::int32_t>(words[o]);
         if (program.merge != DeviceMerge::none) {
             x = merge_values(program, x, static_cast<std::int32_t>(words[saved + o]));
             x = run_chain(program.merge_chain, pool, x, o);
         }
-        if (program.reduction == DeviceReduction::none) {
+        if (program.is_argmax) {
+            if (o == 0 || x > most) largest = o;
+            most = o == 0 || x > most ? x : most;
+        } else if (program.reduction == DeviceReduction::none) {
             write_output(out, first_output + static_cast<std::size_t>(o), out_type, x);
         } else {
             sum = wrapping_add(sum, summand(program, pool, x));
         }
     }
+    for (int o = 0; program.is_argmax && o < n; ++o)
+        write_output(out, first_output + static_cast<std::size_t>(o), out_type,
+                     o == largest ? program.hot : program.cold);
     if (program.reduction != DeviceReduction::none)
         write_output(out, first_output, out_type, run_chain(program.sum_chain, pool, sum, 0));
     return out_of_range;

@@ -80,6 +80,9 @@ struct DeviceProgram {
     DeviceReduction reduction = DeviceReduction::none;
     DeviceChain product_chain;  ///< of each summand
     DeviceChain sum_chain;
+    bool is_argmax = false;  ///< the output is `hot` at the first largest value, `cold` elsewhere
+    std::int32_t hot = 0;
+    std::int32_t cold = 0;
     std::int32_t n_merged = 0;     ///< elements before the reduction
     std::int32_t max_values = 0;   ///< most elements of a value
     std::int32_t max_encoded = 0;  ///< most 32-bit words of a layer's input, all limbs

@@ -266,6 +266,15 @@ RHEINFALL_HOST_DEVICE void finish_values(const DeviceProgram& program, const std
     });
 }
 
+/// The values of a row as what argmax makes of them; one row a lane.
+RHEINFALL_HOST_DEVICE inline void mark_largest(const DeviceProgram& program, std::uint32_t* row) noexcept {
+    int largest = 0;
+    for (int o = 1; o < program.n_outputs; ++o)
+        if (static_cast<std::int32_t>(row[o]) > static_cast<std::int32_t>(row[largest])) largest = o;
+    for (int o = 0; o < program.n_outputs; ++o)
+        row[o] = static_cast<std::uint32_t>(o == largest ? program.hot : program.cold);
+}
+
 /// Computes @p n_rows (at most 16) events whose rows lie at @p rows; @p words is scratch that the lanes share
 /// (`tile_words`). True if an input that this lane read was out of range.
 template <int K, int N, int L, class Warp>
@@ -289,6 +298,12 @@ RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int
     warp.each(lanes, [&](int lane, Registers& r) { finish_values<Registers, N>(program, pool, lane, words, r); });
     if (program.reduction == DeviceReduction::none) {
         warp.sync();
+        if (program.is_argmax) {
+            warp.each(lanes, [&](int lane, Registers&) {
+                if (lane < n_rows) mark_largest(program, words + lane * program.n_outputs);
+            });
+            warp.sync();
+        }
         warp.each(lanes, [&](int lane, Registers&) {
             const std::size_t first = first_event * static_cast<std::size_t>(program.n_outputs);
             for (int i = lane; i < n_rows * program.n_outputs; i += 32)
