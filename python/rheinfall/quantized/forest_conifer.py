@@ -153,9 +153,10 @@ def _raw(tree: Any, where: Where, n_features: int) -> RawTree:
 
 def _check_weights(weights: Any, features: list[int], leaf: list[bool], where: Where) -> None:
     """An oblique split compares a weighted sum of features; here a node has one feature."""
-    if not isinstance(weights, list) or len(weights) != len(features):
+    # A rolled xilinxhls model is saved with nodes below its leaves, for which there are no weights.
+    if not isinstance(weights, list) or len(weights) > len(features) or not all(leaf[len(weights) :]):
         raise where.error("weight", f"expected {len(features)} lists, one per node")
-    for i, (row, feature) in enumerate(zip(weights, features, strict=True)):
+    for i, (row, feature) in enumerate(zip(weights, features, strict=False)):
         if leaf[i]:
             continue
         if not isinstance(row, list) or not 0 <= feature < len(row):
