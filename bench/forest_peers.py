@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,20 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TREELITE_BIND_THREADS"):
-    os.environ[variable] = "1"
-
 import numpy as np
 from environment import describe_environment, machine_name
 from timing import interleave, summarize
 
 import rheinfall as rf
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "python"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
 
 import forest_models
 
+ROOT = Path(__file__).parents[1]
 N_FEATURES = 16
 
 
@@ -101,7 +97,6 @@ def conifer(emulation: Any) -> Callable[[Any], Callable[[], Any]]:
 
 def contenders(booster: Any, folder: Path) -> list[Contender]:
     """Whoever is installed; who is not is named."""
-    import xgboost
 
     forest = rf.quantized.load_forest(folder / "forest.json")
     found = [

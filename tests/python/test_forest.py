@@ -153,7 +153,7 @@ def test_statuses_are_errors_in_python():
             x[n - 1, 5] = np.nan
             with pytest.raises(ValueError, match="NaN or infinite"):
                 forest(x)
-            with pytest.raises(ValueError, match="outside ap_fixed<18,8>"):
+            with pytest.raises(ValueError, match="outside the input type"):
                 forest.run_integers(np.full((n, 6), 131072))
             x[n - 1, 5] = -np.inf
             with pytest.raises(ValueError, match="NaN or infinite"):
@@ -176,7 +176,8 @@ def test_shapes_and_dtypes():
     assert Forest(random_document(1))(np.zeros((5, 6))).shape == (5,)
     assert Forest(random_document(1))(np.zeros(6)).shape == ()
     x = np.random.default_rng(0).normal(size=(9, 12))
-    np.testing.assert_array_equal(forest(x[:, ::2]), forest(np.ascontiguousarray(x[:, ::2])))
+    with pytest.raises(ValueError, match="C-contiguous"):
+        forest(x[:, ::2])
     for bad, error in (
         (np.zeros((5, 7)), ValueError), (np.zeros((1, 5, 6)), ValueError), ([0.0] * 6, TypeError),
         (np.zeros((5, 6), np.float16), TypeError), (np.zeros((5, 6), complex), TypeError),
@@ -186,8 +187,6 @@ def test_shapes_and_dtypes():
             forest(bad)
     with pytest.raises(TypeError, match="integers"):
         forest.run_integers(np.zeros((5, 6)))
-    with pytest.raises(TypeError, match="computes in float32"):
-        Forest(random_document(1, input_type="float32", score_type="float32")).run_integers(np.zeros((5, 6), int))
     with pytest.raises(ValueError, match="isa: expected"):
         Forest(random_document(1), isa="mmx")
 

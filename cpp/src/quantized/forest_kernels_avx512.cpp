@@ -144,6 +144,15 @@ struct Halves {
     }
 };
 
+/// Levels that are written out in place; below more of them a function is called, which is there once.
+constexpr int levels_in_place = 4;
+
+template <class K, int levels>
+FOREST_AVX512 __attribute__((noinline)) void descend_apart(const ForestPlan& plan, const std::byte* group,
+                                                           std::size_t node, const typename K::Keys& keys,
+                                                           typename K::Mask active, typename K::Leaves& leaves,
+                                                           std::size_t n_nodes);
+
 /// The subtree below a node. The right half is done first, for all trees in @p active, the left half then overwrites
 /// what it got for those that go left: so no mask is ever inverted.
 template <class K, int levels>
@@ -154,9 +163,23 @@ FOREST_INLINE void descend(const ForestPlan& plan, const std::byte* group, std::
         K::merge(leaves, group + plan.leaves_at, node - n_nodes, active);
     } else {
         const typename K::Mask left = K::left(plan, group, node, keys, active);
-        descend<K, levels - 1>(plan, group, 2 * node + 2, keys, active, leaves, n_nodes);
-        descend<K, levels - 1>(plan, group, 2 * node + 1, keys, left, leaves, n_nodes);
+        if constexpr (levels == levels_in_place + 1) {
+            descend_apart<K, levels - 1>(plan, group, 2 * node + 2, keys, active, leaves, n_nodes);
+            descend_apart<K, levels - 1>(plan, group, 2 * node + 1, keys, left, leaves, n_nodes);
+        } else {
+            descend<K, levels - 1>(plan, group, 2 * node + 2, keys, active, leaves, n_nodes);
+            descend<K, levels - 1>(plan, group, 2 * node + 1, keys, left, leaves, n_nodes);
+        }
     }
+}
+
+template <class K, int levels>
+FOREST_AVX512 void descend_apart(const ForestPlan& plan, const std::byte* group, std::size_t node,
+                                 const typename K::Keys& keys, typename K::Mask active, typename K::Leaves& leaves,
+                                 std::size_t n_nodes) {
+    typename K::Leaves found = leaves;
+    descend<K, levels>(plan, group, node, keys, active, found, n_nodes);
+    leaves = found;
 }
 
 template <class K, int depth>
@@ -167,23 +190,9 @@ FOREST_INLINE typename K::Leaves find_leaves(const ForestPlan& plan, const std::
     return leaves;
 }
 
-template <class K, int depth>
-FOREST_AVX512 void sum_one(const ForestPlan& plan, const void* keys, std::int32_t* out) {
-    const typename K::Keys k = K::load_keys(plan, keys, 0);
-    const std::byte* group = plan.groups();
-    for (std::size_t c = 0; c < plan.classes.size(); ++c) {
-        __m512i sum = _mm512_setzero_si512();
-        for (std::size_t g = 0; g < plan.classes[c].n_groups; ++g, group += plan.group_bytes) {
-            sum = K::add(sum, find_leaves<K, depth>(plan, group, k));
-        }
-        out[c] = _mm512_reduce_add_epi32(sum);
-    }
-}
-
 /// Sums in any order: a group's tables serve all events of the block before the next group's are read.
 template <class K, int depth>
 FOREST_AVX512 void sum(const ForestPlan& plan, const void* keys, std::size_t n_events, std::int32_t* out) {
-    if (n_events == 1) return sum_one<K, depth>(plan, keys, out);
     __m512i sums[ForestPlan::block];
     for (std::size_t c = 0; c < plan.classes.size(); ++c) {
         for (std::size_t event = 0; event < n_events; ++event) sums[event] = _mm512_setzero_si512();

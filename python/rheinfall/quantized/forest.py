@@ -10,13 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rheinfall import _core
 from rheinfall.quantized.calls import Model
 from rheinfall.quantized.errors import ModelError
-from rheinfall.quantized.fixed_point import FixedType, parse
 
 MAX_BYTES = 1 << 28  # of a file, unpacked: a document larger than this is refused before it is parsed
 
@@ -25,6 +21,14 @@ class Forest(Model):
     """Decision trees and their sums: raw scores, the same bits for every instruction set and number of events.
 
     Immutable, may be called from several threads, pickles. What each number means is in docs/forest_format.md.
+
+    `forest(x)`: x is (n, n_features) or one event (n_features,), C-contiguous, of float32 or float64 (real values,
+    converted as the input type says), or stored integers of a fixed input type. The result is (n, n_classes), or (n,)
+    with one class; without the n for one event. Of a fixed score: real values for floats, stored integers for
+    integers; of a float score its type, whatever x is. ValueError: a wrong shape; or, with a fixed input type, a NaN,
+    an infinity or an integer outside the type (floats outside it are converted as its overflow says). With a float
+    input type integers are numbers, and a NaN goes where the model sends missing values. `run_integers(x)`,
+    `run_into(x, out)` and `bind(x, out)`: see `rheinfall.quantized.calls.Model`.
     """
 
     def __init__(self, document: Mapping[str, Any], *, isa: str = "best", file: str = "") -> None:
@@ -52,8 +56,6 @@ class Forest(Model):
                 raise
             raise ModelError(f"{file or 'forest'}: {error}") from None
         super().__init__(self._core)
-        self._input = _fixed(self.document["input"])
-        self._score = _fixed(self.document["score"])
 
     @property
     def n_features(self) -> int:
@@ -74,50 +76,6 @@ class Forest(Model):
     def info(self) -> dict[str, Any]:
         """The kernel that runs, the bytes it reads for an event, the proof about its sums, sizes."""
         return dict(self._core.info)
-
-    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Raw scores of events.
-
-        Args:
-            x: (n, n_features) or one event (n_features,); float32 or float64 (real values, converted as the input
-                type says), or stored integers of a fixed input type.
-
-        Returns:
-            (n, n_classes), or (n,) with one class; without the n for one event. Of a fixed score: real values of x's
-            float type, or for integers the stored integers as int64 (uint64 for 64 unsigned bits). Of a float score:
-            its type.
-
-        Raises:
-            TypeError: x is no array of integers, float32 or float64.
-            ValueError: its shape is wrong; or, with a fixed input type, some x are NaN or infinite, or integers
-                outside the type. Floats outside the type are converted as its overflow says.
-        """
-        x = self._checked(x)
-        if self._score is None:
-            return self._run(x, np.dtype(self.document["score"]))
-        return self._run(x, x.dtype if x.dtype.kind == "f" else self._stored)
-
-    def run_integers(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Stored integers in, stored integers out: the firmware's own numbers.
-
-        Args:
-            x: (n, n_features) or (n_features,) integers of the input type.
-
-        Returns:
-            int64 (uint64 for 64 unsigned bits) in the score's grid: q means q / 2^F. Shapes as for a call.
-
-        Raises:
-            TypeError: x holds no integers, or this forest no fixed-point types.
-            ValueError: its shape is wrong, or some x are outside the input type.
-        """
-        if self._input is None or self._score is None:
-            raise TypeError(
-                f"run_integers: this forest computes in {self.document['input']} and {self.document['score']}"
-            )
-        x = self._checked(x)
-        if x.dtype.kind not in "iu":
-            raise TypeError(f"x: expected integers, got {x.dtype}")
-        return self._run(x, self._stored)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the document as JSON; gzipped if the name ends in .gz."""
@@ -148,35 +106,6 @@ class Forest(Model):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (self.document, self.isa, self.file)
-
-    @property
-    def _stored(self) -> np.dtype[Any]:
-        assert self._score is not None
-        wide = self._score.width == 64 and not self._score.is_signed
-        return np.dtype(np.uint64 if wide else np.int64)
-
-    def _checked(self, x: Any) -> NDArray[Any]:
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"x: expected a NumPy array, got {type(x).__name__}")
-        if x.dtype.kind not in "iuf" or x.dtype.itemsize not in (1, 2, 4, 8) or x.dtype == np.float16:
-            raise TypeError(f"x: expected integers, float32 or float64, got {x.dtype}")
-        if x.ndim not in (1, 2) or x.shape[-1] != self.n_features:
-            raise ValueError(f"x: expected shape (n, {self.n_features}) or ({self.n_features},), got {x.shape}")
-        if not x.dtype.isnative:
-            raise TypeError(f"x: expected native byte order, got {x.dtype}")
-        return x
-
-    def _run(self, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        rows = np.ascontiguousarray(x.reshape(-1, self.n_features))
-        out = np.empty((len(rows), self.n_classes), dtype)
-        status = self._core.run(rows, out)
-        if status == "not_finite":
-            raise ValueError(f"x: some values are NaN or infinite, which {self.document['input']} does not hold")
-        if status == "out_of_range":
-            raise ValueError(f"x: some integers lie outside {self.document['input']}")
-        if status != "ok":
-            raise RuntimeError(f"forest: {status}")
-        return out.reshape(x.shape[:-1] + ((self.n_classes,) if self.n_classes > 1 else ()))
 
 
 def load_forest(
@@ -274,10 +203,6 @@ def _text(data: bytes, file: str) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def _fixed(name: str) -> FixedType | None:
-    return None if name in ("float32", "float64") else parse(name)
 
 
 def _unpickle(document: dict[str, Any], isa: str, file: str) -> Forest:
