@@ -39,6 +39,7 @@ Exact<Int> look_up(const Tensor& table, std::int64_t stored, const FixedType& ty
 
 /// Sum of e[0..n) that splits at the largest power of two below n; each addition → accum.
 template <class Int>
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the logarithm of n
 std::int64_t tree_sum(const std::int64_t* e, std::size_t n, const FixedType& accum) noexcept {
     if (n == 1) return e[0];
     const std::size_t split = std::bit_floor(n - 1);
