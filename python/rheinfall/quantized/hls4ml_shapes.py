@@ -64,8 +64,8 @@ def lower_pool(call: Call) -> None:
     out = (window.channels,) if call.function.startswith("global") else (*window.output[2 - n_axes :], window.channels)
     if is_max and any(window.padding):
         x, window = _pad_for_maximum(call, x, window, n_axes)
-    if call.is_stream and not is_max:
-        x = _accumulated_stream(call, config, x)
+    if call.is_stream:
+        x = _accumulated_stream(call, config, x, is_max)
     call.finish(call.lowering.reshape(_pool(call, config, x, window, n_axes, is_max), out))
 
 
@@ -134,12 +134,12 @@ def _pad_for_maximum(call: Call, x: Value, window: Window, n_axes: int) -> tuple
     return replace(padded, type=x.type), inside
 
 
-def _accumulated_stream(call: Call, config: Config, x: Value) -> Value:
-    """A stream's average converts each pixel to the accumulator, then adds in a tree."""
+def _accumulated_stream(call: Call, config: Config, x: Value, is_max: bool) -> Value:
+    """A stream converts each pixel to the accumulator, then adds in a tree or finds the largest."""
     accum = config.type("accum_t")
-    if accum.fixed.overflow != "WRAP":
+    if accum.fixed.overflow != "WRAP" and not is_max:
         raise ModelError("average pooling of a stream with a saturating accumulator")
-    return call.emit("quantize", [x], accum, x.shape, "_accum")
+    return x if _holds(accum, x.type) else call.emit("quantize", [x], accum, x.shape, "_accum")
 
 
 # -- moves
