@@ -199,7 +199,7 @@ def times(found: list[Contender], x: np.ndarray, batch: int, repetitions: int) -
 
 def cpp_figures(program: Path) -> dict[str, Any]:
     """Google Benchmark's repetitions of bench_forest: ns an event."""
-    command = [str(program), "--benchmark_repetitions=15", "--benchmark_min_time=0.05", "--benchmark_format=json",
+    command = [str(program), "--benchmark_repetitions=9", "--benchmark_min_time=0.02", "--benchmark_format=json",
                "--benchmark_enable_random_interleaving=true"]  # fmt: skip
     report = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     found: dict[str, Any] = {}
