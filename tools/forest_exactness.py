@@ -75,7 +75,8 @@ class Count:
         """Print and keep."""
         section = {
             "events": self.events, "scores": self.scores, "forests": self.forests, "mismatches": self.mismatches,
-            "sha256": self.digest.hexdigest(), "command": " ".join(["python tools/forest_exactness.py", *sys.argv[1:]]), **self.seen,
+            "sha256": self.digest.hexdigest(), **self.seen,
+            "command": " ".join(["python tools/forest_exactness.py", *sys.argv[1:]]),
         }  # fmt: skip
         print(campaign, {k: v for k, v in section.items() if k not in ("sha256", "command")}, flush=True)
         record(campaign, section)
