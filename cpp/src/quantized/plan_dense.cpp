@@ -113,6 +113,7 @@ std::optional<DenseChoice> Lowering::choose_sums(int value) const {
     if (dense == nullptr) return std::nullopt;
     const LayerRange& range = proof(value);
     if (!range.accumulator || !range.accumulator->is_plain_sum()) return std::nullopt;
+    if (no_sums_.contains(value)) return std::nullopt;
     const int x = layer(value).inputs[0];
     const Interval in = ranges_.value(x).all;
     const Interval w = hull(dense->weight.data);
@@ -178,6 +179,25 @@ bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<s
     return true;
 }
 
+std::vector<std::int64_t> Lowering::stored_bias(int value) const {
+    const auto& dense = std::get<Dense>(layer(value).operation);
+    std::vector<std::int64_t> bias(static_cast<std::size_t>(dense.weight.shape[1]), 0);
+    if (dense.bias)
+        for (std::size_t o = 0; o < bias.size(); ++o)
+            bias[o] = detail::convert<Int128>(dense.bias->data[o], dense.bias->type.fraction(), dense.accum);
+    return bias;
+}
+
+void Lowering::find_sums() {
+    for (int v = static_cast<int>(n_inputs()); v < graph_.n_values(); ++v) {
+        const auto choice = choose_sums(v);
+        if (!choice) continue;
+        Group group{v, v, {}, {}};
+        auto bias = stored_bias(v);
+        if (!begin_sums(group, *choice, bias)) no_sums_.insert(v);
+    }
+}
+
 bool Lowering::lower_dense(int value) {
     const Layer& l = layer(value);
     const auto* dense = std::get_if<Dense>(&l.operation);
@@ -185,10 +205,7 @@ bool Lowering::lower_dense(int value) {
     const std::optional<DenseChoice> choice = choose_sums(value);
     if (!choice) return false;
     const auto n_out = static_cast<std::size_t>(dense->weight.shape[1]);
-    std::vector<std::int64_t> bias(n_out, 0);
-    if (dense->bias)
-        for (std::size_t o = 0; o < n_out; ++o)
-            bias[o] = detail::convert<Int128>(dense->bias->data[o], dense->bias->type.fraction(), dense->accum);
+    std::vector<std::int64_t> bias = stored_bias(value);
     Group group{value, value, l.name, {}};
     if (!begin_sums(group, *choice, bias)) return false;
     extend(group);

@@ -341,6 +341,7 @@ void Lowering::lower_outputs() {
 
 void Lowering::lower() {
     count_uses();
+    find_sums();
     for (int v = 0; v < graph_.n_values(); ++v) {
         if (!is_layer(v)) plan_.n_inputs += size(v);
         if (done_[static_cast<std::size_t>(v)]) continue;

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,8 @@ private:
 
     // plan_dense.cpp
     [[nodiscard]] std::optional<DenseChoice> choose_sums(int value) const;
+    [[nodiscard]] std::vector<std::int64_t> stored_bias(int value) const;  ///< in the accumulator's type
+    void find_sums();  ///< fills no_sums_: before anything asks what readers want
     bool lower_dense(int value);
     bool begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias);
     void pack_dense(Step step, const Tensor& weight);
@@ -91,6 +94,7 @@ private:
     std::vector<int> uses_;      ///< of each value, outputs included
     std::vector<int> consumer_;  ///< the last layer that reads a value, as a value
     std::vector<bool> is_output_;
+    std::set<int> no_sums_;         ///< dense layers whose sums no lanes hold: their inputs are wanted as they are
     std::vector<bool> done_;        ///< the value is stored, or swallowed by a group
     std::vector<bool> from_input_;  ///< the value is stored by an input step
     std::vector<std::vector<std::pair<Want, Place>>> places_;
