@@ -57,6 +57,10 @@ def read_kernel(call: Call, config: Config, mult: Config, n_in: int, n_out: int)
     product = mult.alias("product", "mult")
     if product not in _PRODUCTS:
         raise ModelError(f"product {product!r}: expected one of {', '.join(_PRODUCTS)}")
+    if strategy == "resource_unrolled" and product in ("weight_binary", "both_binary"):
+        raise ModelError(
+            "resource_unrolled with weights of one bit: its code leaves out those that are stored as 0, the -1"
+        )
     return Kernel(product, accum, Weights(weight.name, weight.type, data), bias, n_in, n_out, order)
 
 
