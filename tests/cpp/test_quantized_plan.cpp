@@ -148,6 +148,91 @@ Graph random_chain(std::uint64_t seed) {
     return std::move(b.graph);
 }
 
+FixedType accumulator(GraphBuilder& b, int v, const FixedType& w) {
+    const int fraction = b.graph.type(v).fraction() + w.fraction();
+    FixedType accum{static_cast<int>(b.uniform(8, 34)), 0, true, Rounding::trn, Overflow::wrap};
+    accum.integer = accum.width - fraction - static_cast<int>(b.uniform(-1, 1));
+    return accum;
+}
+
+/// Pixels along one axis of the result; 0 if the kernel does not fit.
+std::int64_t extent(std::int64_t n, std::int64_t padding, std::int64_t kernel, std::int64_t stride) {
+    return n + padding < kernel ? 0 : (n + padding - kernel) / stride + 1;
+}
+
+int random_conv(GraphBuilder& b, int v) {
+    const Shape in = b.graph.shape(v);
+    const bool is_image = in.size() == 3;
+    const std::int64_t height = is_image ? in[0] : 1;
+    const std::int64_t width = in[in.size() - 2];
+    const std::int64_t depth = in.back();
+    Conv c;
+    const std::int64_t kernel[2] = {is_image ? b.uniform(1, 4) : 1, b.uniform(1, 4)};
+    for (std::size_t axis = is_image ? 0 : 1; axis < 2; ++axis) {
+        c.strides[axis] = static_cast<int>(b.uniform(1, 3));
+        c.dilations[axis] = static_cast<int>(b.uniform(1, 2));
+        for (std::size_t side = 0; side < 2; ++side)
+            if (b.uniform(0, 1) != 0) c.padding[2 * axis + side] = static_cast<int>(b.uniform(0, kernel[axis] - 1));
+    }
+    const std::int64_t rows =
+        extent(height, c.padding[0] + c.padding[1], (kernel[0] - 1) * c.dilations[0] + 1, c.strides[0]);
+    const std::int64_t columns =
+        extent(width, c.padding[2] + c.padding[3], (kernel[1] - 1) * c.dilations[1] + 1, c.strides[1]);
+    if (rows < 1 || columns < 1) return v;
+    c.groups = static_cast<int>(b.uniform(0, 3) == 0 ? depth : depth % 2 == 0 && b.uniform(0, 3) == 0 ? 2 : 1);
+    const std::int64_t n_out = c.groups * b.uniform(1, c.groups > 2 ? 2 : b.uniform(0, 5) == 0 ? 70 : 12);
+    const FixedType w = any_type(b, static_cast<int>(b.uniform(1, 12)));
+    c.weight = b.tensor(w, {kernel[0], kernel[1], depth / c.groups, n_out});
+    if (b.uniform(0, 3) != 0) c.bias = b.tensor(any_type(b, 8), {n_out});
+    c.accum = accumulator(b, v, w);
+    const Shape out = is_image ? Shape{rows, columns, n_out} : Shape{columns, n_out};
+    return b.add(std::move(c), {v}, any_type(b, b.uniform(0, 5) == 0 ? 28 : 16), out);
+}
+
+/// Convolutions of one and two axes, any strides, dilations, padding and groups, and dense layers behind them.
+Graph random_convolutions(std::uint64_t seed) {
+    GraphBuilder b(seed);
+    const bool is_image = b.uniform(0, 2) != 0;
+    Shape shape{b.uniform(1, 9), b.uniform(1, 6)};
+    if (is_image) shape.insert(shape.begin(), b.uniform(1, 9));
+    int v = b.input(shape, any_type(b, static_cast<int>(b.uniform(4, 20))));
+    const std::int64_t n_layers = b.uniform(1, 4);
+    for (std::int64_t i = 0; i < n_layers; ++i) {
+        const FixedType result = any_type(b, 10);
+        switch (b.uniform(0, 5)) {
+            case 0: v = b.relu(v, result); break;
+            case 1: {
+                const FixedType w = any_type(b, 8);
+                v = b.dense(v, static_cast<int>(b.uniform(1, 9)), w, any_type(b, 8), accumulator(b, v, w), result);
+                break;
+            }
+            default: v = random_conv(b, v);
+        }
+    }
+    if (b.uniform(0, 1) != 0) {
+        const auto n = static_cast<std::int64_t>(n_elements(b.graph.shape(v)));
+        v = b.add(Reshape{}, {v}, b.graph.type(v), {n});
+        const FixedType w = any_type(b, 6);
+        v = b.dense(v, static_cast<int>(b.uniform(1, 20)), w, any_type(b, 8), accumulator(b, v, w), any_type(b, 12));
+    }
+    if (v == 0) v = b.relu(v, any_type(b, 8));
+    b.output(v);
+    return std::move(b.graph);
+}
+
+TEST(QuantizedPlan, RandomConvolutions) {
+    int lowered = 0;
+    for (std::uint64_t seed = 0; seed < 200; ++seed) {
+        const Graph graph = random_convolutions(seed);
+        compare(graph, seed, 70, false);
+        if (HasFatalFailure()) return;
+        const auto plan = make_plan(graph, prove_ranges(graph), Isa::portable);
+        if (plan == nullptr) continue;
+        for (const StepNote& note : plan->notes) lowered += note.kernel.starts_with("convolution");
+    }
+    EXPECT_GT(lowered, 100);
+}
+
 TEST(QuantizedPlan, RandomChains) {
     int lowered = 0;
     for (std::uint64_t seed = 0; seed < 300; ++seed) {

@@ -66,6 +66,33 @@ struct ExactStep {
     std::size_t tile_at = 0;     ///< where tiles begin in the workspace
 };
 
+/// Elements that move to other places of the same lanes: a gather, or the patches of a convolution, one per row.
+/// Offsets are bytes; `nowhere` in place of a source is the value `filling`.
+struct CopyStep {
+    static constexpr std::uint32_t nowhere = 0xffffffff;
+    static constexpr std::size_t chunk =
+        16;  ///< bytes that one move writes, some of them over what the next ones write
+    struct Move {
+        std::uint32_t from;
+        std::uint32_t to;
+    };
+    struct TileMove {
+        std::uint32_t from;
+        std::uint32_t to;
+        std::uint32_t bytes;  ///< of each event: 1, 2 or 4
+    };
+    std::vector<Move> one;  ///< in the order of their destinations
+    std::vector<TileMove> tile;
+    std::byte filling[chunk] = {};
+};
+
+/// The largest element of each channel under a window, in plain lanes.
+struct PoolStep {
+    std::size_t channels = 0;
+    std::vector<std::uint32_t> first;   ///< per output pixel, and one more: where its sources begin
+    std::vector<std::uint32_t> pixels;  ///< sources
+};
+
 /// What a step does, for inspect.
 struct StepNote {
     std::string layers;  ///< names of the layers fused into it
@@ -82,6 +109,8 @@ struct Plan {
     std::vector<Step> tile;  ///< steps of tile_events events
     std::vector<PlanOutput> outputs;
     std::vector<std::unique_ptr<ExactStep>> exact;
+    std::vector<std::unique_ptr<CopyStep>> copies;
+    std::vector<std::unique_ptr<PoolStep>> pools;
     std::vector<StepNote> notes;
     std::size_t n_inputs = 0;
     std::size_t n_outputs = 0;

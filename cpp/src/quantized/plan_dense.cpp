@@ -25,6 +25,16 @@ constexpr std::int32_t low_lane(Int128 v) noexcept {
     return static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<UInt128>(v)));
 }
 
+/// Patches that would take too much of a workspace: the exact executor needs none.
+bool patches_are_large(const Conv& conv, std::size_t n_in, std::size_t n_out) {
+    constexpr std::size_t most = std::size_t{1} << 17;
+    const Shape& kernel = conv.weight.shape;
+    const std::size_t patch =
+        conv.weight.data.size() / static_cast<std::size_t>(kernel[3]) * static_cast<std::size_t>(conv.groups);
+    const std::size_t n_pixels = n_out / static_cast<std::size_t>(kernel[3]);
+    return n_in > most || patch * n_pixels > most || patch * static_cast<std::size_t>(kernel[3]) > 8 * most;
+}
+
 constexpr const char* lane_names[] = {"u8 x s8", "s16 x s16", "s32 x s32"};
 
 /// Which input element a slot of a row holds, and by how much its weight is shifted: the high part of a split element
@@ -68,6 +78,23 @@ std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots
     return dword;
 }
 
+std::optional<Sums> sums_of(const Operation& operation) {
+    if (const auto* dense = std::get_if<Dense>(&operation))
+        return Sums{&dense->weight, &dense->bias, &dense->accum, nullptr};
+    if (const auto* conv = std::get_if<Conv>(&operation)) return Sums{&conv->weight, &conv->bias, &conv->accum, conv};
+    return std::nullopt;
+}
+
+/// Row after row by the kernel of one row.
+void run_rows(const Step& step, std::byte* workspace) noexcept {
+    Step one = step;
+    for (std::uint32_t r = 0; r < step.n_rows; ++r) {
+        step.row(one, workspace);
+        one.in.one += step.in.stride;
+        one.out.one += step.out.stride;
+    }
+}
+
 /// A constant that every sum begins its epilogue with goes into the bias.
 void fold_addition(std::vector<Stage>& stages, std::vector<std::int64_t>& bias) {
     if (stages.empty()) return;
@@ -109,17 +136,23 @@ Epilogue special_epilogue(std::vector<Stage>& stages, Lanes products, Lanes out)
 
 /// The lanes of a dense layer's products; nothing if its sums do not fit 32-bit lanes or depend on their order.
 std::optional<DenseChoice> Lowering::choose_sums(int value) const {
-    const auto* dense = std::get_if<Dense>(&layer(value).operation);
-    if (dense == nullptr) return std::nullopt;
+    const std::optional<Sums> sums = sums_of(layer(value).operation);
+    if (!sums) return std::nullopt;
     const LayerRange& range = proof(value);
     if (!range.accumulator || !range.accumulator->is_plain_sum()) return std::nullopt;
     if (no_sums_.contains(value)) return std::nullopt;
     const int x = layer(value).inputs[0];
-    const Interval in = ranges_.value(x).all;
-    const Interval w = hull(dense->weight.data);
+    Interval in = ranges_.value(x).all;
+    const Interval w = hull(sums->weight->data);
     DenseChoice choice;
-    choice.want.columns = static_cast<std::uint32_t>(dense->weight.shape[0]);
-    choice.fraction = graph_.type(x).fraction() + dense->weight.type.fraction();
+    choice.want.columns = static_cast<std::uint32_t>(sums->weight->shape[0]);
+    choice.fraction = graph_.type(x).fraction() + sums->weight->type.fraction();
+    if (sums->conv != nullptr) {
+        // All of the image, of which patches are copied; there, the padding is a value as the others.
+        if (patches_are_large(*sums->conv, size(x), size(value))) return std::nullopt;
+        choice.want.columns = static_cast<std::uint32_t>(size(x));
+        in = {std::min(in.lo, Int128{0}), std::max(in.hi, Int128{0})};
+    }
     const bool byte_weights = plan_.kernels->dot_u8 && within<std::int8_t>(w);
     const int spare = signed_bits(in) - 16;
     if (byte_weights && in.hi - in.lo <= 255) {
@@ -130,8 +163,8 @@ std::optional<DenseChoice> Lowering::choose_sums(int value) const {
         }
     } else if (within<std::int16_t>(in) && within<std::int16_t>(w)) {
         choice.want.lanes = Lanes::s16;
-    } else if (plan_.kernels->wide && from_input_[static_cast<std::size_t>(x)] && size(x) == choice.want.columns &&
-               size(x) <= split_columns && spare <= 15 &&
+    } else if (sums->conv == nullptr && plan_.kernels->wide && from_input_[static_cast<std::size_t>(x)] &&
+               size(x) == choice.want.columns && size(x) <= split_columns && spare <= 15 &&
                within<std::int16_t>({scaled(w.lo, spare), scaled(w.hi, spare)})) {
         choice.want.lanes = Lanes::s16;
         choice.want.low_bits = spare;
@@ -180,11 +213,11 @@ bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<s
 }
 
 std::vector<std::int64_t> Lowering::stored_bias(int value) const {
-    const auto& dense = std::get<Dense>(layer(value).operation);
-    std::vector<std::int64_t> bias(static_cast<std::size_t>(dense.weight.shape[1]), 0);
-    if (dense.bias)
+    const std::optional<Sums> sums = sums_of(layer(value).operation);
+    std::vector<std::int64_t> bias(static_cast<std::size_t>(sums->weight->shape.back()), 0);
+    if (const std::optional<Tensor>& given = *sums->bias)
         for (std::size_t o = 0; o < bias.size(); ++o)
-            bias[o] = detail::convert<Int128>(dense.bias->data[o], dense.bias->type.fraction(), dense.accum);
+            bias[o] = detail::convert<Int128>(given->data[o], given->type.fraction(), *sums->accum);
     return bias;
 }
 
@@ -200,11 +233,11 @@ void Lowering::find_sums() {
 
 bool Lowering::lower_dense(int value) {
     const Layer& l = layer(value);
-    const auto* dense = std::get_if<Dense>(&l.operation);
-    if (dense == nullptr || constant(l.inputs[0]) != nullptr) return false;  // a constant stands in no place
+    const std::optional<Sums> sums = sums_of(l.operation);
+    if (!sums || constant(l.inputs[0]) != nullptr) return false;  // a constant stands in no place
     const std::optional<DenseChoice> choice = choose_sums(value);
     if (!choice) return false;
-    const auto n_out = static_cast<std::size_t>(dense->weight.shape[1]);
+    const auto n_out = static_cast<std::size_t>(sums->weight->shape.back());
     std::vector<std::int64_t> bias = stored_bias(value);
     Group group{value, value, l.name, {}};
     if (!begin_sums(group, *choice, bias)) return false;
@@ -212,7 +245,9 @@ bool Lowering::lower_dense(int value) {
     const Want want = primary(group, n_out);
 
     Step step;
-    step.in = place(l.inputs[0], choice->want);
+    const Conv* conv = sums->conv;
+    const Tensor weight = conv != nullptr ? patch_weight(*conv) : *sums->weight;
+    step.in = conv != nullptr ? lower_patches(value, *conv, choice->want) : place(l.inputs[0], choice->want);
     step.out = place(group.value, want);
     step.n_rows = step.in.rows;
     step.n_out = static_cast<std::uint32_t>(n_out);
@@ -228,12 +263,13 @@ bool Lowering::lower_dense(int value) {
     auto* begin = plan_.parameters.take<std::int32_t>(n_out + lane_padding);
     for (std::size_t o = 0; o < n_out; ++o) {
         Int128 weights = 0;
-        for (std::size_t i = 0; i < choice->want.columns; ++i) weights += dense->weight.data[i * n_out + o];
+        for (std::size_t i = o; i < weight.data.size(); i += n_out) weights += weight.data[i];
         begin[o] = low_lane(Int128{bias[o]} - weights * choice->want.offset);
     }
     step.bias = begin;
-    pack_dense(step, dense->weight);
-    plan_.notes.push_back({group.layers, std::string("dense ") + lane_names[static_cast<int>(choice->want.lanes)]});
+    pack_dense(step, weight);
+    plan_.notes.push_back({group.layers, (conv != nullptr ? "convolution " : "dense ") +
+                                             std::string(lane_names[static_cast<int>(choice->want.lanes)])});
     done_[static_cast<std::size_t>(group.value)] = true;
     copy_to_wants(group.value, want);
     return true;
@@ -280,7 +316,8 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
         chunk.out.one +=
             static_cast<std::uint32_t>(o * 4 / static_cast<std::size_t>(elements_per_group(step.out.lanes)));
         if (o != 0) chunk.stages = shifted_stages(step, o);
-        emit(chunk, step.n_rows > 1 ? kernels.dense_rows[l][vectors] : kernels.dense[l][e][vectors], nullptr);
+        chunk.row = kernels.dense[l][e][vectors];
+        emit(chunk, step.n_rows > 1 ? run_rows : chunk.row, nullptr);
     }
 }
 

@@ -160,13 +160,18 @@ const Place& Lowering::place(int value, const Want& want) {
     std::uint32_t slots = want.columns;
     if (want.low_bits > 0) slots = split_wide(value, want, p);
     p.stride = (slots + group - 1) / group * 4;
+    if (std::size_t{p.rows} * p.stride > (std::size_t{1} << 22)) refuse(value, "is too large for a plan");
+    allot(p);
+    return known.emplace_back(want, p).second;
+}
+
+/// Room in the workspace for the rows of @p p.
+void Lowering::allot(Place& p) {
+    const std::size_t bytes = std::size_t{p.rows} * p.stride;
     p.one = one_end_;
     p.tile = tile_end_;
-    const std::size_t bytes = std::size_t{p.rows} * p.stride;
     one_end_ += static_cast<std::uint32_t>(whole_lines(bytes + lane_padding * 4));
     tile_end_ += static_cast<std::uint32_t>(whole_lines(bytes * tile_events));
-    if (bytes > (std::size_t{1} << 22)) refuse(value, "is too large for a plan");
-    return known.emplace_back(want, p).second;
 }
 
 /// Lays out the elements of more than 16 bits: low bits in place, high parts behind the row.

@@ -31,6 +31,14 @@ struct DenseChoice {
     int fraction = 0;  ///< grid of the sums
 };
 
+/// What layers of sums of products with constants have in common.
+struct Sums {
+    const Tensor* weight = nullptr;
+    const std::optional<Tensor>* bias = nullptr;
+    const FixedType* accum = nullptr;
+    const Conv* conv = nullptr;
+};
+
 /// A step under construction: a root operation and the elementwise layers behind it.
 struct Group {
     int root = 0;   ///< value
@@ -65,6 +73,7 @@ private:
     void extend(Group& group);
     [[nodiscard]] std::vector<Want> wants(int value) const;
     const Place& place(int value, const Want& want);
+    void allot(Place& p);
     std::uint32_t split_wide(int value, const Want& want, Place& p);
     const Place& plain_operand(int value);
     [[nodiscard]] Want primary(const Group& group, std::size_t columns) const;
@@ -85,6 +94,13 @@ private:
     bool begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias);
     void pack_dense(Step step, const Tensor& weight);
     const Stage* shifted_stages(const Step& step, std::size_t first);
+
+    // plan_conv.cpp
+    [[nodiscard]] std::vector<std::int64_t> patches(int value, const Conv& conv) const;
+    [[nodiscard]] static Tensor patch_weight(const Conv& conv);
+    Place lower_patches(int value, const Conv& conv, const Want& want);
+    void emit_copy(const Place& in, const Place& out, const std::vector<std::int64_t>& from, std::int32_t filling);
+
     bool lower_reduction(int value);
     bool lower_merge(int value);
 

@@ -100,6 +100,8 @@ struct Place {
 
 struct Step;
 struct ExactStep;
+struct CopyStep;
+struct PoolStep;
 using StepFunction = void (*)(const Step&, std::byte* workspace) noexcept;
 
 /// One fused step of a plan.
@@ -120,6 +122,9 @@ struct Step {
     std::uint32_t n_taps = 1;
     Epilogue epilogue = Epilogue::any;
     const ExactStep* exact = nullptr;
+    const CopyStep* copy = nullptr;
+    const PoolStep* pool = nullptr;
+    StepFunction row = nullptr;  ///< does one row of a step of many
     Merge merge = Merge::add;
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid
