@@ -189,7 +189,48 @@ int random_conv(GraphBuilder& b, int v) {
     return b.add(std::move(c), {v}, any_type(b, b.uniform(0, 5) == 0 ? 28 : 16), out);
 }
 
-/// Convolutions of one and two axes, any strides, dilations, padding and groups, and dense layers behind them.
+int random_pool(GraphBuilder& b, int v) {
+    const Shape in = b.graph.shape(v);
+    const bool is_image = in.size() == 3;
+    Pool p;
+    p.kind = b.uniform(0, 3) == 0 ? PoolKind::average : PoolKind::max;
+    for (std::size_t axis = is_image ? 0 : 1; axis < 2; ++axis) {
+        p.kernel[axis] = static_cast<int>(b.uniform(1, 3));
+        p.strides[axis] = static_cast<int>(b.uniform(1, 3));
+        for (std::size_t side = 0; side < 2; ++side)
+            p.padding[2 * axis + side] = static_cast<int>(b.uniform(0, p.kernel[axis] - 1));
+    }
+    const std::int64_t rows = is_image ? extent(in[0], p.padding[0] + p.padding[1], p.kernel[0], p.strides[0]) : 1;
+    const std::int64_t columns = extent(in[in.size() - 2], p.padding[2] + p.padding[3], p.kernel[1], p.strides[1]);
+    if (rows < 1 || columns < 1) return v;
+    p.accum = b.uniform(0, 2) == 0 ? any_type(b, 12) : b.graph.type(v);
+    const FixedType result = b.uniform(0, 1) != 0 ? p.accum : any_type(b, 12);
+    return b.add(p, {v}, result, is_image ? Shape{rows, columns, in.back()} : Shape{columns, in.back()});
+}
+
+/// A transposition, or elements from anywhere, some of them zero.
+int random_move(GraphBuilder& b, int v) {
+    const Shape in = b.graph.shape(v);
+    const FixedType result = b.uniform(0, 1) != 0 ? b.graph.type(v) : any_type(b, 12);
+    if (b.uniform(0, 1) != 0) {
+        Transpose t;
+        for (std::size_t i = 0; i < in.size(); ++i) t.perm.push_back(static_cast<int>(i));
+        for (std::size_t i = in.size(); i-- > 1;)
+            std::swap(t.perm[i], t.perm[static_cast<std::size_t>(b.uniform(0, static_cast<std::int64_t>(i)))]);
+        Shape out;
+        for (const int axis : t.perm) out.push_back(in[static_cast<std::size_t>(axis)]);
+        return b.add(t, {v}, result, out);
+    }
+    Shape out = in;
+    out[0] = b.uniform(1, 6);
+    Gather g;
+    for (std::size_t i = 0; i < n_elements(out); ++i)
+        g.index.push_back(b.uniform(-1, static_cast<std::int64_t>(n_elements(in)) - 1));
+    return b.add(g, {v}, result, out);
+}
+
+/// Convolutions of one and two axes, any strides, dilations, padding and groups, with pools and moves between, and
+/// dense layers behind them.
 Graph random_convolutions(std::uint64_t seed) {
     GraphBuilder b(seed);
     const bool is_image = b.uniform(0, 2) != 0;
@@ -199,9 +240,11 @@ Graph random_convolutions(std::uint64_t seed) {
     const std::int64_t n_layers = b.uniform(1, 4);
     for (std::int64_t i = 0; i < n_layers; ++i) {
         const FixedType result = any_type(b, 10);
-        switch (b.uniform(0, 5)) {
+        switch (b.uniform(0, 7)) {
             case 0: v = b.relu(v, result); break;
-            case 1: {
+            case 1: v = random_pool(b, v); break;
+            case 2: v = random_move(b, v); break;
+            case 3: {
                 const FixedType w = any_type(b, 8);
                 v = b.dense(v, static_cast<int>(b.uniform(1, 9)), w, any_type(b, 8), accumulator(b, v, w), result);
                 break;
@@ -221,16 +264,22 @@ Graph random_convolutions(std::uint64_t seed) {
 }
 
 TEST(QuantizedPlan, RandomConvolutions) {
-    int lowered = 0;
-    for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    int lowered = 0, moved = 0, pooled = 0;
+    for (std::uint64_t seed = 0; seed < 400; ++seed) {
         const Graph graph = random_convolutions(seed);
         compare(graph, seed, 70, false);
         if (HasFatalFailure()) return;
         const auto plan = make_plan(graph, prove_ranges(graph), Isa::portable);
         if (plan == nullptr) continue;
-        for (const StepNote& note : plan->notes) lowered += note.kernel.starts_with("convolution");
+        for (const StepNote& note : plan->notes) {
+            lowered += note.kernel.starts_with("convolution");
+            moved += note.kernel == "gather";
+            pooled += note.kernel == "maximum of pixels";
+        }
     }
-    EXPECT_GT(lowered, 100);
+    EXPECT_GT(lowered, 150);
+    EXPECT_GT(moved, 50);
+    EXPECT_GT(pooled, 30);
 }
 
 TEST(QuantizedPlan, RandomChains) {

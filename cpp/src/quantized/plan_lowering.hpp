@@ -101,6 +101,14 @@ private:
     Place lower_patches(int value, const Conv& conv, const Want& want);
     void emit_copy(const Place& in, const Place& out, const std::vector<std::int64_t>& from, std::int32_t filling);
 
+    // plan_moves.cpp
+    [[nodiscard]] std::optional<std::vector<std::int64_t>> sources(int value) const;
+    bool lower_gather(int value);
+    bool lower_pool(int value);
+    std::optional<Group> begin_moved(int value, const Interval& range);
+    Place begin_place(const Group& group, int value);
+    void finish_moved(const Group& group, const Place& moved, const char* kernel);
+
     bool lower_reduction(int value);
     bool lower_merge(int value);
 

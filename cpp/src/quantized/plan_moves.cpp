@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "quantized/detail/fixed_point.hpp"
+#include "quantized/plan_lowering.hpp"
+
+/// Gather, transpose and max pooling: elements move as they are, the conversion follows as a map.
+namespace rheinfall::quantized {
+namespace {
+
+/// Larger values would make large tables.
+constexpr std::size_t most_elements = std::size_t{1} << 17;
+
+/// Elements of pixels lie @p events values apart.
+void pool(const PoolStep& s, const std::byte* from, std::byte* to, std::size_t events) noexcept {
+    const auto* in = reinterpret_cast<const std::int32_t*>(from);
+    auto* out = reinterpret_cast<std::int32_t*>(to);
+    const std::size_t n = s.channels * events;
+    for (std::size_t p = 0; p + 1 < s.first.size(); ++p, out += n) {
+        const std::uint32_t* pixel = s.pixels.data() + s.first[p];
+        const std::uint32_t* end = s.pixels.data() + s.first[p + 1];
+        std::memcpy(out, in + *pixel * n, n * sizeof *out);
+        while (++pixel != end) {
+            const std::int32_t* x = in + *pixel * n;
+            for (std::size_t i = 0; i < n; ++i) out[i] = out[i] > x[i] ? out[i] : x[i];
+        }
+    }
+}
+
+void pool_one(const Step& step, std::byte* workspace) noexcept {
+    pool(*step.pool, workspace + step.in.one, workspace + step.out.one, 1);
+}
+
+void pool_tile(const Step& step, std::byte* workspace) noexcept {
+    pool(*step.pool, workspace + step.in.tile, workspace + step.out.tile, tile_events);
+}
+
+}  // namespace
+
+/// The element of the input that becomes each element of the result; -1: zero.
+std::optional<std::vector<std::int64_t>> Lowering::sources(int value) const {
+    const Layer& l = layer(value);
+    if (const auto* gather = std::get_if<Gather>(&l.operation)) return gather->index;
+    const auto* transpose = std::get_if<Transpose>(&l.operation);
+    if (transpose == nullptr) return std::nullopt;
+    const Shape& in = graph_.shape(l.inputs[0]);
+    std::vector<std::int64_t> stride(in.size(), 1);  // of the input, along each of its axes
+    for (std::size_t axis = in.size(); axis-- > 1;) stride[axis - 1] = stride[axis] * in[axis];
+    std::vector<std::int64_t> from;
+    for (std::size_t i = 0; i < size(value); ++i) {
+        auto rest = static_cast<std::int64_t>(i);
+        std::int64_t element = 0;
+        for (std::size_t axis = in.size(); axis-- > 0;) {
+            element += rest % l.shape[axis] * stride[static_cast<std::size_t>(transpose->perm[axis])];
+            rest /= l.shape[axis];
+        }
+        from.push_back(element);
+    }
+    return from;
+}
+
+/// The conversion of moved elements in @p range and what follows; nothing if 32-bit lanes do not do.
+std::optional<Group> Lowering::begin_moved(int value, const Interval& range) {
+    const Layer& l = layer(value);
+    const bool fits =
+        range.lo >= std::numeric_limits<std::int32_t>::min() && range.hi <= std::numeric_limits<std::int32_t>::max();
+    if (!fits || size(value) > most_elements || size(l.inputs[0]) > most_elements) return std::nullopt;
+    Group group{value, value, l.name, {}};
+    group.chain.emplace(range, graph_.type(l.inputs[0]).fraction(), size(value), 1, plan_.parameters);
+    group.chain->convert(l.result, proof(value).result_overflows, proof(value).result.all);
+    if (!group.chain->failed().empty()) return std::nullopt;
+    extend(group);
+    return group;
+}
+
+/// Where elements move to: the value's own place where nothing is left to do.
+Place Lowering::begin_place(const Group& group, int value) {
+    const Want plain{Lanes::s32, static_cast<std::uint32_t>(size(group.value)), 0, 0};
+    if (group.chain->stages().empty() && primary(group, 0) == plain) return place(group.value, plain);
+    Place p;
+    p.columns = static_cast<std::uint32_t>(size(value));
+    p.stride = p.columns * 4;
+    allot(p);
+    return p;
+}
+
+void Lowering::finish_moved(const Group& group, const Place& moved, const char* kernel) {
+    const Want want = primary(group, 0);
+    Step step;
+    step.in = moved;
+    step.out = place(group.value, want);
+    step.n_rows = step.out.rows;
+    step.n_out = step.out.columns;
+    step.in.stride = step.out.columns * 4;
+    set_stages(step, group.chain->stages(), want.offset);
+    if (step.out.one != moved.one) emit(step, plan_.kernels->map, plan_.kernels->map_tile);
+    plan_.notes.push_back({group.layers, kernel});
+    done_[static_cast<std::size_t>(group.value)] = true;
+    copy_to_wants(group.value, want);
+}
+
+bool Lowering::lower_gather(int value) {
+    const auto from = sources(value);
+    const int x = layer(value).inputs.empty() ? value : layer(value).inputs[0];
+    if (!from || constant(x) != nullptr) return false;
+    Interval range = ranges_.value(x).all;
+    if (std::find(from->begin(), from->end(), -1) != from->end())
+        range = {std::min(range.lo, Int128{0}), std::max(range.hi, Int128{0})};
+    const std::optional<Group> group = begin_moved(value, range);
+    if (!group) return false;
+    const Place in = plain_operand(x);
+    const Place moved = begin_place(*group, value);
+    emit_copy(in, moved, *from, 0);
+    finish_moved(*group, moved, "gather");
+    return true;
+}
+
+/// The maximum of pixels, if the accumulator holds each of them exactly.
+bool Lowering::lower_pool(int value) {
+    const Layer& l = layer(value);
+    const auto* op = std::get_if<Pool>(&l.operation);
+    if (op == nullptr || op->kind != PoolKind::max || constant(l.inputs[0]) != nullptr) return false;
+    const Interval range = ranges_.value(l.inputs[0]).all;
+    const int finer = op->accum.fraction() - graph_.type(l.inputs[0]).fraction();
+    if (finer < 0 || finer > 62) return false;
+    const Int128 unit = Int128{1} << finer;
+    const Int128 low = op->accum.overflow == Overflow::sat_sym && op->accum.is_signed && op->accum.width > 1
+                           ? -Int128{detail::largest(op->accum)}
+                           : Int128{detail::smallest(op->accum)};
+    if (range.lo < std::numeric_limits<std::int32_t>::min() || range.hi > std::numeric_limits<std::int32_t>::max() ||
+        range.lo * unit < low || range.hi * unit > Int128{detail::largest(op->accum)})
+        return false;
+    const std::optional<Group> group = begin_moved(value, range);
+    if (!group) return false;
+
+    const Shape& in = graph_.shape(l.inputs[0]);
+    const bool is_image = in.size() == 3;
+    const std::int64_t extent[2] = {is_image ? in[0] : 1, in[in.size() - 2]};
+    const std::int64_t n_rows = is_image ? l.shape[0] : 1;
+    const std::int64_t n_columns = l.shape[l.shape.size() - 2];
+    auto pool = std::make_unique<PoolStep>();
+    pool->channels = static_cast<std::size_t>(in.back());
+    pool->first.push_back(0);
+    for (std::int64_t row = 0; row < n_rows; ++row)
+        for (std::int64_t column = 0; column < n_columns; ++column) {
+            const std::int64_t top = row * op->strides[0] - op->padding[0];
+            const std::int64_t left = column * op->strides[1] - op->padding[2];
+            for (std::int64_t y = std::max<std::int64_t>(top, 0); y < std::min(top + op->kernel[0], extent[0]); ++y)
+                for (std::int64_t x = std::max<std::int64_t>(left, 0); x < std::min(left + op->kernel[1], extent[1]);
+                     ++x)
+                    pool->pixels.push_back(static_cast<std::uint32_t>(y * extent[1] + x));
+            pool->first.push_back(static_cast<std::uint32_t>(pool->pixels.size()));
+        }
+    Step step;
+    step.in = plain_operand(l.inputs[0]);
+    step.out = begin_place(*group, value);
+    step.pool = pool.get();
+    plan_.pools.push_back(std::move(pool));
+    emit(step, pool_one, pool_tile);
+    finish_moved(*group, step.out, "maximum of pixels");
+    return true;
+}
+
+}  // namespace rheinfall::quantized
