@@ -168,6 +168,8 @@ const Place& Lowering::place(int value, const Want& want) {
 /// Room in the workspace for the rows of @p p.
 void Lowering::allot(Place& p) {
     const std::size_t bytes = std::size_t{p.rows} * p.stride;
+    constexpr std::size_t most = std::size_t{1} << 30;  // places are numbers of 32 bits
+    if (tile_end_ + whole_lines(bytes * tile_events) > most) throw CannotLower{"its workspace would take over 1 GiB"};
     p.one = one_end_;
     p.tile = tile_end_;
     one_end_ += static_cast<std::uint32_t>(whole_lines(bytes + lane_padding * 4));
