@@ -32,6 +32,7 @@ struct Kernels {
     StepFunction dense[3][n_epilogues][max_dense_vectors + 1] = {};  ///< [Lanes][Epilogue][vectors of outputs]
     StepFunction dense_rows[3][max_dense_vectors + 1] = {};          ///< several rows, or taps of a convolution
     StepFunction dense_tile[3][n_epilogues] = {};
+    StepFunction dense_chain = nullptr;  ///< null: each layer of a chain is a step of its own
     StepFunction map = nullptr;
     StepFunction map_tile = nullptr;
     StepFunction merge = nullptr;

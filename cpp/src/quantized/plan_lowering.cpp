@@ -361,6 +361,7 @@ void Lowering::lower() {
             lower_exact(v);
         }
     }
+    if (plan_.kernels->dense_chain != nullptr) link_dense();
     lower_outputs();
     plan_.one_bytes = one_end_;
     plan_.scalars_at = one_end_;

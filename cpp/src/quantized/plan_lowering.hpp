@@ -111,6 +111,7 @@ private:
 
     bool lower_reduction(int value);
     bool lower_merge(int value);
+    void link_dense();  // plan_links.cpp
 
     const Graph& graph_;
     const Ranges& ranges_;

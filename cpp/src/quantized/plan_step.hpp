@@ -102,6 +102,29 @@ struct Step;
 struct ExactStep;
 struct CopyStep;
 struct PoolStep;
+
+/// One dense layer, of one vector of outputs, of a chain whose values pass from layer to layer in a register (and to
+/// memory, off that path): one cache line. The epilogue is the general one of the special ones: v = ((v << left) >>
+/// right) + c0 if it wraps, then as even_clamp.
+struct alignas(64) DenseLink {
+    const std::byte* weights = nullptr;
+    const std::int32_t* bias = nullptr;
+    std::uint32_t out = 0;   ///< bytes from the begin of the workspace
+    std::uint32_t copy = 0;  ///< the same, of a second form of the values
+    std::int32_t left = 0;
+    std::int32_t right = 0;
+    std::int32_t c0 = 0;
+    std::int32_t shift = 0;
+    std::int32_t middle = 0;
+    std::int32_t lo = 0;
+    std::int32_t hi = 0;
+    std::uint8_t n_groups = 0;  ///< of a link that is not the first
+    Lanes in = Lanes::s16;
+    Lanes out_lanes = Lanes::s32;
+    Lanes copy_lanes = Lanes::s32;
+    bool copies = false;
+    bool wraps = false;
+};
 using StepFunction = void (*)(const Step&, std::byte* workspace) noexcept;
 
 /// One fused step of a plan.
@@ -124,7 +147,9 @@ struct Step {
     const ExactStep* exact = nullptr;
     const CopyStep* copy = nullptr;
     const PoolStep* pool = nullptr;
-    StepFunction row = nullptr;  ///< does one row of a step of many
+    StepFunction row = nullptr;        ///< does one row of a step of many
+    const DenseLink* links = nullptr;  ///< of a chain of dense layers
+    std::uint32_t n_links = 0;
     Merge merge = Merge::add;
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid
