@@ -75,7 +75,8 @@ class Inspection:
     def _rows(self) -> list[tuple[str, ...]]:
         kernels: dict[str, str] = {}
         for step in self._facts.get("steps", []):
-            kernels |= dict.fromkeys(step["layers"].split(" + "), step["kernel"])
+            for name in step["layers"].split(" + "):
+                kernels.setdefault(name, step["kernel"])  # what follows only moves the values
         return [_row(layer, kernels.get(layer["name"], "")) for layer in self._facts["layers"]]
 
 
