@@ -172,7 +172,7 @@ DeviceChain Lowering::keep(const Chain& chain, int n, int padded) {
         if (parameters == nullptr) return 0;
         const auto first = static_cast<std::int32_t>(code_.pool.size());
         code_.pool.insert(code_.pool.end(), parameters, parameters + n);
-        code_.pool.resize(static_cast<std::size_t>(first + padded), 0);
+        code_.pool.resize(static_cast<std::size_t>(first) + static_cast<std::size_t>(padded), 0);
         return first;
     };
     for (const Stage& s : chain.stages()) {
@@ -224,7 +224,7 @@ void Lowering::lower_input() {
 
 /// The chain behind sums in the grid of the products; @p bias comes in the accumulator's grid and leaves in the sums'.
 Chain Lowering::begin_sums(int value, int products_fraction, std::vector<std::int64_t>& bias) {
-    const AccumulatorRange& acc = *proof(value).accumulator;
+    const AccumulatorRange& acc = *proof(value).accumulator;  // NOLINT(bugprone-unchecked-optional-access): of a sum
     const Layer& l = layer(value);
     const int finer = acc.type.fraction() - products_fraction;
     if (finer > 31 || finer < -31) refuse(value, "binary points of products and accumulator that lie far apart");
@@ -275,6 +275,7 @@ void Lowering::lower_dense(int value) {
     const int input = current_;
     if (program.n_layers == detail::max_device_layers) refuse(value, "more layers than a program holds");
     if (size(input) != dense.weight.shape[0]) refuse(value, "a dense layer on several rows");
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): of a sum
     if (!proof(value).accumulator->is_plain_sum())
         refuse(value, "sums that depend on their order, or rounded products");
     DeviceLayer& out = program.layers[program.n_layers];
@@ -300,7 +301,8 @@ void Lowering::lower_dense(int value) {
         if (o < out.n_out) {
             b = bias[static_cast<std::size_t>(o)];
             for (int i = 0; i < out.n_in; ++i)
-                b += constant * dense.weight.data[static_cast<std::size_t>(i * out.n_out + o)];
+                b += constant * dense.weight.data[static_cast<std::size_t>(i) * static_cast<std::size_t>(out.n_out) +
+                                                  static_cast<std::size_t>(o)];
         }
         code_.pool.push_back(low_word(b));
     }
@@ -312,7 +314,9 @@ void Lowering::lower_dense(int value) {
 void Lowering::pack_weights(DeviceLayer& out, const Dense& dense, bool of_sums) {
     const auto byte = [&](int limb, int i, int o) -> std::uint32_t {
         if (i >= out.n_in || o >= out.n_out) return 0;
-        const auto limbs = weight_limbs(dense.weight.data[static_cast<std::size_t>(i * out.n_out + o)]);
+        const auto limbs = weight_limbs(
+            dense.weight
+                .data[static_cast<std::size_t>(i) * static_cast<std::size_t>(out.n_out) + static_cast<std::size_t>(o)]);
         const auto k = static_cast<std::size_t>(limb);
         return k < limbs.size() ? static_cast<std::uint8_t>(limbs[k]) : 0u;
     };
@@ -388,7 +392,7 @@ void Lowering::lower_reduction(int value) {
     const Layer& l = layer(value);
     auto& program = code_.program;
     const bool is_sum = std::holds_alternative<Sum>(l.operation);
-    const AccumulatorRange& acc = *proof(value).accumulator;
+    const AccumulatorRange& acc = *proof(value).accumulator;  // NOLINT(bugprone-unchecked-optional-access): of a sum
     if (acc.order_matters || (acc.products_overflow && acc.type.overflow != Overflow::wrap))
         refuse(value, "sums that depend on their order");
     const Interval x = ranges_.value(current_).all;

@@ -27,6 +27,7 @@ std::size_t clamp_index(Int index, std::size_t n) noexcept {
 /// The top @p bits of a stored value's W, as an unsigned number.
 std::size_t top_bits(std::int64_t stored, const FixedType& type, int bits) noexcept {
     const std::uint64_t pattern = static_cast<std::uint64_t>(stored) & (~std::uint64_t{0} >> (64 - type.width));
+    // NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift): at most W bits, as the reader made sure
     return static_cast<std::size_t>(pattern >> (type.width - bits));
 }
 

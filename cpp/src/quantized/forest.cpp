@@ -58,7 +58,7 @@ Forest Forest::from_json(std::string_view text, std::string_view file_name, Fore
 }
 
 Forest Forest::load(const std::string& path, ForestOptions options) {
-    std::ifstream file(path, std::ios::binary);
+    const std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     if (!file || !(text << file.rdbuf())) throw std::runtime_error(path + ": cannot be read");
     return from_json(text.str(), path, options);

@@ -18,7 +18,8 @@
 /// Inputs as keys, sixteen features at a time. What is rare (an integer outside the type, NaN, a value beyond 2^30 in
 /// the type's grid) is left to find_keys: the functions only say so.
 namespace rheinfall::quantized {
-namespace {  // each file has its own, compiled for its own instruction set
+// Each file has its own, compiled for its own instruction set.
+namespace {  // NOLINT(misc-anonymous-namespace-in-header)
 
 struct Pair {
     __m512d low;

@@ -41,12 +41,8 @@ template <class E>
 /// One input for a float type, as the double that holds it.
 template <class E>
 [[nodiscard]] double to_real(E x, NumberType::Kind kind) noexcept {
-    if constexpr (std::is_integral_v<E>) {
-        // Rounded once: an int64 goes to float32 without a stop at double.
-        return kind == NumberType::Kind::float32 ? static_cast<double>(static_cast<float>(x)) : static_cast<double>(x);
-    } else {
-        return kind == NumberType::Kind::float32 ? static_cast<double>(static_cast<float>(x)) : static_cast<double>(x);
-    }
+    // Rounded once: an int64 goes to float32 without a stop at double.
+    return kind == NumberType::Kind::float32 ? static_cast<double>(static_cast<float>(x)) : static_cast<double>(x);
 }
 
 /// Calls `body(E{})` with the C++ type of @p type.

@@ -13,7 +13,7 @@
 #include "tracking/graph_construction_work.hpp"
 
 namespace rheinfall::detail {
-namespace {
+namespace {  // NOLINT(misc-anonymous-namespace-in-header): see above
 
 /// The triplets of one inner doublet, by their outer doublet (counted from the first of the middle module).
 struct Windows {

@@ -62,14 +62,14 @@ template <class T>
                                                                      const FixedType& type) noexcept {
     if (format.is_packed) {
         const int bit = k * type.width;
-        const std::byte* word = row + bit / 32 * 4;
+        const std::byte* word = row + std::ptrdiff_t{bit / 32} * 4;
         std::uint64_t bits = load_as<std::uint32_t>(word);
         if (bit % 32 + type.width > 32) bits |= std::uint64_t{load_as<std::uint32_t>(word + 4)} << 32;
         const auto value = static_cast<std::uint32_t>(bits >> (bit % 32)) << (32 - type.width);
         return type.is_signed ? static_cast<std::int32_t>(value) >> (32 - type.width)
                               : static_cast<std::int64_t>(value >> (32 - type.width));
     }
-    const std::byte* p = row + k * bytes_of(format.type);
+    const std::byte* p = row + std::ptrdiff_t{k} * bytes_of(format.type);
     switch (format.type) {
         case ElementType::int8: return load_as<std::int8_t>(p);
         case ElementType::uint8: return load_as<std::uint8_t>(p);

@@ -148,7 +148,8 @@ RHEINFALL_HOST_DEVICE inline void encode_inputs(const DeviceProgram& program, co
         RHEINFALL_UNROLL
         for (int b = 0; b < 4; ++b) {
             const bool is_there = row < n_rows && 4 * group + b < program.n_inputs;
-            v[b] = is_there ? read_input(program, rows + row * bytes, 4 * group + b, in, out_of_range) : 0;
+            v[b] =
+                is_there ? read_input(program, rows + std::ptrdiff_t{row} * bytes, 4 * group + b, in, out_of_range) : 0;
         }
         run_chain(program.input_chain, pool, v, 1, [group](int b) { return 4 * group + b; });
         std::uint32_t w[4];
@@ -217,10 +218,11 @@ RHEINFALL_HOST_DEVICE void multiply_layer(const DeviceLayer& layer, const std::i
             RHEINFALL_UNROLL
             for (int j = 0; j < K; ++j) {
                 if (j >= layer.k_tiles) continue;
-                const std::int32_t* w = pool + layer.tiles + ((weight - limb) * layer.k_tiles + j) * layer.n_tiles * 64;
+                const std::int32_t* w =
+                    pool + layer.tiles + std::ptrdiff_t{(weight - limb) * layer.k_tiles + j} * layer.n_tiles * 64;
                 RHEINFALL_UNROLL
                 for (int t = 0; t < N; ++t)
-                    if (t < layer.n_tiles) warp.multiply(lanes, limb, j, t, w + 64 * t);
+                    if (t < layer.n_tiles) warp.multiply(lanes, limb, j, t, w + std::ptrdiff_t{64} * t);
             }
         }
     }
@@ -300,7 +302,7 @@ RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int
         warp.sync();
         if (program.is_argmax) {
             warp.each(lanes, [&](int lane, Registers&) {
-                if (lane < n_rows) mark_largest(program, words + lane * program.n_outputs);
+                if (lane < n_rows) mark_largest(program, words + std::ptrdiff_t{lane} * program.n_outputs);
             });
             warp.sync();
         }
