@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,7 +24,8 @@ template <class T>
 }
 
 /// The sum of one class in the document's order; T is int64_t (stored integers), float or double.
-template <class T>
+/// As deep as the logarithm of the number of trees.
+template <class T>  // NOLINTNEXTLINE(misc-no-recursion)
 [[nodiscard]] T sum_as_tree(std::span<const T> values, const FixedType& type) noexcept {
     if (values.size() == 1) return values[0];
     std::size_t left = 1;
@@ -88,7 +90,7 @@ template <class X>
             left = model.inclusive ? wide <= threshold : wide < threshold;
         } else {
             const double threshold = node->number.real;
-            left = value != value ? node->missing_left : model.inclusive ? value <= threshold : value < threshold;
+            left = std::isnan(value) ? node->missing_left : model.inclusive ? value <= threshold : value < threshold;
         }
         node = &tree.nodes[static_cast<std::size_t>(left ? node->left : node->right)];
     }

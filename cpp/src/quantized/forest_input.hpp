@@ -31,7 +31,7 @@ template <class E>
         }
         return convert_real(static_cast<double>(x), type);
     } else {
-        const Int128 wide = x;
+        const Int128 wide{x};  // NOLINT(bugprone-signed-char-misuse): an int8 is a number
         const std::int64_t stored = detail::convert(wide, type.fraction(), type);
         if (detail::widen<Int128>(stored, type) != wide) status = worst(status, Status::out_of_range);
         return stored;

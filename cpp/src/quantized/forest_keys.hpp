@@ -23,7 +23,9 @@ namespace rheinfall::quantized {
 /// How many sorted thresholds lie below x (`inclusive`), or not above it. NaN: all, as it compares false.
 template <class T>
 [[nodiscard]] std::int32_t rank_of(const T* first, std::size_t n, T x, bool inclusive) noexcept {
-    if (x != x) return static_cast<std::int32_t>(n);
+    if constexpr (std::is_floating_point_v<T>) {
+        if (std::isnan(x)) return static_cast<std::int32_t>(n);
+    }
     const T* begin = first;
     while (n > 0) {
         const std::size_t half = n / 2;

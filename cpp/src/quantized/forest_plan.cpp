@@ -185,8 +185,9 @@ Outcome Builder::threshold_key(const ForestNode& node, std::int64_t& key) const 
     return Outcome::open;
 }
 
-void Builder::complete(const ForestTree& tree, std::int32_t from, std::size_t node, int level,
-                       CompleteTree& out) const {
+// As deep as the plan: max_complete_depth levels at most.
+void Builder::complete(  // NOLINT(misc-no-recursion)
+    const ForestTree& tree, std::int32_t from, std::size_t node, int level, CompleteTree& out) const {
     const ForestNode& source = tree.nodes[static_cast<std::size_t>(from)];
     if (level == plan_.depth) {
         // Below a node whose outcome is clear there may be levels left over, but never nodes beyond the depth.

@@ -15,6 +15,7 @@ void run_exactly(const ExactStep& s, const std::byte* const* in, std::byte* out,
         references[k] = next;
         for (std::size_t i = 0; i < s.in_size[k]; ++i) {
             std::int32_t q;
+            // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): the caller sets as many as s.in has
             std::memcpy(&q, in[k] + i * step, sizeof q);
             *next++ = q;
         }
@@ -48,7 +49,7 @@ void exact_tile(const Step& step, std::byte* workspace) noexcept {
 }  // namespace
 
 /// Any other layer: number by number. Its values must fit the 32-bit lanes of its neighbours.
-void Lowering::lower_exact(int value) {
+void Lowering::lower_exact(int value) {  // NOLINT(misc-no-recursion): ends at values that have a place
     const Layer& l = layer(value);
     if (l.inputs.size() > most_inputs) refuse(value, "more than 16 inputs");
     auto exact = std::make_unique<ExactStep>();

@@ -185,15 +185,15 @@ private:
         c_.tag(outer);
     }
 
+    std::array<Windows, max_windows> windows_;
+    std::array<Meeting, max_meetings + 1> meetings_;
+    std::array<Pair, max_pairs> pairs_;
     const GraphWork& w_;
     const Candidates& c_;
     const PointArrays& p_;
     std::size_t first_ = 0;  ///< first doublet of the module at work
     std::size_t n_meetings_ = 0;
     std::array<Windowing, max_windows> windowing_;
-    std::array<Windows, max_windows> windows_;
-    std::array<Meeting, max_meetings + 1> meetings_;
-    std::array<Pair, max_pairs> pairs_;
 };
 
 /// The doublets of one module whose outer modules have hits, with their limits side by side.

@@ -87,8 +87,8 @@ template <class Int>
     // Limits are shifted instead of v; below zero the magnitude is compared, which the smallest v has as unsigned only.
     const std::uint64_t max = largest(type);
     const std::uint64_t above_limit = shift < 64 ? max >> shift : 0;
-    const std::uint64_t below_limit =
-        type.is_signed && shift < type.width ? std::uint64_t{1} << (type.width - 1 - shift) : 0;
+    const int room = type.width - 1 - shift;
+    const std::uint64_t below_limit = type.is_signed && room >= 0 ? std::uint64_t{1} << room : 0;
     const bool above = v > 0 && static_cast<U>(v) > U{above_limit};
     const bool beneath = v < 0 && U{0} - static_cast<U>(v) > U{below_limit};
     if (type.overflow == Overflow::sat_zero) return above || beneath ? 0 : static_cast<std::int64_t>(bits);
