@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tracking/detail/hit_geometry.hpp"
+#include "tracking/graph_construction_hits.hpp"
 #include "tracking/graph_construction_work.hpp"
 
 namespace rheinfall {
@@ -18,8 +19,6 @@ using detail::GraphSteps;
 using detail::GraphWork;
 using detail::PointArrays;
 using detail::Row;
-
-constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
 
 /// Everything that one event needs, carved out of the workspace.
 struct Scratch {
@@ -50,44 +49,6 @@ struct Scratch {
           points(n_hits, workspace),
           candidates(limits.n_doublets, workspace) {}
 };
-
-/// Finds each hit's module, then lists the hits that take part by module, in the caller's order.
-void bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphResult& result) {
-    const auto modules = map.modules();
-    std::ranges::fill(s.module_offsets, 0u);
-    std::uint64_t last_id = 0;
-    std::uint32_t last_module = no_module;
-    for (std::size_t i = 0; i < hits.size(); ++i) {
-        const std::uint64_t id = hits.module_id[i];
-        if (i == 0 || id != last_id) {  // hits of one module mostly stand together
-            const auto at = std::lower_bound(modules.begin(), modules.end(), id);
-            last_id = id;
-            last_module =
-                (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : no_module;
-        }
-        std::uint32_t module = last_module;
-        if (!(std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]))) {
-            ++result.n_not_finite;
-            module = no_module;
-        } else if (module == no_module) {
-            ++result.n_unknown_modules;
-        }
-        s.module_of_hit[i] = module;
-        if (module != no_module) ++s.module_offsets[module];
-    }
-    std::uint32_t n_used = 0;
-    for (auto& offset : s.module_offsets) {
-        const std::uint32_t count = offset;
-        offset = n_used;
-        n_used += count;
-    }
-    for (std::size_t i = 0; i < hits.size(); ++i) {
-        if (s.module_of_hit[i] != no_module)
-            s.order[s.module_offsets[s.module_of_hit[i]]++] = static_cast<std::uint32_t>(i);
-    }
-    for (std::size_t m = map.n_modules(); m > 0; --m) s.module_offsets[m] = s.module_offsets[m - 1];
-    s.module_offsets[0] = 0;
-}
 
 /// Computes the points of modules [first, last).
 void place_points(const HitsView& hits, Scratch& s, std::size_t first, std::size_t last) {
@@ -232,7 +193,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         return result;
     }
 
-    bucket_hits(map, hits, s, result);
+    detail::bucket_hits(map, hits, {s.module_of_hit, s.module_offsets, s.order}, result);
     parallel_for(n_tasks, [&](std::size_t t) {
         place_points(hits, s, map.n_modules() * t / n_tasks, map.n_modules() * (t + 1) / n_tasks);
     });

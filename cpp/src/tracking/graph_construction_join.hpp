@@ -4,7 +4,7 @@
 /// The join of candidates that share a hit, over a `Lanes` type that says how many are looked at together. Included
 /// by each version of graph construction after it has chosen its instructions, hence everything has internal linkage.
 ///
-/// A candidate meets those that leave its target: some 28 in a dense event, of which one in a hundred changes direction
+/// A candidate meets those that leave its target: dozens in a dense event, of which hardly one changes direction
 /// by as little as their triplet allows. So the change of dz/dr is judged first, in 16-bit steps; what remains is put
 /// aside without a branch, and judged exactly when everything it needs has been asked of memory.
 

@@ -9,11 +9,10 @@
 
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/detail/triplet_codes.hpp"
+#include "tracking/graph_construction_hits.hpp"
 
 namespace rheinfall::detail {
 namespace {
-
-constexpr std::uint32_t no_module = std::numeric_limits<std::uint32_t>::max();
 
 /// Hit pairs within their doublet's limits, one array per field: joins look at targets and slopes of millions, and at
 /// the rest of few. Hits are numbered by module, then phi.
@@ -86,44 +85,6 @@ struct Scratch {
           edge_offsets(workspace.take<std::uint32_t>(n_hits + 1)),
           candidates(limits.n_doublets, workspace) {}
 };
-
-/// Finds each hit's module, then lists the hits that take part by module, in the caller's order.
-void bucket_hits(const ModuleMap& map, const HitsView& hits, Scratch& s, GraphResult& result) {
-    const auto modules = map.modules();
-    std::ranges::fill(s.module_offsets, 0u);
-    std::uint64_t last_id = 0;
-    std::uint32_t last_module = no_module;
-    for (std::size_t i = 0; i < hits.size(); ++i) {
-        const std::uint64_t id = hits.module_id[i];
-        if (i == 0 || id != last_id) {  // hits of one module mostly stand together
-            const auto at = std::lower_bound(modules.begin(), modules.end(), id);
-            last_id = id;
-            last_module =
-                (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : no_module;
-        }
-        std::uint32_t module = last_module;
-        if (!(std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]))) {
-            ++result.n_not_finite;
-            module = no_module;
-        } else if (module == no_module) {
-            ++result.n_unknown_modules;
-        }
-        s.module_of_hit[i] = module;
-        if (module != no_module) ++s.module_offsets[module];
-    }
-    std::uint32_t n_used = 0;
-    for (auto& offset : s.module_offsets) {
-        const std::uint32_t count = offset;
-        offset = n_used;
-        n_used += count;
-    }
-    for (std::size_t i = 0; i < hits.size(); ++i) {
-        if (s.module_of_hit[i] != no_module)
-            s.order[s.module_offsets[s.module_of_hit[i]]++] = static_cast<std::uint32_t>(i);
-    }
-    for (std::size_t m = map.n_modules(); m > 0; --m) s.module_offsets[m] = s.module_offsets[m - 1];
-    s.module_offsets[0] = 0;
-}
 
 /// Computes the points of modules [first, last) and sorts each module's hits by (phi, caller's hit).
 void sort_modules(const HitsView& hits, Scratch& s, std::size_t first, std::size_t last) {
@@ -362,7 +323,7 @@ GraphResult build_graph_plain(const ModuleMap& map, const HitsView& hits, const 
         return result;
     }
 
-    bucket_hits(map, hits, s, result);
+    bucket_hits(map, hits, {s.module_of_hit, s.module_offsets, s.order}, result);
     parallel_for(n_tasks, [&](std::size_t t) {
         sort_modules(hits, s, map.n_modules() * t / n_tasks, map.n_modules() * (t + 1) / n_tasks);
     });
