@@ -1,5 +1,6 @@
 """Compiled core of rheinfall"""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import numpy
@@ -66,7 +67,10 @@ def node_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order
 class LimitRule:
     """How a triplet's limits follow from what training saw."""
 
-    def __init__(self, *, relative: float = 0.0, sigmas: float = 2.0, sigmas_differences: float = 4.0, prior_weight: float = 4.0, core: float = 5.0, min_occurrence: int = 1, remove_two_cycles: bool = True) -> None: ...
+    def __init__(self, *, relative: float = 0.0, sigmas: float = 2.0, sigmas_differences: float = 4.0, prior_weight: float = 4.0, core: float = 5.0, min_occurrence: int = 1, remove_two_cycles: bool = True, absolute: Sequence[float] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]) -> None: ...
+
+    @property
+    def absolute(self) -> list[float]: ...
 
     @property
     def relative(self) -> float: ...
@@ -135,6 +139,9 @@ class ModuleMap:
     @property
     def convention(self) -> str: ...
 
+    @property
+    def file_format_version(self) -> int: ...
+
     format_version: Final[int] = ...
     """(arg: object, /) -> int"""
 
@@ -151,6 +158,11 @@ class ModuleMapBuilder:
 
     def finish(self, rule: LimitRule) -> ModuleMap:
         """Make the map."""
+
+    def counts(self) -> tuple[NDArray[numpy.uint64], NDArray[numpy.uint64]]:
+        """
+        Modules (n, 3) and occurrences (n,) of the triplets seen, by rising modules.
+        """
 
     @property
     def n_triplets(self) -> int: ...

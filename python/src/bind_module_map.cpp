@@ -1,5 +1,7 @@
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <array>
 #include <rheinfall/tracking/module_map.hpp>
 #include <rheinfall/tracking/module_map_builder.hpp>
@@ -137,20 +139,35 @@ std::span<const std::byte> view(const nb::bytes& bytes) {
     return {static_cast<const std::byte*>(bytes.data()), bytes.size()};
 }
 
+/// Modules (n, 3) and occurrences (n,) of the triplets that a builder saw, by rising modules.
+nb::typed<nb::tuple, UInt64Array, UInt64Array> counts(const ModuleMapBuilder& builder) {
+    const std::vector<ModuleMapBuilder::Record> records = builder.sorted_records();
+    auto modules = std::make_unique_for_overwrite<std::uint64_t[]>(3 * records.size());
+    auto occurrence = std::make_unique_for_overwrite<std::uint64_t[]>(records.size());
+    for (std::size_t r = 0; r < records.size(); ++r) {
+        std::copy(records[r].modules.begin(), records[r].modules.end(), modules.get() + 3 * r);
+        occurrence[r] = records[r].occurrence;
+    }
+    return nb::make_tuple(numpy_owning(std::move(modules), {records.size(), 3}),
+                          numpy_owning(std::move(occurrence), {records.size()}));
+}
+
 void bind_limit_rule(nb::module_& m) {
     const LimitRule standard;
     nb::class_<LimitRule>(m, "LimitRule", "How a triplet's limits follow from what training saw.")
         .def(
             "__init__",
             [](LimitRule* self, double relative, double sigmas, double sigmas_differences, double prior_weight,
-               double core, std::uint64_t min_occurrence, bool remove_two_cycles) {
-                new (self) LimitRule{relative, sigmas,         prior_weight,     sigmas_differences,
-                                     core,     min_occurrence, remove_two_cycles};
+               double core, std::uint64_t min_occurrence, bool remove_two_cycles,
+               const std::array<double, 6>& absolute) {
+                new (self) LimitRule{absolute,           relative, sigmas,         prior_weight,
+                                     sigmas_differences, core,     min_occurrence, remove_two_cycles};
             },
             nb::kw_only(), "relative"_a = standard.relative, "sigmas"_a = standard.sigmas,
             "sigmas_differences"_a = standard.sigmas_differences, "prior_weight"_a = standard.prior_weight,
             "core"_a = standard.core, "min_occurrence"_a = standard.min_occurrence,
-            "remove_two_cycles"_a = standard.remove_two_cycles)
+            "remove_two_cycles"_a = standard.remove_two_cycles, "absolute"_a = standard.absolute)
+        .def_ro("absolute", &LimitRule::absolute)
         .def_ro("relative", &LimitRule::relative)
         .def_ro("sigmas", &LimitRule::sigmas)
         .def_ro("sigmas_differences", &LimitRule::sigmas_differences)
@@ -178,6 +195,7 @@ void bind_builder(nb::module_& m) {
             "Add the hit triples of one event: uint32 (n, 3), inner to outer.")
         .def("merge", &ModuleMapBuilder::merge, "other"_a, "Add what another builder saw; exact and associative.")
         .def("finish", &ModuleMapBuilder::finish, "rule"_a, nb::call_guard<nb::gil_scoped_release>(), "Make the map.")
+        .def("counts", &counts, "Modules (n, 3) and occurrences (n,) of the triplets seen, by rising modules.")
         .def_prop_ro("n_triplets", [](const ModuleMapBuilder& self) { return self.records().size(); })
         .def_prop_ro("bend", [](const ModuleMapBuilder& self) { return name_of(self.bend_convention()); })
         .def("to_bytes", [](const ModuleMapBuilder& self) { return to_bytes(self.bytes()); })
@@ -226,6 +244,7 @@ void bind_module_map(nb::module_& m) {
         .def_prop_ro("n_triplets", &ModuleMap::n_triplets)
         .def_prop_ro("bend", [](const ModuleMap& self) { return name_of(self.bend_convention()); })
         .def_prop_ro("convention", &ModuleMap::convention)
+        .def_prop_ro("file_format_version", &ModuleMap::file_format_version)
         .def_ro_static("format_version", &ModuleMap::format_version);
     bind_builder(m);
 }

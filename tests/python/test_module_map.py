@@ -18,6 +18,7 @@ from rheinfall import _core
 from rheinfall.event import LAYER_SHIFT, Event, Hits, Particles, Truth, encode_module_id
 from rheinfall.reference import graph_construction
 from rheinfall.reference import module_map as reference
+from rheinfall.tracking.module_map_coverage import measure_coverage
 from rheinfall.tracking.module_symmetry import find_symmetries
 from rheinfall.tracking.true_triples import TripleSelection, find_true_triples
 
@@ -31,6 +32,7 @@ RULES = (
     {"min_occurrence": 2, "sigmas_differences": 10.0},
     {"remove_two_cycles": False, "core": 1.0},
     {"core": 0.0},
+    {"absolute": (0.5, 1e-3, 1e-5, 0.01, 0.02, 3e-3), "core": 50.0},
 )
 
 
@@ -162,7 +164,16 @@ def test_merging_needs_statistics_and_one_convention(events, tmp_path):
         limits_only.save(tmp_path / "more.rfmap", statistics=True)
 
 
-@pytest.mark.parametrize("rule", [{"relative": -0.1}, {"sigmas": np.nan}, {"prior_weight": np.inf}, {"core": -1.0}])
+BAD_RULES = (
+    {"relative": -0.1},
+    {"sigmas": np.nan},
+    {"prior_weight": np.inf},
+    {"core": -1.0},
+    {"absolute": (0, 0, 0, 0, 0, -1.0)},
+)
+
+
+@pytest.mark.parametrize("rule", BAD_RULES)
 def test_a_rule_without_meaning_is_refused(rule):
     with pytest.raises(ValueError, match=next(iter(rule))):
         rf.ModuleMap.build([], **rule)
@@ -337,7 +348,120 @@ def test_truncated_statistics_are_noticed(module_map, damaged):
         flipped = bytearray(statistics)
         flipped[at] ^= 16
         refused(damaged(limits + flipped), "statistics: checksum")
+    for bit in range(8 * 32):
+        flipped = bytearray(statistics)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        refused(damaged(limits + flipped), "statistics: ")
     refused(damaged(limits + b"unknown appendix, long enough for a header"), "statistics: expected their magic bytes")
+
+
+def test_statistics_must_be_those_of_the_map(events, damaged):
+    angle, slope = (rf.ModuleMap.build(events[:1], bend=bend) for bend in BENDS)
+    refused(damaged(angle.core.to_bytes() + slope.statistics.to_bytes()), "statistics: bend: expected the map's, angle")
+
+
+@pytest.mark.parametrize(
+    ("field", "offset", "value"),
+    [
+        ("occurrence", 24, struct.pack("<Q", 0)),
+        ("occurrence", 24, struct.pack("<Q", 2**63)),
+        ("min, max", 32, struct.pack("<f", np.nan)),
+        ("min, max", 36, struct.pack("<f", 1e30)),
+        ("sum_of_squares", 192, struct.pack("<q", -1)),
+        ("sum", 112, struct.pack("<q", 2**62)),
+        ("sum", 112, struct.pack("<q", -(2**62))),
+    ],
+)
+def test_statistics_that_no_training_leaves_are_refused(field, offset, value):
+    statistics = bytearray(one_triple().to_bytes())
+    statistics[32 + offset : 32 + offset + len(value)] = value
+    struct.pack_into("<Q", statistics, 24, 0)
+    struct.pack_into("<Q", statistics, 24, sealed_checksum(statistics[:32], 24, statistics[32:]))
+    with pytest.raises(RuntimeError, match=f"here: statistics: {field}: expected what training leaves, at record 0"):
+        _core.ModuleMapBuilder.from_bytes(bytes(statistics), "here")
+
+
+def one_triple(z=(0.0, 0.0, 0.0)):
+    """A builder that saw one triple, on modules 1, 2, 3."""
+    builder = _core.ModuleMapBuilder("angle")
+    add_triple(builder, z)
+    return builder
+
+
+def add_triple(builder, z):
+    x, modules = np.float32([30, 70, 110]), np.array([1, 2, 3], np.uint64)
+    builder.add(x, np.float32([1, 2, 4]), np.float32(z), modules, np.array([[0, 1, 2]], np.uint32))
+
+
+def test_occurrences_that_overflow_the_sums_are_refused():
+    """z0 of these is clamped to 2^20 units, so that 2^23 - 1 occurrences are the most that 63 bits hold."""
+    far = (0.0, 1e6, 2e6)
+    power = one_triple(far)
+    full = one_triple(far)
+    for _ in range(22):
+        power.merge(_core.ModuleMapBuilder.from_bytes(power.to_bytes(), "itself"))
+        full.merge(power)
+    before = full.to_bytes()
+    message = "modules 1, 2, 3: after 8388607 occurrences the 64-bit sums of the statistics hold no more"
+    with pytest.raises(OverflowError, match="add: " + message):
+        add_triple(full, far)
+    with pytest.raises(OverflowError, match="merge: " + message):
+        full.merge(one_triple(far))
+    mixed = one_triple((0.0, 1.0, 2.0))
+    other = np.array([7, 8, 9], np.uint64)
+    x, zero = np.float32([30, 70, 110]), np.zeros(3, np.float32)
+    mixed.add(x, zero, zero, other, np.array([[0, 1, 2]], np.uint32))
+    add_triple(mixed, far)
+    with pytest.raises(OverflowError):
+        full.merge(mixed)
+    assert full.to_bytes() == before, "a merge that is refused adds nothing"
+    assert _core.ModuleMapBuilder.from_bytes(before, "full").to_bytes() == before
+
+
+def checksum(data):
+    """The checksum of files, from its description in docs/module_map.md."""
+    mask, prime1, prime2 = 2**64 - 1, 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F
+
+    def rotate(value, bits):
+        return (value << bits | value >> (64 - bits)) & mask
+
+    lanes = [prime1, prime2, prime1 ^ prime2, (prime1 + prime2) & mask]
+    whole = len(data) // 32 * 32
+    for i, (word,) in enumerate(struct.iter_unpack("<Q", data[:whole])):
+        lanes[i % 4] = rotate((lanes[i % 4] + word * prime2) & mask, 31) * prime1 & mask
+    value = len(data) * prime1 & mask
+    for lane in lanes:
+        value = (rotate(value ^ lane, 27) * prime1 + prime2) & mask
+    for byte in data[whole:]:
+        value = rotate(value ^ (byte * prime1 & mask), 11) * prime2 & mask
+    value = (value ^ value >> 33) * prime2 & mask
+    return value ^ value >> 29
+
+
+def sealed_checksum(header, at, payload):
+    """The checksum of a header, with that of the payload in place of its own at `at`."""
+    header = bytearray(header)
+    struct.pack_into("<Q", header, at, checksum(payload))
+    return checksum(header)
+
+
+def test_checksums_are_those_of_the_document():
+    data, statistics = tiny_map().core.to_bytes(), one_triple().to_bytes()
+    assert struct.unpack_from("<Q", data, 56)[0] == sealed_checksum(data[:HEADER], 56, data[HEADER:])
+    assert struct.unpack_from("<Q", statistics, 24)[0] == sealed_checksum(statistics[:32], 24, statistics[32:])
+
+
+def test_files_of_format_1_are_read(damaged, tmp_path):
+    """Their checksums cover the payload alone."""
+    data, statistics = bytearray(tiny_map().core.to_bytes()), bytearray(one_triple().to_bytes())
+    struct.pack_into("<II", data, 8, 1, 1)
+    struct.pack_into("<Q", data, 56, checksum(data[HEADER:]))
+    struct.pack_into("<I", statistics, 8, 1)
+    struct.pack_into("<Q", statistics, 24, checksum(statistics[32:]))
+    old = rf.ModuleMap.load(damaged(data + statistics))
+    assert (old.core.file_format_version, tiny_map().core.file_format_version) == (1, 2)
+    np.testing.assert_array_equal(old.triplets()[2], tiny_map().triplets()[2])
+    assert old.statistics.to_bytes() == one_triple().to_bytes()
 
 
 def test_every_flipped_bit_of_the_payload_is_noticed(damaged):
@@ -351,7 +475,10 @@ def test_every_flipped_bit_of_the_payload_is_noticed(damaged):
 # Offset and size of the header's fields, and what is said of a damaged one.
 FIELDS = {
     "magic": (0, 8, "magic: not a rheinfall module map"),
+    "format_version": (8, 4, "reader_version: expected 1 to|checksum"),
     "reader_version": (12, 4, "format_version|reader_version"),
+    "bend": (16, 4, "bend: expected 0 or 1|checksum"),
+    "reserved": (20, 4, "checksum"),
     "n_modules": (24, 8, "payload_bytes|truncated|at most|checksum"),
     "n_doublets": (32, 8, "payload_bytes|truncated|at most|checksum"),
     "n_triplets": (40, 8, "payload_bytes|truncated|at most|checksum"),
@@ -363,7 +490,6 @@ FIELDS = {
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_flipped_bit_of_the_header_is_noticed(damaged, field):
-    """But for bits of format_version and `reserved`, which say nothing that a reader acts on, and bit 0 of `bend`."""
     offset, size, message = FIELDS[field]
     data = tiny_map().core.to_bytes()
     # 65 modules or doublets may fill the same padded block as 64: then the checks of the arrays notice it.
@@ -383,10 +509,11 @@ def test_an_unknown_bend_is_refused(damaged, value):
 
 def test_newer_formats(damaged):
     data = bytearray(tiny_map().core.to_bytes())
-    struct.pack_into("<II", data, 8, 7, 1)
-    assert rf.ModuleMap.load(damaged(data)).n_triplets == 2, "a newer file that says that format 1 may read it"
+    struct.pack_into("<IIIIQQQQQ", data, 8, 7, 2, *struct.unpack_from("<IIQQQQ", data, 16), 0)
+    struct.pack_into("<Q", data, 56, sealed_checksum(data[:HEADER], 56, data[HEADER:]))
+    assert rf.ModuleMap.load(damaged(data)).n_triplets == 2, "a newer file that says that format 2 may read it"
     struct.pack_into("<II", data, 8, 7, 5)
-    refused(damaged(data), "written in format 7, which needs a reader of format 5; this release reads up to 1")
+    refused(damaged(data), "written in format 7, which needs a reader of format 5; this release reads up to 2")
 
 
 def test_huge_counts_allocate_nothing(damaged):
@@ -590,3 +717,69 @@ def test_a_foreign_module_has_no_image(events):
 def test_a_lopsided_detector_has_no_symmetry():
     centres = np.array([[30.0, 0, 0], [0, 40.0, 10]])
     assert find_symmetries(np.array([1, 2], np.uint64), centres) == []
+
+
+# Pruning and coverage
+
+
+def test_pruned_maps_keep_frequent_triplets_and_their_limits(module_map):
+    modules, _, limits = module_map.triplets()
+    counts = module_map.occurrences()
+    for least in (1, 2, 3, 10):
+        pruned = module_map.prune(least)
+        keep = counts >= least
+        np.testing.assert_array_equal(pruned.triplets()[0], modules[keep])
+        wider = pruned.triplets()[2]
+        assert (wider[..., 0] <= limits[keep][..., 0]).all()
+        assert (wider[..., 1] >= limits[keep][..., 1]).all()
+        doublets = {tuple(m): box for m, box in zip(pruned.doublets()[0].tolist(), pruned.doublets()[1], strict=True)}
+        for triplet, box, old in zip(pruned.triplets()[0].tolist(), wider, limits[keep], strict=True):
+            for pair, at in ((triplet[:2], 0), (triplet[1:], 4)):
+                step = (doublets[tuple(pair)][:, 1] - doublets[tuple(pair)][:, 0]) / 255 * 1.001
+                assert (np.abs(box[at : at + 4] - old[at : at + 4]) <= step[:, None]).all()
+        assert pruned.statistics is None
+    assert module_map.prune(2, statistics=True).merge(module_map).n_triplets == module_map.n_triplets
+
+
+def test_occurrences_are_exact_with_statistics(module_map, records):
+    counts = module_map.occurrences()
+    assert counts.tolist() == [records[tuple(m)].occurrence for m in module_map.triplets()[0].tolist()]
+    bare = rf.ModuleMap(module_map.core)
+    assert bare.occurrences().tolist() == [1 << (int(c).bit_length() - 1) for c in counts]
+    with pytest.raises(ValueError, match="powers of two as occurrence, got 3"):
+        bare.prune(3)
+    with pytest.raises(ValueError, match="expected at least 1, got 0"):
+        bare.prune(0)
+    limits = np.tile(np.float32([-1, 1]), (1, 4, 1))
+    doublets = rf.ModuleMap(_core.ModuleMap.from_doublets(np.array([[1, 2]], np.uint64), limits, "angle"))
+    with pytest.raises(ValueError, match="doublets alone"):
+        doublets.prune(2)
+    assert doublets.rewrite().core.to_bytes() == doublets.core.to_bytes()
+
+
+def test_rewriting_changes_no_byte(module_map):
+    assert_same(module_map.rewrite(), module_map)
+
+
+def test_coverage_is_that_of_brute_force(module_map, records):
+    layer_of = {int(m): (int(m) >> 56, int(m) >> LAYER_SHIFT & 0xFFF) for m in module_map.modules}
+    lost = encode_module_id(1, 2, np.array([4000, 4001]))
+    coverage = measure_coverage(module_map, np.concatenate([module_map.modules, lost]))
+    assert [(c.volume, c.layer) for c in coverage.layers] == sorted(set(layer_of.values()))
+    kept = [tuple(m) for m in module_map.triplets()[0].tolist()]
+    for c in coverage.layers:
+        here = (c.volume, c.layer)
+        counts = [records[t].occurrence for t in kept if any(layer_of[m] == here for m in t)]
+        assert c.n_triplets == len(counts)
+        assert c.median_occurrence == np.median(counts)
+        assert c.rare_share == pytest.approx(counts.count(1) / sum(counts), rel=1e-12)
+        assert c.n_modules == sum(layer == here for layer in layer_of.values())
+        assert c.n_missing == (2 if here == (1, 2) else 0)
+        pairs = module_map.doublets()[0].tolist()
+        assert c.n_doublets == sum(any(layer_of[m] == here for m in pair) for pair in pairs)
+    assert "layer 1/2: 2 of" in coverage.thin(1.0)[0]
+    assert measure_coverage(rf.ModuleMap.build([])).layers == []
+    assert coverage.rare_triplets == "triplets seen once"
+    frequent = measure_coverage(module_map.prune(4))
+    assert frequent.rare_triplets == "triplets seen 4 to 7 times"
+    assert frequent.layers[0].n_missing is None

@@ -7,7 +7,6 @@
 #include <limits>
 #include <stdexcept>
 
-#include "core/checksum.hpp"
 #include "core/file.hpp"
 #include "tracking/detail/module_map_file.hpp"
 #include "tracking/detail/triplet_codes.hpp"
@@ -128,7 +127,7 @@ MapHeader make_header(std::size_t n_modules, std::size_t n_doublets, std::size_t
     MapHeader header{};
     std::memcpy(header.magic, detail::map_magic, sizeof header.magic);
     header.format_version = ModuleMap::format_version;
-    header.reader_version = 1;
+    header.reader_version = 2;
     header.bend = static_cast<std::uint32_t>(bend);
     header.n_modules = n_modules;
     header.n_doublets = n_doublets;
@@ -153,7 +152,7 @@ void fill_doublets(std::span<std::byte> block, const MapLayout& layout, std::spa
 
 void seal(std::span<std::byte> block, MapHeader header) {
     header.payload_bytes = block.size() - sizeof(MapHeader);
-    header.checksum = detail::checksum(block.subspan(sizeof(MapHeader)));
+    header.checksum = detail::checksum_of(header, header.reader_version, block.subspan(sizeof(MapHeader)));
     std::memcpy(block.data(), &header, sizeof header);
 }
 
@@ -195,7 +194,8 @@ MapHeader read_header(std::span<const std::byte> bytes, const std::string& name)
         refuse(name, "truncated: expected " + std::to_string(layout.size) + " bytes, the file has " +
                          std::to_string(bytes.size()));
     }
-    if (detail::checksum(bytes.subspan(sizeof header, header.payload_bytes)) != header.checksum) {
+    const auto payload = bytes.subspan(sizeof header, header.payload_bytes);
+    if (detail::checksum_of(header, header.reader_version, payload) != header.checksum) {
         refuse(name, "checksum: the file is damaged");
     }
     return header;
@@ -302,6 +302,10 @@ std::span<const std::byte> ModuleMap::bytes() const noexcept {
 
 Bend ModuleMap::bend_convention() const noexcept {
     return static_cast<Bend>(storage_->header.bend);
+}
+
+std::uint32_t ModuleMap::file_format_version() const noexcept {
+    return storage_->header.format_version;
 }
 
 std::string ModuleMap::convention() const {

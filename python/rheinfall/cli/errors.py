@@ -31,14 +31,15 @@ def one_line(error: BaseException) -> str:
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of an error that the library raised.
 
-    Input errors are OSErrors and ValueErrors that name a file; other ValueErrors come from an option's value.
+    Input errors are OSErrors and ValueErrors that name a file, and more of it than a sum holds; other ValueErrors come
+    from an option's value.
     """
     if isinstance(error, CommandError):
         return error.code
     if isinstance(error, ImportError):
         own = (error.name or "").startswith("rheinfall")
         return ExitCode.INTERNAL if own else ExitCode.MISSING_EXTRA
-    if isinstance(error, OSError) or type(error).__name__ == "EventFileError":
+    if isinstance(error, OSError | OverflowError) or type(error).__name__ == "EventFileError":
         return ExitCode.BAD_INPUT
     if isinstance(error, ValueError):
         return ExitCode.USAGE
@@ -81,7 +82,8 @@ class reading:  # noqa: N801 (used as a verb: `with reading(path): ...`)
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError | ValueError | RuntimeError) and not isinstance(error, CommandError):
+        bad = OSError | ValueError | RuntimeError | OverflowError
+        if isinstance(error, bad) and not isinstance(error, CommandError):
             raise CommandError(_name_source(self.source, error), ExitCode.BAD_INPUT) from error
 
 

@@ -28,20 +28,21 @@ def read_with_truth(prefixes: Sequence[Path]) -> Iterator[Any]:
         yield event
 
 
-def build_part(prefixes: Sequence[Path], min_pt: float, symmetries: Sequence[Any]) -> Any:
+def build_part(prefixes: Sequence[Path], options: dict[str, Any]) -> Any:
     """The map of some events."""
     from rheinfall import ModuleMap
 
-    return ModuleMap.build(read_with_truth(prefixes), min_pt=min_pt, symmetries=symmetries)
+    return ModuleMap.build(read_with_truth(prefixes), **options)
 
 
-def build_in_workers(
-    prefixes: Sequence[Path], workers: int, output: Output, *, min_pt: float, symmetries: Sequence[Any] = ()
-) -> Any:
-    """The map of all events; merging is exact and associative, so that it does not matter how they are shared out."""
+def build_in_workers(prefixes: Sequence[Path], workers: int, output: Output, **options: Any) -> Any:
+    """The map of all events; merging is exact and associative, so that it does not matter how they are shared out.
+
+    `options` are those of `ModuleMap.build`, limits apart.
+    """
     size = min(LARGEST_PART, -(-len(prefixes) // workers))
     parts = [prefixes[i : i + size] for i in range(0, len(prefixes), size)]
-    build = partial(build_part, min_pt=min_pt, symmetries=symmetries)
+    build = partial(build_part, options=options)
     if workers == 1 or len(parts) == 1:
         return reduce(lambda a, b: a.merge(b), (build(part) for part in output.track(parts, "Building")))
     # spawn: forking a process that has threads may deadlock.

@@ -65,6 +65,7 @@ def widened_limits(
     records: Records,
     bend: str,
     *,
+    absolute: Sequence[float] = (0.0,) * 6,
     relative: float = 0.0,
     sigmas: float = 2.0,
     sigmas_differences: float = 4.0,
@@ -85,7 +86,8 @@ def widened_limits(
             prior = pooled[layers][q] / freedom[layers] if freedom[layers] > 0 else 0.0
             variance = (record.scatter(q) + prior_weight * prior) / (n + prior_weight)
             factor = sigmas if q < 8 else sigmas_differences
-            margin = relative * (record.high[q] - record.low[q]) + factor * math.sqrt(variance / n) / unit
+            fixed = absolute[q % 4 if q < 8 else q - 4]
+            margin = fixed + relative * (record.high[q] - record.low[q]) + factor * math.sqrt(variance / n) / unit
             mean = float(record.total[q]) / n / unit
             spread = record.occurrence > 1 and variance > 0
             reach = core * math.sqrt(variance) / unit if spread else math.inf

@@ -88,7 +88,9 @@ class ModuleMap:
         return cls(builder.finish(_core.LimitRule(**limits)), builder)
 
     def with_limits(self, **limits: Any) -> ModuleMap:
-        """The same statistics with other limits: [min - m, max + m], m = relative·range + sigmas·s / sqrt(occurrence).
+        """The same statistics with other limits: [min - m, max + m].
+
+        m = absolute + relative·range + sigmas·s / sqrt(occurrence).
 
         s is the triplet's rms of the quantity, shrunk towards the pooled rms of all triplets on its three layers, which
         weighs as much as `prior_weight` occurrences: so rare triplets are widened most. Limits are cut to mean ±
@@ -96,14 +98,15 @@ class ModuleMap:
         ones.
 
         Args:
-            **limits: `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr and bend),
-                `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out), `remove_two_cycles` (where
-                doublets occur both ways, drop the triplets of the rarer direction).
+            **limits: `absolute` (six margins: of z0 [mm], dphi [rad], phi_slope [rad/mm] and deta of either pair, of
+                diff_dzdr and of bend), `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr
+                and bend), `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out),
+                `remove_two_cycles` (where doublets occur both ways, drop the triplets of the rarer direction).
 
         Raises:
             ValueError: the map carries no statistics.
         """
-        return self.from_statistics(self._need_statistics("with_limits"), **limits)
+        return self.from_statistics(self.need_statistics("with_limits"), **limits)
 
     def merge(self, other: ModuleMap, **limits: Any) -> ModuleMap:
         """The map that `build` gives for the events of both; exact and associative.
@@ -115,13 +118,58 @@ class ModuleMap:
         Raises:
             ValueError: a map carries no statistics, or the two measure the bend differently.
         """
-        mine, theirs = self._need_statistics("merge"), other._need_statistics("merge")
+        mine, theirs = self.need_statistics("merge"), other.need_statistics("merge")
         merged = _core.ModuleMapBuilder(self.bend)
         merged.merge(mine)
         merged.merge(theirs)
         return self.from_statistics(merged, **limits)
 
-    def _need_statistics(self, what: str) -> _core.ModuleMapBuilder:
+    def prune(self, min_occurrence: int, *, statistics: bool = False) -> ModuleMap:
+        """The map without its rarer triplets; limits stay, but for their coding.
+
+        A doublet's limits shrink to the union of those of its triplets that stay, and theirs are coded anew within
+        them: outward, as always, so that a limit may end up wider by 1/255 of the doublet's range at most.
+
+        Args:
+            min_occurrence: fewest occurrences of a triplet that stays. Without statistics a map knows them as powers of
+                two only.
+            statistics: keep those of all triplets, the rarer ones too, so that the map can still be merged.
+
+        Raises:
+            ValueError: a map of doublets alone, or one without statistics and a number that is no power of two.
+        """
+        if self.n_triplets == 0 < self.n_doublets:
+            raise ValueError("prune: this map has doublets alone, whose occurrences no map keeps")
+        if min_occurrence < 1:
+            raise ValueError(f"prune: min_occurrence: expected at least 1, got {min_occurrence}")
+        if self.statistics is None and min_occurrence & (min_occurrence - 1):
+            raise ValueError(f"prune: without statistics a map knows powers of two as occurrence, got {min_occurrence}")
+        modules, _, limits = self.core.triplets()
+        occurrence = self.occurrences()
+        keep = occurrence >= np.uint64(min_occurrence)
+        core = _core.ModuleMap.from_triplets(modules[keep], occurrence[keep], limits[keep], self.bend)
+        return ModuleMap(core, self.need_statistics("prune") if statistics else None)
+
+    def occurrences(self) -> UInt64:
+        """uint64 (n_triplets,), how often training saw each triplet; without statistics rounded down to powers of 2."""
+        modules, log2, _ = self.core.triplets()
+        if self.statistics is None:
+            return np.asarray(np.uint64(1) << log2.astype(np.uint64))
+        seen, counts = self.statistics.counts()
+        keys = _rank_rows(np.concatenate([seen, modules]))
+        return np.asarray(counts[np.searchsorted(keys[: len(seen)], keys[len(seen) :])])
+
+    def rewrite(self) -> ModuleMap:
+        """The same map in the present format of files; its bytes but for the header are those of this one."""
+        if self.n_triplets:
+            modules, _, limits = self.core.triplets()
+            core = _core.ModuleMap.from_triplets(modules, self.occurrences(), limits, self.bend)
+        else:
+            core = _core.ModuleMap.from_doublets(*self.core.doublets(), self.bend)
+        return ModuleMap(core, self.statistics)
+
+    def need_statistics(self, what: str) -> _core.ModuleMapBuilder:
+        """The statistics, for what cannot go without; a ValueError that names `what` where there are none."""
         if self.statistics is None:
             raise ValueError(f"{what}: this map carries limits only; save it with statistics=True where it is built")
         return self.statistics
@@ -129,7 +177,7 @@ class ModuleMap:
     def save(self, path: str | os.PathLike[str], statistics: bool | None = None) -> None:
         """Write the map; with its statistics too, ten times the size, if it has some and they are not declined."""
         if statistics and self.statistics is None:
-            self._need_statistics("save with statistics")
+            self.need_statistics("save with statistics")
         wanted = self.statistics is not None and statistics is not False
         appendix = self.statistics.to_bytes() if wanted and self.statistics is not None else b""
         self.core.save(os.fspath(path), appendix)
@@ -222,3 +270,11 @@ class ModuleMap:
 
     def __repr__(self) -> str:
         return f"ModuleMap({self.n_modules} modules, {self.n_doublets} doublets, {self.n_triplets} triplets)"
+
+
+def _rank_rows(rows: UInt64) -> NDArray[np.int64]:
+    """int64 (n,): numbers in the lexicographic order of `rows` (n, 3), equal where rows are."""
+    ids, ranks = np.unique(rows, return_inverse=True)
+    a, b, c = ranks.reshape(rows.shape).T
+    pair = np.unique(a * len(ids) + b, return_inverse=True)[1]
+    return np.asarray(pair * len(ids) + c, np.int64)

@@ -57,7 +57,7 @@ constexpr const char* name_of(Bend bend) noexcept {
 class RHEINFALL_API ModuleMap {
 public:
     /// Version of the file format that this library writes, and the newest that it reads.
-    static constexpr std::uint32_t format_version = 1;
+    static constexpr std::uint32_t format_version = 2;
 
     /// The eight coded ends of a triplet's pair limits: fractions of 1/255 of the doublet's range, upward from its low
     /// end for a low limit, downward from its high end for a high one.
@@ -83,6 +83,8 @@ public:
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
 
     [[nodiscard]] Bend bend_convention() const noexcept;
+    /// Version of the format that this map's bytes are in.
+    [[nodiscard]] std::uint32_t file_format_version() const noexcept;
     /// Signs, order and special cases of the quantities, as the file states them.
     [[nodiscard]] std::string convention() const;
     [[nodiscard]] std::size_t n_modules() const noexcept { return modules_.size(); }

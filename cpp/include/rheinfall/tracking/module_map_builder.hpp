@@ -13,13 +13,15 @@
 namespace rheinfall {
 
 /// How a triplet's limits follow from what training saw: [min - m, max + m] for each quantity, with
-/// m = relative * (max - min) + sigmas * s / sqrt(occurrence), cut (if seen twice) to mean +- core * s: min and max of
-/// a triplet seen often are outliers, which let in many wrong pairs for few right ones.
+/// m = absolute + relative * (max - min) + sigmas * s / sqrt(occurrence), cut (if seen twice) to mean +- core * s: min
+/// and max of a triplet seen often are outliers, which let in many wrong pairs for few right ones.
 ///
 /// s is the triplet's rms, shrunk towards that of its layers: s^2 = (n * var + prior_weight * s0^2) / (n +
 /// prior_weight) with s0^2 the pooled variance of all triplets on the same three layers. So rare triplets are widened
 /// most.
 struct LimitRule {
+    /// Margins in the units of z0, dphi, phi_slope and deta, of either pair, of diff_dzdr and of bend.
+    std::array<double, 6> absolute{};
     double relative = 0.0;
     double sigmas = 2.0;
     double prior_weight = 4.0;
@@ -48,10 +50,12 @@ public:
     explicit ModuleMapBuilder(Bend bend = Bend::angle) : bend_(bend) {}
 
     /// Adds the triples of one event: @p triples holds three hit indices each, inner to outer. Triples with a hit that
-    /// is not finite are an error (std::invalid_argument), as is an index out of range, or a quantity that overflows:
-    /// then the triples before it have been added.
+    /// is not finite are an error (std::invalid_argument), as is an index out of range, or a quantity that overflows;
+    /// so are more occurrences than the 64-bit sums hold (std::overflow_error; 2^23 at the earliest). Then the triples
+    /// before it have been added.
     void add(const HitsView& hits, std::span<const std::uint32_t> triples);
-    /// Adds what @p other saw; throws std::invalid_argument if its convention differs.
+    /// Adds what @p other saw; throws std::invalid_argument if its convention differs, std::overflow_error if the sums
+    /// do not hold both; then nothing has been added.
     void merge(const ModuleMapBuilder& other);
 
     /// Throws std::invalid_argument for a rule with a number that is negative or not finite.
@@ -59,6 +63,8 @@ public:
 
     [[nodiscard]] Bend bend_convention() const noexcept { return bend_; }
     [[nodiscard]] std::span<const Record> records() const noexcept { return records_; }
+    /// The records by rising modules, as `bytes` writes them.
+    [[nodiscard]] std::vector<Record> sorted_records() const;
 
     /// The state as bytes, for a file or another process: the same bytes for the same content, whatever the order in
     /// which it came.
@@ -69,9 +75,10 @@ public:
     static ModuleMapBuilder load(const std::string& path);
 
 private:
+    [[nodiscard]] std::size_t find_slot(const std::array<std::uint64_t, 3>& modules) const noexcept;
+    [[nodiscard]] const Record* find(const std::array<std::uint64_t, 3>& modules) const noexcept;
     Record& find_or_insert(const std::array<std::uint64_t, 3>& modules);
     void grow();
-    [[nodiscard]] std::vector<Record> sorted_records() const;
 
     Bend bend_;
     std::vector<Record> records_;

@@ -7,6 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <rheinfall/tracking/module_map.hpp>
+#include <span>
+
+#include "core/checksum.hpp"
 
 namespace rheinfall::detail {
 
@@ -25,10 +28,18 @@ struct MapHeader {
     std::uint64_t n_doublets;
     std::uint64_t n_triplets;
     std::uint64_t payload_bytes;
-    std::uint64_t checksum;  ///< of the payload
+    std::uint64_t checksum;  ///< see `checksum_of`
     char convention[64];     ///< for people: signs and order of the quantities
 };
 static_assert(sizeof(MapHeader) == 128);
+
+/// What @p header's checksum must be: that of the header itself, with the payload's checksum in place of its own. Of
+/// files that readers of format 1 understand it is the payload's alone, which left `bend` unguarded.
+template <class Header>
+std::uint64_t checksum_of(Header header, std::uint32_t version, std::span<const std::byte> payload) noexcept {
+    header.checksum = checksum(payload);
+    return version < 2 ? header.checksum : checksum(std::as_bytes(std::span(&header, 1)));
+}
 
 /// Where each section begins. The counts fit 32 bits, so that no sum here overflows.
 struct MapLayout {
