@@ -284,6 +284,11 @@ Event event_around(std::size_t n_hits, std::uint64_t n_modules, unsigned seed) {
 TEST(GraphConstruction, EveryVersionFindsTheEdgesOfThePlainOne) {
     namespace detail = rheinfall::detail;
     std::vector<const detail::GraphSteps*> versions{&detail::graph_steps_portable(), &detail::graph_steps()};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
+        versions.push_back(&detail::graph_steps_avx2());
+    }
+#endif
     struct Case {
         std::uint64_t n_modules, reach;
         std::size_t n_hits;

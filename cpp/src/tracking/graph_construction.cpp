@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cmath>
-#include <limits>
 
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/graph_construction_hits.hpp"
@@ -19,6 +18,7 @@ using detail::GraphSteps;
 using detail::GraphWork;
 using detail::PointArrays;
 using detail::Row;
+using detail::TaskMemory;
 
 /// Everything that one event needs, carved out of the workspace.
 struct Scratch {
@@ -170,7 +170,7 @@ void share_by_need(std::span<CandidateRoom> rooms) {
 
 std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
     return Scratch::size(map, limits) + Workspace::padded<CandidateRoom>(n_threads) +
-           Workspace::padded<std::size_t>(n_threads + 1);
+           Workspace::padded<std::size_t>(n_threads + 1) + Workspace::padded<TaskMemory>(n_threads);
 }
 
 GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map, const HitsView& hits,
@@ -185,9 +185,9 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     const std::size_t n_tasks = parallel_for.n_threads();
     const auto rooms = workspace.take<CandidateRoom>(n_tasks);
     const auto first_module = workspace.take<std::size_t>(n_tasks + 1);
+    const auto memory = workspace.take<TaskMemory>(n_tasks);
     Scratch s(map, limits, hits.size(), workspace);
-    constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
-    if (hits.size() > limits.n_hits || limits.n_hits > most || limits.n_doublets > detail::max_candidates ||
+    if (hits.size() > limits.n_hits || limits.n_hits > detail::max_number || limits.n_doublets > detail::max_number ||
         workspace.overflowed()) {
         result.status = Status::capacity_exceeded;
         return result;
@@ -202,7 +202,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     share_out(map, s, limits.n_doublets, rooms, first_module);
     const auto find_all = [&] {
         parallel_for(n_tasks, [&](std::size_t t) {
-            steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t]);
+            steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t], memory[t]);
         });
     };
     find_all();
@@ -225,7 +225,8 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         std::fill_n(s.candidates.tagged.begin() + static_cast<std::ptrdiff_t>(room.begin), room.n, all_are_edges);
     }
     if (!map.doublets_only()) {
-        parallel_for(n_tasks, [&](std::size_t t) { steps.tag_triplets(work, first_module[t], first_module[t + 1]); });
+        parallel_for(n_tasks,
+                     [&](std::size_t t) { steps.tag_triplets(work, first_module[t], first_module[t + 1], memory[t]); });
     }
     result.n_edges = write_edges(rooms, hits.size(), s.module_offsets[map.n_modules()], s, edges);
     if (result.n_edges > edges.source.size()) {
@@ -244,6 +245,7 @@ const detail::GraphSteps& detail::graph_steps() noexcept {
         __builtin_cpu_supports("avx512dq")) {
         return graph_steps_avx512();
     }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return graph_steps_avx2();
 #endif
     return graph_steps_portable();
 }

@@ -1,7 +1,12 @@
-// Graph construction with sixteen hits, or thirty-two candidates, at a time. Every function here has internal linkage,
+// Graph construction with sixteen hits, or sixty-four candidates, at a time. Every function here has internal linkage,
 // so that no AVX-512 code ends up in a function that other files share.
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
 
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/detail/triplet_codes.hpp"
@@ -17,99 +22,65 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,popcnt,bmi,bmi2")
 #endif
 
-#include "tracking/graph_construction_join.hpp"
+#include "tracking/graph_construction_steps.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
-constexpr std::size_t lanes = 16;
-
-__mmask16 first_lanes(std::size_t n) {
-    return static_cast<__mmask16>(n >= lanes ? 0xffffu : (1u << n) - 1u);
-}
-
-__mmask16 contains(const Interval& limits, __m512 v) {
-    const __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_set1_ps(limits.low), _CMP_GE_OQ);
-    return _mm512_mask_cmp_ps_mask(above, v, _mm512_set1_ps(limits.high), _CMP_LE_OQ);
-}
-
-/// As `divisor`.
-__m512 divisors(__m512 difference) {
-    return _mm512_mask_mov_ps(difference, _mm512_cmp_ps_mask(difference, _mm512_setzero_ps(), _CMP_EQ_OQ),
-                              _mm512_set1_ps(1e-6f));
-}
-
-/// As `wrap_phi`.
-__m512 wrap(__m512 dphi) {
-    const __mmask16 above = _mm512_cmp_ps_mask(dphi, _mm512_set1_ps(pi), _CMP_GT_OQ);
-    const __mmask16 below = _mm512_cmp_ps_mask(dphi, _mm512_set1_ps(-pi), _CMP_LE_OQ);
-    const __m512 turn = _mm512_set1_ps(two_pi);
-    return _mm512_mask_add_ps(_mm512_mask_sub_ps(dphi, above, dphi, turn), below, dphi, turn);
-}
-
-/// The numbers 0, 1, ...
-__m512i iota() {
-    return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-
 struct Avx512 {
-    static void find_pairs(const GraphWork& work, std::size_t i, const Neighbour& n, CandidateRoom& room, bool& steep) {
-        for (std::size_t j = n.begin; j < n.end; j += lanes) find_pairs(work, i, n, j, room, steep);
+    using Float = __m512;
+    using Int = __m512i;
+    using Mask = std::uint32_t;
+    static constexpr std::size_t n = 16;
+
+    static Float set(float v) { return _mm512_set1_ps(v); }
+    static Int set(std::uint32_t v) { return _mm512_set1_epi32(static_cast<int>(v)); }
+    static Float load(const float* from) { return _mm512_loadu_ps(from); }
+    static Int load(const std::uint32_t* from) { return _mm512_loadu_si512(from); }
+    static void store(float* to, Float v) { _mm512_storeu_ps(to, v); }
+    static void store(std::uint32_t* to, Int v) { _mm512_storeu_si512(to, v); }
+    static void store_halves(std::uint16_t* to, Int v) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(v));
     }
 
-    /// Hit @p i with up to sixteen hits from @p j on.
-    static void find_pairs(const GraphWork& work, std::size_t i, const Neighbour& n, std::size_t j, CandidateRoom& room,
-                           bool& steep) {
-        const PointArrays& p = work.points;
-        const __m512 dphi = wrap(_mm512_sub_ps(_mm512_loadu_ps(&p.phi[j]), _mm512_set1_ps(p.phi[i])));
-        const __m512 deta = _mm512_sub_ps(_mm512_loadu_ps(&p.eta[j]), _mm512_set1_ps(p.eta[i]));
-        // Neither needs a division, and together they turn most hits away.
-        __mmask16 pass = first_lanes(n.end - j) & contains(n.limits.dphi, dphi) & contains(n.limits.deta, deta);
-        if (pass == 0) return;
-        const __m512 r1 = _mm512_set1_ps(p.r[i]);
-        const __m512 z1 = _mm512_set1_ps(p.z[i]);
-        const __m512 dr = divisors(_mm512_sub_ps(_mm512_loadu_ps(&p.r[j]), r1));
-        const __m512 dzdr = _mm512_div_ps(_mm512_sub_ps(_mm512_loadu_ps(&p.z[j]), z1), dr);
-        const __m512 z0 = _mm512_sub_ps(z1, _mm512_mul_ps(r1, dzdr));
-        const __m512 slope = _mm512_div_ps(dphi, dr);
-        pass = _kand_mask16(pass, _kand_mask16(contains(n.limits.z0, z0), contains(n.limits.phi_slope, slope)));
-        if (i - j < lanes) pass &= static_cast<__mmask16>(~(1u << (i - j)));  // a hit is no pair with itself
-        if (pass != 0) keep(work.candidates, j, n.doublet, pass, dzdr, room, steep);
+    static Mask gt(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+    static Mask ge(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+    static Mask le(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+    static Mask eq(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+    static Mask differ(Int a, std::uint32_t b) { return _mm512_cmpneq_epi32_mask(a, set(b)); }
+    static Float select(Mask mask, Float yes, Float no) {
+        return _mm512_mask_mov_ps(no, static_cast<__mmask16>(mask), yes);
+    }
+    static Mask all() { return 0xffff; }
+    static Mask first(std::size_t count) { return count >= n ? 0xffffu : (1u << count) - 1u; }
+    static std::uint32_t bits(Mask mask) { return mask; }
+
+    /// The chosen elements, moved together.
+    static Float pack(Float v, std::uint32_t chosen) {
+        return _mm512_maskz_compress_ps(static_cast<__mmask16>(chosen), v);
+    }
+    static Int pack(Int v, std::uint32_t chosen) {
+        return _mm512_maskz_compress_epi32(static_cast<__mmask16>(chosen), v);
+    }
+    static Int count_from(std::uint32_t begin) {
+        const Int count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        return _mm512_add_epi32(set(begin), count);
+    }
+    /// To the nearest integer, 2^31 where that is none of 32 bits.
+    static Int round(Float v) { return _mm512_cvtps_epi32(v); }
+    static Float lower_bfloat16(Int v) { return _mm512_castsi512_ps(_mm512_slli_epi32(v, 16)); }
+    static Float upper_bfloat16(Int v) {
+        return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
 
-    static void keep(const Candidates& c, std::size_t j, std::uint32_t doublet, __mmask16 pass, __m512 dzdr,
-                     CandidateRoom& room, bool& steep) {
-        const auto n = static_cast<std::size_t>(__builtin_popcount(pass));
-        const std::size_t at = room.begin + room.n;
-        room.n += n;
-        if (room.begin + room.n > room.end) return;
-        const __m512i number = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(j)), iota());
-        const __m512 kept = _mm512_maskz_compress_ps(pass, dzdr);
-        const __mmask16 out = first_lanes(room.end - at >= lanes ? lanes : n);
-        _mm512_mask_storeu_epi32(&c.target[at], out, _mm512_maskz_compress_epi32(pass, number));
-        _mm512_mask_storeu_ps(&c.dzdr[at], out, kept);
-        const __m512i steps = _mm512_cvtps_epi32(_mm512_mul_ps(kept, _mm512_set1_ps(slope_steps)));
-        _mm256_mask_storeu_epi16(&c.narrow_dzdr[at], out, _mm512_cvtsepi32_epi16(steps));
-        _mm256_mask_storeu_epi16(&c.doublet[at], out, _mm256_set1_epi16(static_cast<short>(doublet)));
-        steep |= _mm512_cmp_ps_mask(_mm512_abs_ps(kept), _mm512_set1_ps(max_narrow_slope), _CMP_NLE_UQ) != 0;
-    }
-
-    static std::uint32_t meet(const Windows& w, bool half, std::int16_t narrow_dzdr, const std::int16_t* outer_dzdr,
-                              const std::uint16_t* outer_doublet, std::size_t n) {
-        const __m512i doublet = _mm512_loadu_si512(outer_doublet);
-        const __m512i change = _mm512_subs_epi16(_mm512_set1_epi16(narrow_dzdr), _mm512_loadu_si512(outer_dzdr));
-        const __m512i low0 = _mm512_load_si512(w.low.data());
-        const __m512i high0 = _mm512_load_si512(w.high.data());
-        __m512i low, high;
-        if (half) {
-            low = _mm512_permutexvar_epi16(doublet, low0);
-            high = _mm512_permutexvar_epi16(doublet, high0);
-        } else {
-            low = _mm512_permutex2var_epi16(low0, doublet, _mm512_load_si512(w.low.data() + 32));
-            high = _mm512_permutex2var_epi16(high0, doublet, _mm512_load_si512(w.high.data() + 32));
-        }
-        const std::uint32_t pass = _mm512_mask_cmple_epi16_mask(_mm512_cmpge_epi16_mask(change, low), change, high);
-        return n < 32 ? pass & ((1u << n) - 1u) : pass;
+    /// Which of the first @p count steps, at most 64, are @p from less 0 to @p last.
+    static std::uint64_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last, std::size_t count) {
+        const __m512i begin = _mm512_set1_epi16(static_cast<short>(from));
+        const __m512i most = _mm512_set1_epi16(static_cast<short>(last));
+        const __m512i low = _mm512_sub_epi16(begin, _mm512_loadu_si512(steps));
+        const __m512i high = _mm512_sub_epi16(begin, _mm512_loadu_si512(steps + 32));
+        const __mmask64 met = _mm512_kunpackd(_mm512_cmple_epu16_mask(high, most), _mm512_cmple_epu16_mask(low, most));
+        return _bzhi_u64(met, static_cast<std::uint32_t>(count));
     }
 
     /// `passes(decode_limits(...), ...)` of the pairs (a, b) and (b, c), all sixteen ends at once; hits are r, phi, z,

@@ -1,268 +1,281 @@
 #pragma once
 
 /// @file
-/// The join of candidates that share a hit, over a `Lanes` type that says how many are looked at together. Included
-/// by each version of graph construction after it has chosen its instructions, hence everything has internal linkage.
+/// The join of candidates that share a hit, over a `Lanes` type: vectors of floats and what can be done with them.
+/// Included by each version of graph construction after it has chosen its instructions, hence everything has internal
+/// linkage.
 ///
-/// A candidate meets those that leave its target: dozens in a dense event, of which hardly one changes direction
-/// by as little as their triplet allows. So the change of dz/dr is judged first, in 16-bit steps; what remains is put
-/// aside without a branch, and judged exactly when everything it needs has been asked of memory.
+/// A candidate meets those that leave its target: dozens in a dense event, of which hardly one changes direction by as
+/// little as their triplet allows. So the change of dz/dr is judged first, in steps of 16 bits, against what any
+/// triplet of the candidate's doublet allows: 64 at a time, one subtraction and one comparison. What remains goes
+/// through lists, each judged by what is cheapest next and left without a branch that could not be foreseen.
 
-#include "tracking/detail/hit_geometry.hpp"
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "tracking/detail/triplet_codes.hpp"
+#include "tracking/graph_construction_lanes.hpp"
 #include "tracking/graph_construction_work.hpp"
 
 namespace rheinfall::detail {
 namespace {  // NOLINT(misc-anonymous-namespace-in-header): see above
 
-/// The triplets of one inner doublet, by their outer doublet (counted from the first of the middle module).
-struct Windows {
-    static constexpr std::size_t capacity = 64;
-
-    /// Windows of the change of dz/dr in `slope_steps`; without a triplet an empty one.
-    alignas(64) std::array<std::int16_t, capacity> low;
-    alignas(64) std::array<std::int16_t, capacity> high;
-    std::array<std::uint32_t, capacity> triplet;
+/// A window of steps, modulo 65536: the first one, and how many follow.
+struct StepWindow {
+    std::uint16_t first, last;
 };
 
-/// Candidate `inner`, which leaves hit `source`, and a set of up to 32 of those that leave its target, from `outer` on.
-struct Meeting {
-    std::uint32_t source, inner, outer, pass;
-};
-
-inline std::int16_t narrow_window(float steps) {
-    if (!(steps > -32768.0f)) return -32768;  // NaN too: what follows judges exactly
-    return steps < 32767.0f ? static_cast<std::int16_t>(steps) : std::int16_t{32767};
+/// The differences in steps of values whose difference is within @p limits.
+inline StepWindow step_window(const Interval& limits) {
+    const float first = std::ceil(limits.low * slope_steps - 1.01f);
+    const float last = std::floor(limits.high * slope_steps + 1.01f);
+    // All steps, where what follows judges alone; NaN too.
+    if (!(std::fabs(first) < 32000.0f && std::fabs(last) < 32000.0f)) return {0, 65535};
+    if (last < first) return {0, 0};
+    return {static_cast<std::uint16_t>(static_cast<int>(first)), static_cast<std::uint16_t>(last - first)};
 }
 
 template <class Lanes>
 class Tagger {
+    using Float = typename Lanes::Float;
+
 public:
-    explicit Tagger(const GraphWork& work) : w_(work), c_(work.candidates), p_(work.points) {}
+    Tagger(const GraphWork& work, TaskMemory& memory)
+        : w_(work), p_(work.points), c_(work.candidates), m_(memory), trash_(c_.tagged.size() - 1) {}
 
     /// Tags what begins on @p module.
     void tag(std::size_t module) {
         const std::size_t begin = w_.module_offsets[module];
         const std::size_t end = w_.module_offsets[module + 1];
-        if (begin == end) return;
+        if (begin == end || w_.rows[begin].begin == w_.rows[end - 1].end) return;
         first_ = w_.first_doublet[module];
-        const std::size_t n_doublets = w_.first_doublet[module + 1] - first_;
-        const std::size_t n_listed = n_doublets < max_windows ? n_doublets : max_windows;
-        for (std::size_t d = 0; d < n_listed; ++d) list_windows(d);
+        const bool listed = list_joints(w_.first_doublet[module + 1] - first_);
         for (std::size_t i = begin; i < end; ++i) {
-            const Row row = w_.rows[i];
-            for (std::size_t c = row.begin; c < row.end; ++c) join(i, c, row.steep != 0);
+            if (listed) {
+                join(i);
+            } else {
+                join_exactly(i);
+            }
         }
-        decide_meetings();
+        match();
+    }
+
+    /// Tags what is still listed.
+    void finish() {
+        judge_met();
+        judge_near();
     }
 
 private:
-    enum class Windowing : std::uint8_t {
-        none,   ///< no triplet begins with the doublet
-        half,   ///< the first 32 windows suffice
-        full,   ///< all do
-        exact,  ///< too many doublets leave the middle module
-    };
-    struct Pair {
-        std::uint32_t source, inner, outer, triplet;
-    };
-    static constexpr std::size_t max_windows = 64;
-    static constexpr std::size_t max_meetings = 512;
-    static constexpr std::size_t max_pairs = 128;
+    static constexpr std::uint32_t none = 0xffffffffu;
 
     [[nodiscard]] Interval slope_limits(std::size_t t) const {
         const auto& codes = w_.map.triplet_codes()[t].differences;
         return {decode_bfloat16(codes[0]), decode_bfloat16(codes[1])};
     }
 
-    void list_windows(std::size_t d) {
-        Windows& w = windows_[d];
+    /// Lists the triplets of the module's @p n_doublets doublets; false if they are too many.
+    bool list_joints(std::size_t n_doublets) {
+        if (n_doublets > TaskMemory::max_joints) return false;
+        std::size_t table = 0;
+        for (std::size_t d = 0; d < n_doublets; ++d) {
+            const std::size_t middle = w_.map.doublet_outer()[first_ + d];
+            const std::size_t n_outer = w_.first_doublet[middle + 1] - w_.first_doublet[middle];
+            if (table + n_outer > TaskMemory::max_triplets) return false;
+            list_joint(d, table, n_outer);
+            table += n_outer;
+        }
+        return true;
+    }
+
+    void list_joint(std::size_t d, std::size_t table, std::size_t n_outer) {
         const auto offsets = w_.map.triplet_offsets();
         const std::size_t begin = offsets[first_ + d];
         const std::size_t end = offsets[first_ + d + 1];
         const std::size_t middle = w_.map.doublet_outer()[first_ + d];
-        const std::size_t first_outer = w_.first_doublet[middle];
-        const std::size_t n_outer = w_.first_doublet[middle + 1] - first_outer;
-        windowing_[d] = begin == end                   ? Windowing::none
-                        : n_outer <= 32                ? Windowing::half
-                        : n_outer <= Windows::capacity ? Windowing::full
-                                                       : Windowing::exact;
-        if (windowing_[d] == Windowing::none || windowing_[d] == Windowing::exact) return;
-        w.low.fill(32767);
-        w.high.fill(-32768);
+        m_.n_met_at_most[d] = 0;
+        if (begin == end || w_.module_offsets[middle] == w_.module_offsets[middle + 1]) return;
+        std::fill_n(&m_.triplets[table], n_outer, none);
+        Interval all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
         for (std::size_t t = begin; t < end; ++t) {
-            const std::size_t k = w_.map.triplet_outer()[t] - first_outer;
             const Interval limits = slope_limits(t);
-            // Each value is within half a step of its number, the float difference within far less: two steps would do
-            // but for truncation here.
-            w.low[k] = narrow_window(limits.low * slope_steps - 3.0f);
-            w.high[k] = narrow_window(limits.high * slope_steps + 3.0f);
-            w.triplet[k] = static_cast<std::uint32_t>(t);
+            all.low = limits.low < all.low ? limits.low : all.low;
+            all.high = limits.high > all.high ? limits.high : all.high;
+            m_.triplets[table + w_.map.triplet_outer()[t] - w_.first_doublet[middle]] = static_cast<std::uint32_t>(t);
         }
+        const StepWindow window = step_window(all);
+        m_.joints[d] = {static_cast<std::uint32_t>(table), window.first, window.last};
+        m_.n_met_at_most[d] = max_meeting;
     }
 
-    /// Joins candidate @p c, which leaves hit @p i, with those that leave its target.
-    void join(std::size_t i, std::size_t c, bool steep) {
-        const std::size_t d = c_.doublet[c];
-        const Row row = w_.rows[c_.target[c]];
-        if (row.begin == row.end) return;
-        const Windowing windowing = d < max_windows ? windowing_[d] : Windowing::exact;
-        if (windowing == Windowing::none) return;
-        const std::size_t n_blocks = (row.end - row.begin) / 32 + 1;
-        if (windowing == Windowing::exact || steep || row.steep != 0 || n_blocks > max_meetings) {
-            return join_exactly(i, c, row);
-        }
-        if (n_meetings_ + n_blocks > max_meetings) decide_meetings();
-        std::size_t n = n_meetings_;
-        for (std::size_t j = row.begin; j < row.end; j += 32) {
-            const std::size_t n_outer = row.end - j < 32 ? row.end - j : 32;
-            const std::uint32_t pass = Lanes::meet(windows_[d], windowing == Windowing::half, c_.narrow_dzdr[c],
-                                                   &c_.narrow_dzdr[j], &c_.doublet[j], n_outer);
-            meetings_[n] = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(c), static_cast<std::uint32_t>(j),
-                            pass};
-            n += pass != 0 ? 1 : 0;  // which pass is not to be foreseen: no branch
-        }
-        n_meetings_ = n;
-    }
-
-    void join_exactly(std::size_t i, std::size_t c, const Row& row) {
-        const std::size_t d = first_ + c_.doublet[c];
-        const std::size_t first_outer = w_.first_doublet[w_.map.doublet_outer()[d]];
-        const auto offsets = w_.map.triplet_offsets();
-        for (std::size_t j = row.begin; j < row.end; ++j) {
-            for (std::size_t t = offsets[d]; t < offsets[d + 1]; ++t) {
-                if (w_.map.triplet_outer()[t] == first_outer + c_.doublet[j]) decide(i, c, j, t);
+    /// Joins the candidates that leave hit @p i with those that leave their targets.
+    void join(std::size_t i) {
+        const Row row = w_.rows[i];
+        for (std::size_t begin = row.begin; begin < row.end; begin += TaskMemory::max_meetings / 2) {
+            if (n_meetings_ > TaskMemory::max_meetings / 2) match();
+            const std::size_t end = std::min<std::size_t>(row.end, begin + TaskMemory::max_meetings / 2);
+            for (std::size_t c = begin; c < end; ++c) {
+                const std::size_t d = c_.doublet[c];
+                const Joint joint = m_.joints[d];
+                const Row next = w_.rows[c_.target[c]];
+                const std::size_t n_outer = next.end - next.begin;
+                meet(i, c, joint, next.begin, std::min<std::size_t>(n_outer, m_.n_met_at_most[d]));
+                if (n_outer > max_meeting) meet_rest(i, c, joint, next);
             }
         }
     }
 
-    void decide_meetings() {
-        std::size_t n = 0;
-        for (std::size_t k = 0; k < n_meetings_; ++k) {
-            const Meeting m = meetings_[k];
-            const auto& triplet = windows_[c_.doublet[m.inner]].triplet;
-            for (std::uint32_t pass = m.pass; pass != 0; pass &= pass - 1) {
-                const std::size_t outer = m.outer + static_cast<std::size_t>(__builtin_ctz(pass));
-                const std::uint32_t t = triplet[c_.doublet[outer]];
-                __builtin_prefetch(&w_.map.triplet_codes()[t]);
-                __builtin_prefetch(&w_.map.doublet_limits()[w_.map.triplet_outer()[t]]);
-                __builtin_prefetch(&c_.target[outer]);
-                __builtin_prefetch(&c_.dzdr[outer]);
-                pairs_[n++] = {m.source, m.inner, static_cast<std::uint32_t>(outer), t};
-                if (n == max_pairs) {
-                    decide_pairs(n);
-                    n = 0;
+    void meet(std::size_t i, std::size_t c, const Joint& joint, std::size_t outer, std::size_t n_outer) {
+        const auto from = static_cast<std::uint16_t>(c_.step[c] - joint.first);
+        const std::uint64_t passed = Lanes::meet(&c_.step[outer], from, joint.last, n_outer);
+        m_.meetings[n_meetings_] = {passed, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(c),
+                                    static_cast<std::uint32_t>(outer), joint.table};
+        n_meetings_ += passed != 0 ? 1 : 0;  // not to be foreseen: no branch
+    }
+
+    void meet_rest(std::size_t i, std::size_t c, const Joint& joint, const Row& row) {
+        if (m_.n_met_at_most[c_.doublet[c]] == 0) return;
+        for (std::size_t outer = row.begin + max_meeting; outer < row.end; outer += max_meeting) {
+            if (n_meetings_ > TaskMemory::max_meetings / 2) match();
+            meet(i, c, joint, outer, std::min(row.end - outer, max_meeting));
+        }
+    }
+
+    void join_exactly(std::size_t i) {
+        const auto offsets = w_.map.triplet_offsets();
+        for (std::size_t c = w_.rows[i].begin; c < w_.rows[i].end; ++c) {
+            const Row row = w_.rows[c_.target[c]];
+            const std::size_t d = first_ + c_.doublet[c];
+            const std::size_t first_outer = w_.first_doublet[w_.map.doublet_outer()[d]];
+            for (std::size_t o = row.begin; o < row.end; ++o) {
+                for (std::size_t t = offsets[d]; t < offsets[d + 1]; ++t) {
+                    const bool same = w_.map.triplet_outer()[t] == first_outer + c_.doublet[o];
+                    if (same && slope_limits(t).contains(c_.dzdr[c] - c_.dzdr[o])) add_pair(i, c, o, t);
                 }
             }
         }
-        decide_pairs(n);
+    }
+
+    /// Lists the pairs within their own triplet's limits of the change of dz/dr.
+    void match() {
+        std::size_t n = 0;
+        for (std::size_t k = 0; k < n_meetings_; ++k) {
+            const Meeting& m = m_.meetings[k];
+            const std::uint32_t* table = &m_.triplets[m.table];
+            const float dzdr = c_.dzdr[m.inner];
+            const auto add = [&](std::uint64_t passed) {
+                const std::size_t o = m.outer + static_cast<std::size_t>(__builtin_ctzll(passed));
+                const std::uint32_t t = table[c_.doublet[o]];
+                m_.matches[n] = {static_cast<std::uint32_t>(k), static_cast<std::uint32_t>(o), t};
+                const Interval limits = slope_limits(t != none ? t : 0);
+                const float change = dzdr - c_.dzdr[o];
+                n += (t != none) & (change >= limits.low) & (change <= limits.high);
+            };
+            add(m.passed);
+            // Mostly there are one or two: the second is looked at even where there is none.
+            std::uint64_t rest = m.passed & (m.passed - 1);
+            const std::size_t n_one = n;
+            add(rest != 0 ? rest : m.passed);
+            n = rest != 0 ? n : n_one;
+            for (rest &= rest - 1; rest != 0; rest &= rest - 1) add(rest);
+            if (n >= TaskMemory::max_matches) {
+                add_pairs(n);
+                n = 0;
+            }
+        }
+        add_pairs(n);
         n_meetings_ = 0;
     }
 
-    void decide_pairs(std::size_t n) {
+    void add_pairs(std::size_t n) {
         for (std::size_t k = 0; k < n; ++k) {
-            decide(pairs_[k].source, pairs_[k].inner, pairs_[k].outer, pairs_[k].triplet);
+            const Match& match = m_.matches[k];
+            const Meeting& m = m_.meetings[match.meeting];
+            add_pair(m.source, m.inner, match.outer, match.triplet);
         }
     }
 
-    /// Tags candidates @p c, from hit @p i, and @p outer, which meet, if they are within triplet @p t.
-    void decide(std::size_t i, std::size_t c, std::size_t outer, std::size_t t) {
-        const auto& codes = w_.map.triplet_codes()[t];
-        const std::size_t middle = c_.target[c];
+    void add_pair(std::size_t source, std::size_t inner, std::size_t outer, std::size_t triplet) {
+        if (n_met_ == Pairs::capacity) judge_met();
+        const std::size_t n = n_met_++;
+        const std::size_t middle = c_.target[inner];
         const std::size_t last = c_.target[outer];
-        const auto limits = w_.map.doublet_limits();
-        const Interval slopes = slope_limits(t);
-        const float change = c_.dzdr[c] - c_.dzdr[outer];
-        const bool pairs_pass =
-            Lanes::passes_pairs(limits[first_ + c_.doublet[c]], limits[w_.map.triplet_outer()[t]], codes,
-                                &p_.together[4 * i], &p_.together[4 * middle], &p_.together[4 * last]);
-        if (!(pairs_pass & (change >= slopes.low) & (change <= slopes.high))) return;
-        if (c_.is_tagged(c) && c_.is_tagged(outer)) return;
-        const auto point = [&](std::size_t hit) { return SpacePoint{p_.x[hit], p_.y[hit], 0, 0, 0, 0}; };
-        const Interval bends{decode_bfloat16(codes.differences[2]), decode_bfloat16(codes.differences[3])};
-        if (!bends.contains(bend(w_.map.bend_convention(), point(i), point(middle), point(last)))) return;
-        c_.tag(c);
-        c_.tag(outer);
+        const auto& differences = w_.map.triplet_codes()[triplet].differences;
+        Pairs& to = m_.met;
+        to.x12[n] = p_.x[middle] - p_.x[source];
+        to.y12[n] = p_.y[middle] - p_.y[source];
+        to.x23[n] = p_.x[last] - p_.x[middle];
+        to.y23[n] = p_.y[last] - p_.y[middle];
+        to.bends[n] = differences[2] | static_cast<std::uint32_t>(differences[3]) << 16;
+        to.source[n] = static_cast<std::uint32_t>(source);
+        to.inner[n] = static_cast<std::uint32_t>(inner);
+        to.outer[n] = static_cast<std::uint32_t>(outer);
+        to.doublet[n] = static_cast<std::uint32_t>(first_ + c_.doublet[inner]);
+        to.triplet[n] = static_cast<std::uint32_t>(triplet);
     }
 
-    std::array<Windows, max_windows> windows_;
-    std::array<Meeting, max_meetings + 1> meetings_;
-    std::array<Pair, max_pairs> pairs_;
+    /// Lists those of the pairs that met which bend by as little as their triplet allows.
+    void judge_met() {
+        const Pairs& from = m_.met;
+        for (std::size_t k = 0; k < n_met_; k += Lanes::n) {
+            if (n_near_ > Pairs::capacity - Lanes::n) judge_near();
+            const auto passed = Lanes::bits(within(bends(k), Lanes::load(&from.bends[k])) & Lanes::first(n_met_ - k));
+            Pairs& to = m_.near;
+            Lanes::store(&to.source[n_near_], Lanes::pack(Lanes::load(&from.source[k]), passed));
+            Lanes::store(&to.doublet[n_near_], Lanes::pack(Lanes::load(&from.doublet[k]), passed));
+            Lanes::store(&to.inner[n_near_], Lanes::pack(Lanes::load(&from.inner[k]), passed));
+            Lanes::store(&to.outer[n_near_], Lanes::pack(Lanes::load(&from.outer[k]), passed));
+            Lanes::store(&to.triplet[n_near_], Lanes::pack(Lanes::load(&from.triplet[k]), passed));
+            n_near_ += static_cast<std::size_t>(__builtin_popcount(passed));
+        }
+        n_met_ = 0;
+    }
+
+    /// Tags those of the pairs near to a triplet of which each is within its limits.
+    void judge_near() {
+        const auto limits = w_.map.doublet_limits();
+        for (std::size_t k = 0; k < n_near_; ++k) {
+            const std::size_t inner = m_.near.inner[k];
+            const std::size_t outer = m_.near.outer[k];
+            const std::size_t t = m_.near.triplet[k];
+            const bool passed = Lanes::passes_pairs(
+                limits[m_.near.doublet[k]], limits[w_.map.triplet_outer()[t]], w_.map.triplet_codes()[t],
+                &p_.together[4 * std::size_t{m_.near.source[k]}], &p_.together[4 * std::size_t{c_.target[inner]}],
+                &p_.together[4 * std::size_t{c_.target[outer]}]);
+            c_.tag(passed ? inner : trash_);
+            c_.tag(passed ? outer : trash_);
+        }
+        n_near_ = 0;
+    }
+
+    /// Whether @p value is within limits of two bfloat16, the low one in the lower half.
+    template <class Int>
+    [[nodiscard]] static auto within(Float value, Int limits) {
+        return Lanes::ge(value, Lanes::lower_bfloat16(limits)) & Lanes::le(value, Lanes::upper_bfloat16(limits));
+    }
+
+    /// As `bend`, of the pairs that met from @p k on.
+    [[nodiscard]] Float bends(std::size_t k) const {
+        const Float x12 = Lanes::load(&m_.met.x12[k]);
+        const Float y12 = Lanes::load(&m_.met.y12[k]);
+        const Float x23 = Lanes::load(&m_.met.x23[k]);
+        const Float y23 = Lanes::load(&m_.met.y23[k]);
+        if (w_.map.bend_convention() == Bend::slope_difference) {
+            return y12 / divisors<Lanes>(x12) - y23 / divisors<Lanes>(x23);
+        }
+        return arctan2<Lanes>(x12 * y23 - y12 * x23, x12 * x23 + y12 * y23);
+    }
+
     const GraphWork& w_;
-    const Candidates& c_;
     const PointArrays& p_;
+    const Candidates& c_;
+    TaskMemory& m_;
+    std::size_t trash_;      ///< no candidate, tagged for what does not pass
     std::size_t first_ = 0;  ///< first doublet of the module at work
     std::size_t n_meetings_ = 0;
-    std::array<Windowing, max_windows> windowing_;
-};
-
-/// The doublets of one module whose outer modules have hits, with their limits side by side.
-struct Neighbour {
-    DoubletLimits limits;
-    std::uint32_t begin, end;  ///< hits of the outer module
-    std::uint32_t doublet;     ///< counted from the module's first
-};
-
-/// Finds the candidates of module after module; `Lanes::Pairs` looks at the pairs of one hit with one neighbour.
-template <class Lanes>
-class Finder {
-public:
-    Finder(const GraphWork& work, CandidateRoom& room) : w_(work), room_(room) {}
-
-    void find(std::size_t module) {
-        const std::size_t begin = w_.module_offsets[module];
-        const std::size_t end = w_.module_offsets[module + 1];
-        if (begin == end) return;
-        const std::size_t first = w_.first_doublet[module];
-        const std::size_t last = w_.first_doublet[module + 1];
-        const std::size_t n_listed = last - first <= max_listed ? list_neighbours(first, last) : 0;
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t before = room_.begin + room_.n;
-            bool steep = false;
-            for (std::size_t k = 0; k < n_listed; ++k) Lanes::find_pairs(w_, i, neighbours_[k], room_, steep);
-            if (last - first > max_listed) {
-                for (std::size_t d = first; d < last; ++d) Lanes::find_pairs(w_, i, neighbour(d, first), room_, steep);
-            }
-            w_.rows[i] = {static_cast<std::uint32_t>(before),
-                          static_cast<std::uint32_t>(room_.begin + room_.n) & max_candidates, steep ? 1u : 0u};
-        }
-    }
-
-private:
-    static constexpr std::size_t max_listed = 128;
-
-    [[nodiscard]] Neighbour neighbour(std::size_t d, std::size_t first) const {
-        const std::uint32_t outer = w_.map.doublet_outer()[d];
-        return {w_.map.doublet_limits()[d], w_.module_offsets[outer], w_.module_offsets[outer + 1],
-                static_cast<std::uint32_t>(d - first)};
-    }
-
-    std::size_t list_neighbours(std::size_t first, std::size_t last) {
-        std::size_t n = 0;
-        for (std::size_t d = first; d < last; ++d) {
-            neighbours_[n] = neighbour(d, first);
-            n += neighbours_[n].begin != neighbours_[n].end ? 1 : 0;
-        }
-        return n;
-    }
-
-    const GraphWork& w_;
-    CandidateRoom& room_;
-    std::array<Neighbour, max_listed> neighbours_;
-};
-
-/// The steps of a version.
-template <class Lanes>
-struct StepsOf {
-    static void find_candidates(const GraphWork& work, std::size_t first, std::size_t last,
-                                CandidateRoom& room) noexcept {
-        Finder<Lanes> finder(work, room);
-        for (std::size_t m = first; m < last; ++m) finder.find(m);
-    }
-    static void tag_triplets(const GraphWork& work, std::size_t first, std::size_t last) noexcept {
-        Tagger<Lanes> tagger(work);
-        for (std::size_t m = first; m < last; ++m) tagger.tag(m);
-    }
+    std::size_t n_met_ = 0;
+    std::size_t n_near_ = 0;
 };
 
 }  // namespace

@@ -1,56 +1,41 @@
-// Graph construction one hit and one candidate at a time: what the other versions must equal.
-#include <cmath>
+// Graph construction with vectors of 128 bits, which every processor of ours has.
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
-#include "tracking/graph_construction_join.hpp"
+#include "tracking/graph_construction_generic.hpp"
+#include "tracking/graph_construction_steps.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
-SpacePoint from_together(const float* together) {
-    return {0.0f, 0.0f, together[2], together[0], together[1], together[3]};
-}
+using Floats [[gnu::vector_size(16)]] = float;
+using Ints [[gnu::vector_size(16)]] = std::uint32_t;
+using Masks [[gnu::vector_size(16)]] = std::int32_t;
 
-struct Portable {
-    static void find_pairs(const GraphWork& work, std::size_t i, const Neighbour& n, CandidateRoom& room, bool& steep) {
-        const PointArrays& p = work.points;
-        for (std::size_t j = n.begin; j < n.end; ++j) {
-            // Neither needs a division, and together they turn most hits away.
-            if (!n.limits.dphi.contains(wrap_phi(p.phi[j] - p.phi[i]))) continue;
-            if (!n.limits.deta.contains(p.eta[j] - p.eta[i])) continue;
-            const SpacePoint a = from_together(&p.together[4 * i]);
-            const SpacePoint b = from_together(&p.together[4 * j]);
-            if (i == j || !passes(n.limits, doublet_quantities(a, b))) continue;
-            const std::size_t at = room.begin + room.n++;
-            if (at >= room.end) continue;
-            const float dzdr = slope_dzdr(a, b);
-            const Candidates& c = work.candidates;
-            c.target[at] = static_cast<std::uint32_t>(j);
-            c.dzdr[at] = dzdr;
-            const bool fits = std::fabs(dzdr) <= max_narrow_slope;
-            c.narrow_dzdr[at] = static_cast<std::int16_t>(fits ? std::nearbyint(dzdr * slope_steps) : 0.0f);
-            c.doublet[at] = static_cast<std::uint16_t>(n.doublet);
-            steep = steep || !fits;
+struct Portable : Generic<Floats, Ints, Masks> {
+#if defined(__SSE2__)
+    static std::uint32_t bits(Mask mask) {
+        return static_cast<std::uint32_t>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+    }
+    static Int round(Float v) { return reinterpret_cast<Int>(_mm_cvtps_epi32(v)); }
+
+    static std::uint64_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last, std::size_t count) {
+        std::uint64_t met = 0;
+        for (std::size_t k = 0; k < count; k += 16) {
+            const __m128i both = _mm_packs_epi16(within(steps + k, from, last), within(steps + k + 8, from, last));
+            met |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(both))} << k;
         }
+        return count < max_meeting ? met & ((std::uint64_t{1} << count) - 1) : met;
     }
-
-    static std::uint32_t meet(const Windows& w, bool /*half*/, std::int16_t narrow_dzdr, const std::int16_t* outer_dzdr,
-                              const std::uint16_t* outer_doublet, std::size_t n) {
-        std::uint32_t pass = 0;
-        for (std::size_t k = 0; k < n; ++k) {
-            const int change = narrow_dzdr - outer_dzdr[k];
-            const std::size_t d = outer_doublet[k];
-            pass |= static_cast<std::uint32_t>((change >= w.low[d]) & (change <= w.high[d])) << k;
-        }
-        return pass;
+    static __m128i within(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last) {
+        const __m128i step = _mm_loadu_si128(reinterpret_cast<const __m128i*>(steps));
+        const __m128i below = _mm_sub_epi16(_mm_set1_epi16(static_cast<short>(from)), step);
+        // SSE2 compares no unsigned shorts: where it does not exceed, the saturated difference is 0.
+        const __m128i excess = _mm_subs_epu16(below, _mm_set1_epi16(static_cast<short>(last)));
+        return _mm_cmpeq_epi16(excess, _mm_setzero_si128());
     }
-
-    static bool passes_pairs(const DoubletLimits& inner, const DoubletLimits& outer,
-                             const ModuleMap::TripletCodes& codes, const float* a, const float* b, const float* c) {
-        const SpacePoint first = from_together(a);
-        const SpacePoint middle = from_together(b);
-        return passes(decode_limits(inner, codes.inner_low_high.data()), doublet_quantities(first, middle)) &&
-               passes(decode_limits(outer, codes.outer_low_high.data()), doublet_quantities(middle, from_together(c)));
-    }
+#endif
 };
 
 }  // namespace

@@ -37,20 +37,20 @@ struct PointArrays {
           together(workspace.take<float>(4 * n)) {}
 };
 
-/// dz/dr in steps of 1/1024, to turn most pairs of candidates away 32 at a time.
+/// dz/dr in steps of 1/2048 modulo 65536, to turn most pairs of candidates away 64 at a time.
 ///
-/// Rounding to a step moves a value by half of one, so a difference by one: windows of differences are widened by two
-/// (`narrow_window`). Values beyond the range make their hit `steep`, and its candidates are compared exactly.
-inline constexpr float slope_steps = 1024.0f;
-inline constexpr float max_narrow_slope = 31.5f;
+/// Rounding to a step moves a value by at most half of one, so a difference by at most one: windows of differences are
+/// that much wider. What is beyond the range of an int32 is a multiple of 65536 steps.
+inline constexpr float slope_steps = 2048.0f;
+inline constexpr std::size_t max_meeting = 64;
 
 /// Hit pairs within their doublet's limits, by source, then doublet, then target.
 struct Candidates {
     std::span<std::uint32_t> target;
     std::span<float> dzdr;
-    std::span<std::int16_t> narrow_dzdr;  ///< in `slope_steps`
-    std::span<std::uint16_t> doublet;     ///< counted from the first doublet of the source's module
-    std::span<std::uint8_t> tagged;       ///< 1 for an edge of the graph
+    std::span<std::uint16_t> step;     ///< dz/dr in `slope_steps`
+    std::span<std::uint16_t> doublet;  ///< counted from the first doublet of the source's module
+    std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph; behind the last one for no candidate
 
     static std::size_t bytes(std::size_t n) {
         n += vector_slack;
@@ -61,7 +61,7 @@ struct Candidates {
     Candidates(std::size_t n, Workspace& workspace)
         : target(workspace.take<std::uint32_t>(n + vector_slack)),
           dzdr(workspace.take<float>(n + vector_slack)),
-          narrow_dzdr(workspace.take<std::int16_t>(n + vector_slack)),
+          step(workspace.take<std::uint16_t>(n + vector_slack)),
           doublet(workspace.take<std::uint16_t>(n + vector_slack)),
           tagged(workspace.take<std::uint8_t>(n + vector_slack)) {}
 
@@ -69,19 +69,14 @@ struct Candidates {
     void tag(std::size_t candidate) const noexcept {
         std::atomic_ref<std::uint8_t>(tagged[candidate]).store(1, std::memory_order_relaxed);
     }
-    [[nodiscard]] bool is_tagged(std::size_t candidate) const noexcept {
-        return std::atomic_ref<std::uint8_t>(tagged[candidate]).load(std::memory_order_relaxed) != 0;
-    }
 };
 
-/// Candidates are numbered below this.
-inline constexpr std::uint32_t max_candidates = 0x7fffffffu;
+/// Hits and candidates are numbered below this.
+inline constexpr std::size_t max_number = 0x7fffffff;
 
 /// The candidates that leave one hit.
 struct Row {
-    std::uint32_t begin;
-    std::uint32_t end : 31;
-    std::uint32_t steep : 1;  ///< some of their dz/dr do not fit `Candidates::narrow_dzdr`
+    std::uint32_t begin, end;
 };
 
 /// Where one task writes its candidates.
@@ -89,6 +84,69 @@ struct CandidateRoom {
     std::size_t begin;
     std::size_t end;
     std::size_t n = 0;  ///< candidates found, beyond the room too
+};
+
+/// The hits that those of one module may form candidates with, each with its doublet's limits: one array per quantity,
+/// so that a vector holds hits of several modules.
+struct Partners {
+    static constexpr std::size_t capacity = 4096;
+    template <class T>
+    using Array = std::array<T, capacity + vector_slack>;
+
+    alignas(64) Array<float> phi, eta, r, z;
+    Array<float> dphi_low, dphi_high, deta_low, deta_high;
+    Array<float> z0_low, z0_high, slope_low, slope_high;
+    Array<std::uint32_t> hit, doublet;
+    Array<std::uint32_t> block, passed;  ///< vectors in which some hit passes the cuts without a division, and which
+};
+
+/// A candidate `inner`, which leaves hit `source`, and those of up to 64 that leave its target, from `outer` on, that
+/// change direction by as little as some triplet of its doublet allows.
+struct Meeting {
+    std::uint64_t passed;
+    std::uint32_t source, inner, outer;
+    std::uint32_t table;  ///< of its doublet
+};
+
+/// What one inner doublet needs to be joined.
+struct Joint {
+    std::uint32_t table;  ///< where its triplets stand in `TaskMemory::triplets`
+    std::uint16_t first;  ///< begin of the window that holds those of all its triplets
+    std::uint16_t last;   ///< steps that follow
+};
+
+/// Pairs of candidates that meet, with what judges them.
+struct Pairs {
+    static constexpr std::size_t capacity = 512;
+    template <class T>
+    using Array = std::array<T, capacity + vector_slack>;
+
+    alignas(64) Array<float> x12, y12, x23, y23;  ///< the two segments [mm]
+    Array<std::uint32_t> bends;                   ///< low and high of the triplet's bend, two bfloat16
+    Array<std::uint32_t> source, inner, outer;    ///< hit, candidate, candidate
+    Array<std::uint32_t> doublet, triplet;        ///< of the inner one, of both
+};
+
+/// A pair of candidates: the meeting it comes from, the outer one, the triplet.
+struct Match {
+    std::uint32_t meeting, outer, triplet;
+};
+
+/// Memory of one task.
+struct TaskMemory {
+    static constexpr std::size_t max_joints = 256;
+    static constexpr std::size_t max_triplets = 8192;
+    static constexpr std::size_t max_meetings = 1024;
+    static constexpr std::size_t max_matches = 1024;
+
+    Partners partners;
+    Pairs met, near;  ///< within their triplet's limits of the change of dz/dr; of these, within those of the bend
+    std::array<Meeting, max_meetings + 1> meetings;
+    std::array<Match, max_matches + max_meeting> matches;
+    std::array<Joint, max_joints> joints;
+    std::array<std::uint32_t, max_joints> n_met_at_most;  ///< 0 for a doublet without triplets
+    /// The triplets of each inner doublet by their outer one, counted from the middle module's first.
+    std::array<std::uint32_t, max_triplets> triplets;
 };
 
 /// What the steps read and write.
@@ -103,12 +161,14 @@ struct GraphWork {
 
 /// The two steps, for the inner modules [first, last).
 struct GraphSteps {
-    void (*find_candidates)(const GraphWork&, std::size_t first, std::size_t last, CandidateRoom&) noexcept;
-    void (*tag_triplets)(const GraphWork&, std::size_t first, std::size_t last) noexcept;
+    void (*find_candidates)(const GraphWork&, std::size_t first, std::size_t last, CandidateRoom&,
+                            TaskMemory&) noexcept;
+    void (*tag_triplets)(const GraphWork&, std::size_t first, std::size_t last, TaskMemory&) noexcept;
 };
 
 const GraphSteps& graph_steps_portable() noexcept;
 #if defined(__x86_64__)
+const GraphSteps& graph_steps_avx2() noexcept;
 const GraphSteps& graph_steps_avx512() noexcept;
 #endif
 

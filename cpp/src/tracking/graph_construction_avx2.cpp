@@ -1,0 +1,88 @@
+// Graph construction with eight hits at a time. Every function here has internal linkage, so that no AVX2 code ends up
+// in a function that other files share.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "tracking/detail/hit_geometry.hpp"
+#include "tracking/detail/triplet_codes.hpp"
+#include "tracking/graph_construction_work.hpp"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,popcnt,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,popcnt,bmi,bmi2")
+#endif
+
+#include "tracking/graph_construction_generic.hpp"
+#include "tracking/graph_construction_steps.hpp"
+
+namespace rheinfall::detail {
+namespace {
+
+/// The lanes chosen by each mask of eight, moved together.
+constexpr auto chosen_lanes = [] {
+    std::array<std::array<std::uint8_t, 8>, 256> table{};
+    for (std::size_t mask = 0; mask < 256; ++mask) {
+        std::size_t at = 0;
+        for (std::uint8_t lane = 0; lane < 8; ++lane) {
+            if ((mask >> lane & 1u) != 0) table[mask][at++] = lane;
+        }
+    }
+    return table;
+}();
+
+using Floats [[gnu::vector_size(32)]] = float;
+using Ints [[gnu::vector_size(32)]] = std::uint32_t;
+using Masks [[gnu::vector_size(32)]] = std::int32_t;
+
+struct Avx2 : Generic<Floats, Ints, Masks> {
+    static std::uint32_t bits(Mask mask) {
+        return static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+    }
+    template <class Vector>
+    static Vector pack(Vector v, std::uint32_t chosen) {
+        const __m128i lanes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(chosen_lanes[chosen].data()));
+        return reinterpret_cast<Vector>(
+            _mm256_permutevar8x32_epi32(reinterpret_cast<__m256i>(v), _mm256_cvtepu8_epi32(lanes)));
+    }
+    static Int round(Float v) { return reinterpret_cast<Int>(_mm256_cvtps_epi32(v)); }
+
+    static std::uint64_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last, std::size_t count) {
+        std::uint64_t met = meet(steps, from, last);
+        if (count > 32) met |= std::uint64_t{meet(steps + 32, from, last)} << 32;
+        return _bzhi_u64(met, static_cast<std::uint32_t>(count));
+    }
+    static std::uint32_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last) {
+        const __m256i both = _mm256_packs_epi16(within(steps, from, last), within(steps + 16, from, last));
+        return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(both, 0xd8)));
+    }
+    static __m256i within(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last) {
+        const __m256i step = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(steps));
+        const __m256i below = _mm256_sub_epi16(_mm256_set1_epi16(static_cast<short>(from)), step);
+        const __m256i least = _mm256_min_epu16(below, _mm256_set1_epi16(static_cast<short>(last)));
+        return _mm256_cmpeq_epi16(least, below);
+    }
+};
+
+}  // namespace
+
+const GraphSteps& graph_steps_avx2() noexcept {
+    static constexpr GraphSteps steps{StepsOf<Avx2>::find_candidates, StepsOf<Avx2>::tag_triplets};
+    return steps;
+}
+
+}  // namespace rheinfall::detail
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

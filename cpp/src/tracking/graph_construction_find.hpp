@@ -1,0 +1,199 @@
+#pragma once
+
+/// @file
+/// The hit pairs within their doublets' limits, over a `Lanes` type: vectors of floats and what can be done with them.
+/// Included by each version of graph construction after it has chosen its instructions, hence everything has internal
+/// linkage.
+///
+/// A module has few hits, and so have its dozen neighbours: vectors over one neighbour's hits would be half empty.
+/// So the neighbours' hits are listed together once per module, each with its limits, less those that no hit of the
+/// module can form a candidate with. What a vector holds that passes the cuts on dphi and deta, which need no division,
+/// is noted without a branch, and looked at again afterwards.
+
+#include <limits>
+
+#include "tracking/graph_construction_lanes.hpp"
+#include "tracking/graph_construction_work.hpp"
+
+namespace rheinfall::detail {
+namespace {  // NOLINT(misc-anonymous-namespace-in-header): see above
+
+template <class Lanes>
+class Finder {
+    using Float = typename Lanes::Float;
+    using Mask = typename Lanes::Mask;
+
+public:
+    Finder(const GraphWork& work, CandidateRoom& room, Partners& partners)
+        : w_(work), p_(work.points), c_(work.candidates), room_(room), list_(partners) {}
+
+    void find(std::size_t module) {
+        const std::size_t begin = w_.module_offsets[module];
+        const std::size_t end = w_.module_offsets[module + 1];
+        if (begin == end) return;
+        const bool listed = list_partners(module, begin, end, [] { return false; });
+        for (std::size_t i = begin; i < end; ++i) {
+            const std::size_t before = room_.begin + room_.n;
+            if (!listed) {  // too many: hit by hit, and piece by piece
+                list_partners(module, i, i + 1, [&] {
+                    join(i);
+                    return true;
+                });
+            }
+            join(i);
+            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n)};
+        }
+    }
+
+private:
+    /// What the hits of a module span.
+    struct Span {
+        float phi_low, phi_high, eta_low, eta_high;
+    };
+    [[nodiscard]] Span span(std::size_t begin, std::size_t end) const {
+        Span s{p_.phi[begin], p_.phi[begin], p_.eta[begin], p_.eta[begin]};
+        for (std::size_t i = begin + 1; i < end; ++i) {
+            s.phi_low = p_.phi[i] < s.phi_low ? p_.phi[i] : s.phi_low;
+            s.phi_high = p_.phi[i] > s.phi_high ? p_.phi[i] : s.phi_high;
+            s.eta_low = p_.eta[i] < s.eta_low ? p_.eta[i] : s.eta_low;
+            s.eta_high = p_.eta[i] > s.eta_high ? p_.eta[i] : s.eta_high;
+        }
+        return s;
+    }
+
+    /// Which of the hits from @p j on can pass the limits on dphi and deta with any hit within @p s. Rounding keeps the
+    /// order of differences, so those with the ends of @p s enclose the others; unless they lie on either side of the
+    /// seam of phi, which is then the lesser one.
+    Mask reaches(const DoubletLimits& limits, const Span& s, std::size_t j) const {
+        const Float phi = Lanes::load(&p_.phi[j]);
+        const Float eta = Lanes::load(&p_.eta[j]);
+        const Float dphi_low = wrap<Lanes>(phi - Lanes::set(s.phi_high));
+        const Float dphi_high = wrap<Lanes>(phi - Lanes::set(s.phi_low));
+        const Mask in_phi =
+            (Lanes::ge(dphi_high, Lanes::set(limits.dphi.low)) & Lanes::le(dphi_low, Lanes::set(limits.dphi.high))) |
+            Lanes::gt(dphi_low, dphi_high);
+        const Mask in_eta = Lanes::ge(eta - Lanes::set(s.eta_low), Lanes::set(limits.deta.low)) &
+                            Lanes::le(eta - Lanes::set(s.eta_high), Lanes::set(limits.deta.high));
+        return in_eta & (s.phi_high - s.phi_low < 3.0f ? in_phi : Lanes::all());
+    }
+
+    /// Lists the hits that those of [begin, end) of @p module may form candidates with. Where they are too many, calls
+    /// @p make_room, and begins anew; if that refuses, the answer is false.
+    template <class MakeRoom>
+    bool list_partners(std::size_t module, std::size_t begin, std::size_t end, MakeRoom&& make_room) {
+        const Span s = span(begin, end);
+        const std::size_t first = w_.first_doublet[module];
+        std::size_t n = 0;
+        for (std::size_t d = first; d < w_.first_doublet[module + 1]; ++d) {
+            const std::size_t outer = w_.map.doublet_outer()[d];
+            const std::size_t last = w_.module_offsets[outer + 1];
+            for (std::size_t j = w_.module_offsets[outer]; j < last; j += Lanes::n) {
+                if (n > Partners::capacity - Lanes::n) {
+                    end_list(n);
+                    if (!make_room()) return false;
+                    n = 0;
+                }
+                const DoubletLimits& limits = w_.map.doublet_limits()[d];
+                const auto reached = Lanes::bits(reaches(limits, s, j) & Lanes::first(last - j));
+                list(n, j, reached, limits, static_cast<std::uint32_t>(d - first));
+                n += static_cast<std::size_t>(__builtin_popcount(reached));
+            }
+        }
+        end_list(n);
+        return true;
+    }
+
+    void list(std::size_t n, std::size_t j, std::uint32_t reached, const DoubletLimits& limits, std::uint32_t doublet) {
+        Lanes::store(&list_.phi[n], Lanes::pack(Lanes::load(&p_.phi[j]), reached));
+        Lanes::store(&list_.eta[n], Lanes::pack(Lanes::load(&p_.eta[j]), reached));
+        Lanes::store(&list_.r[n], Lanes::pack(Lanes::load(&p_.r[j]), reached));
+        Lanes::store(&list_.z[n], Lanes::pack(Lanes::load(&p_.z[j]), reached));
+        Lanes::store(&list_.hit[n], Lanes::pack(Lanes::count_from(static_cast<std::uint32_t>(j)), reached));
+        Lanes::store(&list_.dphi_low[n], Lanes::set(limits.dphi.low));
+        Lanes::store(&list_.dphi_high[n], Lanes::set(limits.dphi.high));
+        Lanes::store(&list_.deta_low[n], Lanes::set(limits.deta.low));
+        Lanes::store(&list_.deta_high[n], Lanes::set(limits.deta.high));
+        Lanes::store(&list_.z0_low[n], Lanes::set(limits.z0.low));
+        Lanes::store(&list_.z0_high[n], Lanes::set(limits.z0.high));
+        Lanes::store(&list_.slope_low[n], Lanes::set(limits.phi_slope.low));
+        Lanes::store(&list_.slope_high[n], Lanes::set(limits.phi_slope.high));
+        Lanes::store(&list_.doublet[n], Lanes::set(doublet));
+    }
+
+    /// What follows the @p n hits of the list is within no limits.
+    void end_list(std::size_t n) {
+        Lanes::store(&list_.dphi_low[n], Lanes::set(std::numeric_limits<float>::quiet_NaN()));
+        n_partners_ = n;
+    }
+
+    [[nodiscard]] static Mask within(Float low, Float value, Float high) {
+        return Lanes::ge(value, low) & Lanes::le(value, high);
+    }
+
+    /// Finds the candidates of hit @p i with the hits listed.
+    void join(std::size_t i) {
+        std::size_t n_blocks = 0;
+        const Float phi = Lanes::set(p_.phi[i]);
+        const Float eta = Lanes::set(p_.eta[i]);
+        for (std::size_t k = 0; k < n_partners_; k += Lanes::n) {
+            const Float dphi = wrap<Lanes>(Lanes::load(&list_.phi[k]) - phi);
+            const Float deta = Lanes::load(&list_.eta[k]) - eta;
+            const auto passed =
+                Lanes::bits(within(Lanes::load(&list_.dphi_low[k]), dphi, Lanes::load(&list_.dphi_high[k])) &
+                            within(Lanes::load(&list_.deta_low[k]), deta, Lanes::load(&list_.deta_high[k])));
+            list_.block[n_blocks] = static_cast<std::uint32_t>(k);
+            list_.passed[n_blocks] = passed;
+            n_blocks += passed != 0 ? 1 : 0;
+        }
+        const Float r = Lanes::set(p_.r[i]);
+        const Float z = Lanes::set(p_.z[i]);
+        for (std::size_t b = 0; b < n_blocks; ++b) {
+            const std::size_t k = list_.block[b];
+            const Float dr = divisors<Lanes>(Lanes::load(&list_.r[k]) - r);
+            const Float dzdr = (Lanes::load(&list_.z[k]) - z) / dr;
+            const Float slope = wrap<Lanes>(Lanes::load(&list_.phi[k]) - phi) / dr;
+            const Mask passed = within(Lanes::load(&list_.z0_low[k]), z - r * dzdr, Lanes::load(&list_.z0_high[k])) &
+                                within(Lanes::load(&list_.slope_low[k]), slope, Lanes::load(&list_.slope_high[k])) &
+                                Lanes::differ(Lanes::load(&list_.hit[k]), static_cast<std::uint32_t>(i));
+            keep(k, Lanes::bits(passed) & list_.passed[b], dzdr);
+        }
+    }
+
+    void keep(std::size_t k, std::uint32_t passed, Float dzdr) {
+        const std::size_t at = room_.begin + room_.n;
+        room_.n += static_cast<std::size_t>(__builtin_popcount(passed));
+        if (at + Lanes::n > room_.end) return keep_last(k, passed, dzdr, at);
+        const auto hit = Lanes::pack(Lanes::load(&list_.hit[k]), passed);
+        const auto doublet = Lanes::pack(Lanes::load(&list_.doublet[k]), passed);
+        const Float kept = Lanes::pack(dzdr, passed);
+        Lanes::store(&c_.target[at], hit);
+        Lanes::store(&c_.dzdr[at], kept);
+        Lanes::store_halves(&c_.doublet[at], doublet);
+        Lanes::store_halves(&c_.step[at], Lanes::round(kept * Lanes::set(slope_steps)));
+    }
+
+    /// Where a whole vector would reach into the next task's room, or the room ends.
+    void keep_last(std::size_t k, std::uint32_t passed, Float dzdr, std::size_t at) {
+        std::array<float, Lanes::n> slopes;
+        std::array<std::uint16_t, Lanes::n> steps;
+        Lanes::store(slopes.data(), dzdr);
+        Lanes::store_halves(steps.data(), Lanes::round(dzdr * Lanes::set(slope_steps)));
+        for (; passed != 0 && at < room_.end; passed &= passed - 1, ++at) {
+            const auto lane = static_cast<std::size_t>(__builtin_ctz(passed));
+            c_.target[at] = list_.hit[k + lane];
+            c_.dzdr[at] = slopes[lane];
+            c_.doublet[at] = static_cast<std::uint16_t>(list_.doublet[k + lane]);
+            c_.step[at] = steps[lane];
+        }
+    }
+
+    const GraphWork& w_;
+    const PointArrays& p_;
+    const Candidates& c_;
+    CandidateRoom& room_;
+    Partners& list_;
+    std::size_t n_partners_ = 0;
+};
+
+}  // namespace
+}  // namespace rheinfall::detail

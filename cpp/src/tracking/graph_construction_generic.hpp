@@ -1,0 +1,113 @@
+#pragma once
+
+/// @file
+/// Vectors of floats in the vector extension of GCC and clang, for `Finder` and `Tagger`. Included by versions of graph
+/// construction after they have chosen their instructions, hence everything has internal linkage.
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tracking/detail/hit_geometry.hpp"
+#include "tracking/detail/triplet_codes.hpp"
+#include "tracking/graph_construction_work.hpp"
+
+namespace rheinfall::detail {
+namespace {  // NOLINT(misc-anonymous-namespace-in-header): see above
+
+/// Vectors of floats, of uint32, and what comparisons give, all of one size.
+template <class FloatVector, class IntVector, class MaskVector>
+struct Generic {
+    using Float = FloatVector;
+    using Int = IntVector;
+    using Mask = MaskVector;
+    static constexpr std::size_t n = sizeof(Float) / sizeof(float);
+
+    static Float set(float v) { return Float{} + v; }
+    static Int set(std::uint32_t v) { return Int{} + v; }
+    static Float load(const float* from) { return read<Float>(from); }
+    static Int load(const std::uint32_t* from) { return read<Int>(from); }
+    static void store(float* to, Float v) { std::memcpy(to, &v, sizeof v); }
+    static void store(std::uint32_t* to, Int v) { std::memcpy(to, &v, sizeof v); }
+    static void store_halves(std::uint16_t* to, Int v) {
+        for (std::size_t lane = 0; lane < n; ++lane) to[lane] = static_cast<std::uint16_t>(v[lane]);
+    }
+
+    static Mask gt(Float a, Float b) { return a > b; }
+    static Mask ge(Float a, Float b) { return a >= b; }
+    static Mask le(Float a, Float b) { return a <= b; }
+    static Mask eq(Float a, Float b) { return a == b; }
+    static Mask differ(Int a, std::uint32_t b) { return a != set(b); }
+    static Float select(Mask mask, Float yes, Float no) { return mask ? yes : no; }
+    static Mask all() { return Mask{} - 1; }
+    static Mask first(std::size_t count) {
+        const auto last = static_cast<std::uint32_t>(count < n ? count : n);
+        return count_from(0) < set(last);
+    }
+    static std::uint32_t bits(Mask mask) {
+        std::uint32_t all = 0;
+        for (std::size_t lane = 0; lane < n; ++lane) all |= (static_cast<std::uint32_t>(mask[lane]) >> 31) << lane;
+        return all;
+    }
+
+    /// The chosen elements, moved together.
+    template <class Vector>
+    static Vector pack(Vector v, std::uint32_t chosen) {
+        Vector packed{};
+        std::size_t at = 0;
+        for (std::size_t lane = 0; lane < n; ++lane) {
+            packed[at] = v[lane];
+            at += (chosen >> lane) & 1u;
+        }
+        return packed;
+    }
+    static Int count_from(std::uint32_t begin) {
+        Int count{};
+        for (std::uint32_t lane = 0; lane < n; ++lane) count[lane] = begin + lane;
+        return count;
+    }
+    /// To the nearest integer, 2^31 where that is none of 32 bits.
+    static Int round(Float v) {
+        Int rounded{};
+        for (std::size_t lane = 0; lane < n; ++lane) {
+            const bool fits = std::fabs(v[lane]) < 2147483648.0f;
+            rounded[lane] =
+                fits ? static_cast<std::uint32_t>(static_cast<std::int32_t>(std::nearbyint(v[lane]))) : 0x80000000u;
+        }
+        return rounded;
+    }
+    static Float lower_bfloat16(Int v) { return reinterpret_cast<Float>(v << 16); }
+    static Float upper_bfloat16(Int v) { return reinterpret_cast<Float>(v & 0xffff0000u); }
+
+    /// Which of the first @p count steps, at most 64, are @p from less 0 to @p last.
+    static std::uint64_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last, std::size_t count) {
+        std::uint64_t met = 0;
+        for (std::size_t k = 0; k < count; ++k) {
+            met |= std::uint64_t{static_cast<std::uint16_t>(from - steps[k]) <= last} << k;
+        }
+        return met;
+    }
+
+    /// Whether the pairs (a, b) and (b, c) of hits (r, phi, z, eta) are within a triplet's limits.
+    static bool passes_pairs(const DoubletLimits& inner, const DoubletLimits& outer,
+                             const ModuleMap::TripletCodes& codes, const float* a, const float* b, const float* c) {
+        const SpacePoint middle = from_together(b);
+        return passes(decode_limits(inner, codes.inner_low_high.data()),
+                      doublet_quantities(from_together(a), middle)) &&
+               passes(decode_limits(outer, codes.outer_low_high.data()), doublet_quantities(middle, from_together(c)));
+    }
+
+private:
+    template <class Vector>
+    static Vector read(const void* from) {
+        Vector v;
+        std::memcpy(&v, from, sizeof v);
+        return v;
+    }
+    static SpacePoint from_together(const float* t) { return {0.0f, 0.0f, t[2], t[0], t[1], t[3]}; }
+};
+
+}  // namespace
+}  // namespace rheinfall::detail

@@ -1,0 +1,27 @@
+#pragma once
+
+/// @file
+/// The steps of one version of graph construction; see graph_construction_find.hpp and graph_construction_join.hpp.
+
+#include "tracking/graph_construction_find.hpp"
+#include "tracking/graph_construction_join.hpp"
+
+namespace rheinfall::detail {
+namespace {  // NOLINT(misc-anonymous-namespace-in-header): see there
+
+template <class Lanes>
+struct StepsOf {
+    static void find_candidates(const GraphWork& work, std::size_t first, std::size_t last, CandidateRoom& room,
+                                TaskMemory& memory) noexcept {
+        Finder<Lanes> finder(work, room, memory.partners);
+        for (std::size_t m = first; m < last; ++m) finder.find(m);
+    }
+    static void tag_triplets(const GraphWork& work, std::size_t first, std::size_t last, TaskMemory& memory) noexcept {
+        Tagger<Lanes> tagger(work, memory);
+        for (std::size_t m = first; m < last; ++m) tagger.tag(m);
+        tagger.finish();
+    }
+};
+
+}  // namespace
+}  // namespace rheinfall::detail
