@@ -19,6 +19,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,10 @@ class Count:
         self.seen: dict[str, Any] = {}
 
     def add(self, got: np.ndarray, want: np.ndarray) -> None:
-        """One forest on some events; `got` in the dtype of `want`."""
+        """One forest on some events; conifer hands its float32 scores over as float64."""
         got = np.ascontiguousarray(got).reshape(want.shape)
+        if got.dtype == np.float32 and np.array_equal(want, want.astype(np.float32), equal_nan=True):
+            want = want.astype(np.float32)
         want = np.ascontiguousarray(want)
         if got.dtype != want.dtype:
             raise TypeError(f"{got.dtype} against {want.dtype}")
@@ -70,6 +73,13 @@ class Count:
         self.events += len(want)
         self.scores += want.size
         self.digest.update(want.tobytes())
+
+    def note_types(self, config: dict[str, Any]) -> None:
+        """conifer's types of the forests so far, and how many scores differed up to here."""
+        kept = {key: value for key, value in config.items() if key not in ("XilinxPart", "ClockPeriod")}
+        self.seen["conifer"] = metadata.version("conifer")
+        types = self.seen.setdefault("types", [])
+        types.append({**kept, "events_so_far": self.events, "mismatches_so_far": self.mismatches})
 
     def record(self, campaign: str) -> None:
         """Print and keep."""
@@ -99,8 +109,9 @@ def conifer_cpp(count: Count, n_forests: int, n_events: int) -> None:
                 count.add(load_forest(path)(x), np.squeeze(emulation.scores(x, path)))
                 count.forests += 1
             assert emulation is not None
-            if SHARED.exists() and types in CPP_TYPES[:1] + CPP_TYPES[5:]:
+            if SHARED.exists() and "Precision" in types:
                 _shared_forest(count, emulation, config, folder, n_events)
+        count.note_types(config)
 
 
 def _shared_forest(count: Count, emulation: forest_models.Emulation, config: Any, folder: Path, n_events: int) -> None:
@@ -131,6 +142,7 @@ def conifer_hls(count: Count, n_events: int) -> None:
             x = forest_models.conifer_events(ensemble, n_events, seed)
             count.add(load_forest(emulation.path)(x), np.squeeze(emulation.scores(x)))
             count.forests += 1
+        count.note_types(config)
 
 
 def training_data(seed: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
