@@ -144,7 +144,7 @@ void Builder::choose_order() {
         bound(true) <= Int128{static_cast<std::int64_t>(detail::largest(type))} && bound(false) >= smallest;
     if (type.overflow != Overflow::wrap && !inside) return;
     plan_.order = ForestPlan::Order::any;
-    if (plan_.key_bits != 16) return;
+    if (plan_.isa != Isa::avx512) return;
     plan_.leaf_bits = 16;
     for (const ForestTree& tree : model_.trees) {
         for (const ForestNode& node : tree.nodes) {
@@ -232,9 +232,13 @@ void Builder::write_tree(const CompleteTree& tree, std::size_t slot) {
         } else {
             put(group + 4 * at, static_cast<std::uint32_t>(word));
         }
-        if (!plan_.packed && plan_.lanes > 1) put(group + plan_.features_at + at, static_cast<std::uint8_t>(feature));
-        if (!plan_.packed && plan_.lanes == 1)
-            put(group + plan_.features_at + 4 * at, static_cast<std::uint32_t>(feature));
+        if (plan_.packed) continue;
+        if (plan_.lanes > 1) {
+            put(group + plan_.features_at + 4 * (n / 2 * plan_.lanes + lane) + 2 * (n % 2),
+                static_cast<std::uint16_t>(feature));
+        } else {
+            put(group + plan_.features_at + 4 * n, static_cast<std::uint32_t>(feature));
+        }
     }
     for (std::size_t l = 0; l < plan_.n_leaves(); ++l) {
         const std::size_t at = l * plan_.lanes + lane;
@@ -259,9 +263,9 @@ void Builder::fill() {
         plan_.n_groups += n_slots / plan_.lanes;
     }
     const std::size_t word = static_cast<std::size_t>(plan_.key_bits) / 8;
-    const std::size_t feature = plan_.packed ? 0 : plan_.lanes == 1 ? 4 : 1;
+    const std::size_t feature_rows = plan_.packed ? 0 : plan_.lanes == 1 ? plan_.n_nodes() : (plan_.n_nodes() + 1) / 2;
     plan_.features_at = plan_.n_nodes() * plan_.lanes * word;
-    plan_.leaves_at = plan_.features_at + plan_.n_nodes() * plan_.lanes * feature;
+    plan_.leaves_at = plan_.features_at + feature_rows * plan_.lanes * 4;
     if (plan_.lanes > 1) plan_.leaves_at = (plan_.leaves_at + 63) / 64 * 64;
     plan_.group_bytes =
         plan_.leaves_at + plan_.n_leaves() * plan_.lanes * static_cast<std::size_t>(plan_.leaf_bits) / 8;

@@ -60,7 +60,7 @@ struct ForestPlan {
     Keys keys = Keys::stored;
     Order order = Order::any;
     int key_bits = 32;   // 16 or 32: the words of the nodes
-    int leaf_bits = 32;  // 16 only with 16-bit keys and Order::any
+    int leaf_bits = 32;  // 16 only with AVX-512 and Order::any
     bool packed = true;
     int feature_bits = 0;      // 2^feature_bits >= n_features
     int depth = 1;             // of every tree
@@ -71,7 +71,9 @@ struct ForestPlan {
     std::int64_t key_offset = 0;
 
     /// Trees of one class side by side, `lanes` at a time. Within a group: (2^depth - 1) rows of words, then (not
-    /// packed) as many rows of features, a byte each, then 2^depth rows of leaves. With lanes == 1 a row is a number.
+    /// packed) rows of features, then 2^depth rows of leaves. With lanes == 1 a row is a number. With more, a row of
+    /// features has those of two nodes, the even one's in the low half of each 32-bit word: an index may have bits
+    /// above.
     struct Class {
         std::size_t first_group = 0;
         std::size_t n_groups = 0;
