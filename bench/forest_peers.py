@@ -2,17 +2,19 @@
 
 One forest of 100 trees of depth 4 on 16 features, trained by xgboost, is given to all as float32, and to
 conifer and to us also as ap_fixed<18,8>. Results are compared before anything is timed: bits where they must be equal,
-else the largest difference. Calls take turns, so that a noisy minute hits all alike; one thread each. With `--cpp
-bench_forest` that program's own figures (Google Benchmark: C++ calls, no Python) are added. JSON goes to bench/results.
+else the largest difference. Calls take turns, so that a noisy minute hits all alike; one thread each. `--parts cpp
+--cpp bench_forest` takes that program's own figures (Google Benchmark: C++ calls, no Python). JSON: bench/results.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from environment import describe_environment, machine_name
-from timing import interleave, summarize
+from timing import BLOCK_S, time_blocks
 
 import rheinfall as rf
 
@@ -30,6 +32,7 @@ import forest_models
 
 ROOT = Path(__file__).parents[1]
 N_FEATURES = 16
+PARTS = ("python", "cpp")
 
 
 @dataclass
@@ -177,29 +180,29 @@ def check(found: list[Contender], x: np.ndarray) -> dict[str, float]:
     return differences
 
 
-def times(found: list[Contender], x: np.ndarray, batch: int, repetitions: int) -> dict[str, Any]:
-    """ns an event: median, 5th and 95th percentile, spread; single events as loops of many different ones."""
+def times(found: list[Contender], x: np.ndarray, batch: int, seconds: float, at_most_s: float) -> dict[str, Any]:
+    """p50 and p99 over blocks of 50 µs, ns an event; single events of a block differ, and so do the blocks' first."""
     taking = [c for c in found if batch <= c.largest_batch]
-    runs, events = [], []
+    statements, events = [], []
     for c in taking:
-        n = 1 if batch > 1 else (200 if "rheinfall" in c.name else 20)
-        parts = [c.prepare(np.ascontiguousarray(x[i * batch : (i + 1) * batch])) for i in range(n)]
-        runs.append(lambda parts=parts: [part() for part in parts])
+        calls = [
+            c.prepare(np.ascontiguousarray(x[i * batch : (i + 1) * batch])) for i in range(min(500, len(x) // batch))
+        ]
+        once = min(timeit.repeat(calls[0], number=1, repeat=5))
+        n = min(max(1, round(BLOCK_S / once)), len(calls))
+        blocks = itertools.cycle([calls[i : i + n] for i in range(0, len(calls) - n + 1, n)])
+        statements.append(("for call in next(blocks): call()", {"blocks": blocks}))
         events.append(n * batch)
     results = {}
-    for c, n, measured in zip(taking, events, interleave(runs, repetitions), strict=True):
-        summary = summarize(measured)
-        results[c.name] = {
-            "median_ns": summary["median_ms"] * 1e6 / n, "p5_ns": summary["p5_ms"] * 1e6 / n,
-            "p95_ns": summary["p95_ms"] * 1e6 / n, "spread": summary["spread"],
-            "best_ns": min(summary["repetitions_ms"]) * 1e6 / n,
-        }  # fmt: skip
+    for c, n, row in zip(taking, events, time_blocks(statements, seconds, at_most_s), strict=True):
+        timed = {key: row[key] / n for key in ("p50_ns", "p99_ns", "best_ns")}
+        results[c.name] = timed | {"spread": row["spread"], "blocks": row["blocks"], "events_per_block": n}
     return results
 
 
 def cpp_figures(program: Path) -> dict[str, Any]:
     """Google Benchmark's repetitions of bench_forest: ns an event."""
-    command = [str(program), "--benchmark_repetitions=9", "--benchmark_min_time=0.02", "--benchmark_format=json",
+    command = [str(program), "--benchmark_repetitions=9", "--benchmark_min_time=0.01", "--benchmark_format=json",
                "--benchmark_enable_random_interleaving=true"]  # fmt: skip
     report = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     found: dict[str, Any] = {}
@@ -219,33 +222,42 @@ def cpp_figures(program: Path) -> dict[str, Any]:
 def main() -> None:
     """Check, time, print, keep."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repetitions", type=int, default=40)
-    arguments.add_argument("--cpp", type=Path, help="the program bench_forest")
+    arguments.add_argument("--seconds", type=float, default=0.5, help="of the fastest contender, per batch size")
+    arguments.add_argument("--at-most", type=float, default=float("inf"), help="seconds that a batch size may take")
+    arguments.add_argument("--emulations", type=Path, help="keep conifer's compiled code in this folder, and use it")
+    arguments.add_argument("--parts", nargs="*", choices=PARTS, default=["python"], help="kept: the file's other ones")
+    arguments.add_argument("--cpp", type=Path, help="the program bench_forest, for the part cpp")
     options = arguments.parse_args()
+    if "cpp" in options.parts and options.cpp is None:
+        arguments.error("the part cpp needs --cpp bench_forest")
     environment = describe_environment()
-    with tempfile.TemporaryDirectory() as name:
-        booster, x = train(Path(name))
-        found = contenders(booster, Path(name))
-        differences = check(found, x[:100])
-        results = {str(b): times(found, x, b, options.repetitions if b < 10000 else 15) for b in (1, 100, 10000)}
-    report = {
-        "command": "python bench/forest_peers.py" + (" --cpp bench_forest" if options.cpp else ""),
-        "environment": environment,
-        "largest_difference": differences,
-        "python_calls": results,
-        "cpp_calls": cpp_figures(options.cpp) if options.cpp else "not measured",
-    }
     path = ROOT / "bench" / "results" / f"forest-{machine_name()}-{rf.__version__}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    for batch, rows in results.items():
-        print(f"\nbatch {batch}: ns an event (median, p5-p95, spread)")
-        for who, row in sorted(rows.items(), key=lambda item: item[1]["median_ns"]):
-            print(f"  {who:34s}{row['median_ns']:12.1f}{row['p5_ns']:12.1f} -{row['p95_ns']:11.1f}{row['spread']:8.2f}")
-    if options.cpp:
+    report = json.loads(path.read_text()) if path.exists() else {}
+    of = {"command": f"python bench/forest_peers.py --parts {' '.join(options.parts)}", "environment": environment}
+    if "python" in options.parts:
+        report["python_calls"] = of | python_figures(options)
+    if "cpp" in options.parts:
+        report["cpp_calls"] = of | {"ns_an_event": cpp_figures(options.cpp)}
         print("\nC++ calls: ns an event")
-        for who, row in report["cpp_calls"].items():
+        for who, row in report["cpp_calls"]["ns_an_event"].items():
             print(f"  {who:46s}{row['median_ns']:10.1f}{row['p5_ns']:10.1f} -{row['p95_ns']:10.1f}  {row['kernel']}")
+    path.write_text(json.dumps(report, indent=1) + "\n")
     print(f"\n{path}")
+
+
+def python_figures(options: argparse.Namespace) -> dict[str, Any]:
+    """Calls from Python of all contenders, checked before."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = options.emulations or Path(name)
+        booster, x = train(folder)
+        found = contenders(booster, folder)
+        differences = check(found, x[:100])
+        batches = {str(b): times(found, x, b, options.seconds, options.at_most) for b in (1, 100, 10000)}
+    for batch, rows in batches.items():
+        print(f"\nbatch {batch}: ns an event (p50, p99, spread)")
+        for who, row in sorted(rows.items(), key=lambda item: item[1]["p50_ns"]):
+            print(f"  {who:34s}{row['p50_ns']:12.1f}{row['p99_ns']:12.1f}{row['spread']:8.2f}")
+    return {"largest_difference": differences, "batches": batches}
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def qonnx_executor(spec: Spec, x: Any) -> list[Contender]:
 
 
 def hls4ml_graph(spec: Spec, folder: Path) -> Any:
-    """hls4ml's model of the network, compiled: its C++ emulation."""
+    """hls4ml's model of the network, compiled: its C++ emulation, as the folder has it from an earlier call."""
     import hls4ml
     import torch
 
@@ -206,7 +206,11 @@ def hls4ml_graph(spec: Spec, folder: Path) -> Any:
     model = hls4ml.converters.convert_from_pytorch_model(
         network, output_dir=str(folder), backend="Vitis", hls_config=config, io_type="io_parallel"
     )
-    model.compile()
+    libraries = sorted((folder / "firmware").glob("*.so"))
+    if libraries:
+        model._top_function_lib = ctypes.CDLL(str(libraries[-1]))
+    else:
+        model.compile()
     return model
 
 

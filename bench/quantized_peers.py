@@ -1,6 +1,10 @@
 """Quantized networks in Python beside what runs them today, in one run: results checked first, contenders in turns.
 
 python bench/quantized_peers.py [--only NETWORK...] [--seconds 1] [--batches 1 10000 100000] [--quick] [--out FILE]
+                                [--merge] [--emulations FOLDER] [--at-most SECONDS]
+
+In parts, each short enough to stop other jobs for: --emulations keeps hls4ml's compiled code from part to part (a first
+run with --prepare only compiles), --merge keeps the tables of the file that a part does not take again.
 
 A block is as many calls as take 50 µs (one where a call takes longer); p50 and p99 are over blocks, per call or, for
 batches, per event; spread is (p95 - p5) / p50. For comparison: `pass`, and a call of a C function without arguments.
@@ -14,7 +18,6 @@ import json
 import sys
 import tempfile
 import time
-import timeit
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,10 @@ import quantized_contenders as peers
 from environment import describe_environment, machine_name
 from quantized_contenders import Contender
 from quantized_networks import SPECS, Spec
+from timing import time_blocks
 
 import rheinfall as rf
 from rheinfall.quantized.fixed_point import parse
-
-BLOCK_S = 50e-6
 
 
 def ours(spec: Spec, x: Any, label: str = "rheinfall") -> list[Contender]:
@@ -50,7 +52,9 @@ def _evaluate(call: str, names: dict[str, Any]) -> Any:
     return lambda: eval(call, names)
 
 
-def gather(spec: Spec, x: Any, folder: Path, cache: dict[str, Any], quick: bool) -> tuple[list[Contender], list[str]]:
+def gather(
+    spec: Spec, x: Any, folder: Path, emulations: Path, cache: dict[str, Any], quick: bool
+) -> tuple[list[Contender], list[str]]:
     """Ours first, then the peers that are installed; and why others are not here."""
     core, skipped = spec.core(), []
     contenders = ours(core, x)
@@ -59,7 +63,7 @@ def gather(spec: Spec, x: Any, folder: Path, cache: dict[str, Any], quick: bool)
     builders: list[Any] = [lambda: peers.onnx_runtime(core, x, folder)]
     if not quick:
         if len(x) <= 10_000:  # it runs event by event: more of them tell nothing new
-            builders.append(lambda: peers.hls4ml_emulation(core, _emulation(core, folder, cache), x))
+            builders.append(lambda: peers.hls4ml_emulation(core, _emulation(core, emulations, cache), x))
         if len(x) == 1:
             builders.append(lambda: peers.qonnx_executor(core, x))
     for build in builders:
@@ -76,7 +80,7 @@ def _emulation(core: Spec, folder: Path, cache: dict[str, Any]) -> Any:
         import io
 
         with contextlib.redirect_stdout(io.StringIO()):
-            cache[core.name] = peers.hls4ml_graph(core, folder / "hls4ml")
+            cache[core.name] = peers.hls4ml_graph(core, folder / core.name.replace(", ", "_").replace(" ", "_"))
     return cache[core.name]
 
 
@@ -105,46 +109,15 @@ def check(contenders: list[Contender]) -> dict[str, str]:
     return notes
 
 
-def time_in_turns(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
-    """Per contender: seconds per call over blocks, in turns; slow ones come less often."""
-    timers = [timeit.Timer(c.statement, globals=c.names) for c in contenders]
-    calls, strides = [], []
-    for timer in timers:
-        once = min(timer.timeit(1) for _ in range(3))
-        calls.append(max(1, round(BLOCK_S / once)))
-        strides.append(max(1, round(calls[-1] * min(timer.timeit(1) for _ in range(3)) / BLOCK_S)))
-    rounds = max(200, round(seconds / BLOCK_S))
-    rounds = min(rounds, 20_000)
-    times: list[list[float]] = [[] for _ in timers]
-    gc.collect()
-    gc.disable()
-    try:
-        for r in range(rounds):
-            for i, timer in enumerate(timers):
-                if r % min(strides[i], rounds // 3) == 0:
-                    times[i].append(timer.timeit(calls[i]) / calls[i])
-    finally:
-        gc.enable()
-    return [_summarize(t, k) for t, k in zip(times, calls, strict=True)]
-
-
-def _summarize(times: list[float], calls: int) -> dict[str, Any]:
-    p5, p50, p95, p99 = np.percentile(times, [5, 50, 95, 99]) * 1e9
-    return {
-        "p50_ns": float(p50), "p99_ns": float(p99), "best_ns": min(times) * 1e9, "spread": float((p95 - p5) / p50),
-        "blocks": len(times), "calls_per_block": calls,
-    }  # fmt: skip
-
-
 def measure(spec: Spec, batch: int, folder: Path, cache: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """One network at one batch size."""
     x = spec.draw(batch)
-    contenders, skipped = gather(spec, x, folder, cache, args.quick)
+    contenders, skipped = gather(spec, x, folder, args.emulations or folder, cache, args.quick)
     notes = check(contenders)
     if batch == 1:
         contenders += [Contender("(pass)", "pass", {}, lambda: None, True),
                        Contender("(empty call)", "f()", {"f": gc.isenabled}, lambda: None, True)]  # fmt: skip
-    rows = time_in_turns(contenders, args.seconds)
+    rows = time_blocks([(c.statement, c.names) for c in contenders], args.seconds, args.at_most)
     print(f"\n{spec.name}, {'-'.join(map(str, spec.sizes))}, batch {batch}" + "".join(f"; {s}" for s in skipped))
     unit = 1 if batch == 1 else batch
     print(
@@ -158,7 +131,26 @@ def measure(spec: Spec, batch: int, folder: Path, cache: dict[str, Any], args: a
         rate = f"{1e3 / row['p50_ns']:.4g} M"
         columns = f"{row['p50_ns']:10.1f} {row['p99_ns']:10.1f} {row['spread']:7.0%} {rate:>9s}"
         print(f"  {contender.name:24s} {columns}  {row['checked']}", flush=True)
-    return {"network": spec.name, "sizes": spec.sizes, "batch": batch, "skipped": skipped, "contenders": rows}
+    return {
+        "network": spec.name, "sizes": spec.sizes, "batch": batch, "time": _now(), "skipped": skipped,
+        "contenders": rows,
+    }  # fmt: skip
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def merge(report: dict[str, Any], older: dict[str, Any]) -> dict[str, Any]:
+    """The report with those tables and loading times of an older one that it has not; each names its commit."""
+    for section, keys in (("tables", ("network", "batch")), ("load", ("network",))):
+        taken = {tuple(entry[key] for key in keys) for entry in report[section]}
+        kept = [entry for entry in older[section] if tuple(entry[key] for key in keys) not in taken]
+        order = list(SPECS)
+        report[section] = sorted(
+            kept + report[section], key=lambda entry: (order.index(entry["network"]), entry.get("batch", 0))
+        )
+    return report
 
 
 def time_loading(spec: Spec, folder: Path) -> dict[str, Any]:
@@ -183,32 +175,48 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="of the fastest contender, per table")
     parser.add_argument("--quick", action="store_true", help="without the peers that need a compiler or seconds a call")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--merge", action="store_true", help="keep what the file has of other networks and batches")
+    parser.add_argument("--emulations", type=Path, help="keep hls4ml's compiled code in this folder, and use it")
+    parser.add_argument("--prepare", action="store_true", help="compile into --emulations, measure nothing")
+    parser.add_argument("--at-most", type=float, default=float("inf"), help="seconds that a table may be timed for")
     args = parser.parse_args()
+    specs = [SPECS[name] for name in args.only or SPECS]
+    if args.prepare:
+        for spec in specs:
+            _emulation(spec.core(), args.emulations, {})
+        return 0
     rf.set_num_threads(1)
     environment = describe_environment()
     print(f"{environment['cpu']}, {environment['cores']} cores, load {environment['load_at_start']:.1f}")
-    tables, loads, cache = [], [], {}
-    specs = [SPECS[name] for name in args.only or SPECS]
+    cache: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for spec in specs:
-            loads.append(time_loading(spec, folder))
-        for spec in specs:
-            for batch in args.batches:
-                tables.append(measure(spec, batch, folder, cache, args))
+        loads = [time_loading(spec, folder) for spec in specs]
+        tables = [measure(spec, batch, folder, cache, args) for spec in specs for batch in args.batches]
+    of = {key: environment[key] for key in ("commit", "dirty", "load_at_start")}
     report = {
         "schema": 1,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": " ".join(["python", "bench/quantized_peers.py", *sys.argv[1:]]),
+        "time": _now(),
+        "command": " ".join(["python", "bench/quantized_peers.py", *_options(sys.argv[1:])]),
         "environment": environment,
-        "load": loads,
-        "tables": tables,
+        "load": [entry | of for entry in loads],
+        "tables": [entry | of for entry in tables],
     }
     version = environment["rheinfall"]["version"]
     out = args.out or Path(__file__).parent / "results" / f"quantized_peers-{machine_name()}-{version}.json"
+    if args.merge and out.exists():
+        report = merge(report, json.loads(out.read_text(encoding="utf-8")))
     out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"\n{out}")
     return 0
+
+
+def _options(arguments: list[str]) -> list[str]:
+    """The arguments, folders and files of this machine by a placeholder."""
+    return [
+        before.removeprefix("--").upper() if before in ("--out", "--emulations") else argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    ]
 
 
 if __name__ == "__main__":

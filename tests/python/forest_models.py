@@ -71,7 +71,10 @@ def conifer_events(ensemble: dict[str, Any], n: int, seed: int) -> np.ndarray:
 
 
 class Emulation:
-    """conifer's own C++ for one backend and set of types; `scores` computes with it."""
+    """conifer's own C++ for one backend and set of types; `scores` computes with it.
+
+    A folder in which backend cpp was compiled for these types is not compiled again.
+    """
 
     def __init__(self, folder: Path, config: dict[str, Any], ensemble: dict[str, Any]) -> None:
         from conifer.model import make_model
@@ -79,10 +82,15 @@ class Emulation:
         self.folder = folder
         config = {"OutputDir": str(folder), "ProjectName": "prj", **config}
         model = make_model(json.loads(json.dumps(ensemble)), config)
-        with _headers():
-            model.compile()
-        self.model = model
+        compiled = sorted(folder.glob("conifer_bridge_*.so")) if config["Backend"] == "cpp" else []
         self.path = folder / "prj.json"
+        if compiled:
+            save_conifer(ensemble, config, self.path)
+            model.bridge = _load(compiled[-1]).BDT(str(self.path))
+        else:
+            with _headers():
+                model.compile()
+        self.model = model
         self._bdt = type(model.bridge) if config["Backend"] == "cpp" else None
 
     def scores(self, x: np.ndarray, path: Path | None = None) -> np.ndarray:
@@ -104,6 +112,15 @@ def why_no_emulation() -> str | None:
         if importlib.util.find_spec(name) is None:
             return f"the package {name} is not installed"
     return None if shutil.which("g++") else "there is no g++"
+
+
+def _load(library: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(library.stem, library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class _headers:  # noqa: N801  a context manager
