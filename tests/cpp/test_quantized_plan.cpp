@@ -72,6 +72,116 @@ void compare(const Graph& graph, std::uint64_t seed, std::size_t n_events, bool 
     }
 }
 
+template <class T>
+void append(std::vector<std::byte>& to, std::int64_t x) {
+    const T t = static_cast<T>(x);
+    const auto* p = reinterpret_cast<const std::byte*>(&t);
+    to.insert(to.end(), p, p + sizeof t);
+}
+
+/// Whole types of arrays, beyond what the input holds: batches of any size, and single events, give the same values and
+/// the worst status of the same events.
+void compare_arrays(const Graph& graph, std::uint64_t seed, std::size_t n_events) {
+    const Ranges ranges = prove_ranges(graph);
+    GraphBuilder random(seed);
+    const FixedType type = graph.inputs[0].type;
+    std::size_t n_in = 0, n_out = 0;
+    for (const Input& input : graph.inputs) n_in += n_elements(input.shape);
+    for (const Output& output : graph.outputs) n_out += n_elements(graph.shape(output.value));
+    constexpr ElementType types[] = {ElementType::int8,   ElementType::int16, ElementType::int32,  ElementType::uint8,
+                                     ElementType::uint16, ElementType::int64, ElementType::float32};
+    for (const ElementType element : types) {
+        std::vector<std::byte> events;
+        std::size_t width = 0;
+        for (std::size_t i = 0; i < n_events * n_in; ++i) {
+            // One event in 64 lies outside, if the array's type can.
+            const bool outside = i / n_in % 64 == 5 && i % 3 == 0;
+            const std::int64_t x = outside ? random.uniform(-(1 << 30), 1 << 30) : random.held(type);
+            const std::size_t before = events.size();
+            switch (element) {
+                case ElementType::int8: append<std::int8_t>(events, x); break;
+                case ElementType::int16: append<std::int16_t>(events, x); break;
+                case ElementType::int32: append<std::int32_t>(events, x); break;
+                case ElementType::uint8: append<std::uint8_t>(events, x); break;
+                case ElementType::uint16: append<std::uint16_t>(events, x); break;
+                case ElementType::int64: append<std::int64_t>(events, x); break;
+                default: append<float>(events, x); break;
+            }
+            width = events.size() - before;
+        }
+        for (const Isa isa : isas()) {
+            const auto plan = make_plan(graph, ranges, isa, nullptr);
+            ASSERT_NE(plan, nullptr);
+            std::vector<std::int64_t> expected;
+            Status worst_one = Status::ok;
+            for (const std::size_t batch : {std::size_t{1}, std::size_t{21}, std::size_t{64}, n_events}) {
+                const Workspace64 workspace(plan_workspace_size(*plan, batch));
+                std::vector<std::int64_t> got(n_events * n_out);
+                Status worst_seen = Status::ok;
+                for (std::size_t e = 0; e < n_events; e += batch) {
+                    const std::size_t n = std::min(batch, n_events - e);
+                    // A copy of its own, so that a tool sees what is read behind it.
+                    const std::vector<std::byte> in(
+                        events.begin() + static_cast<std::ptrdiff_t>(e * n_in * width),
+                        events.begin() + static_cast<std::ptrdiff_t>((e + n) * n_in * width));
+                    const Status status = run_plan(*plan, {in.data(), element},
+                                                   {got.data() + e * n_out, ElementType::int64}, n, workspace.data);
+                    if (status != Status::ok) worst_seen = status;
+                }
+                if (batch == 1) {
+                    expected = got;
+                    worst_one = worst_seen;
+                }
+                EXPECT_EQ(worst_seen, worst_one);
+                ASSERT_EQ(got, expected) << "isa " << static_cast<int>(isa) << ", batch " << batch << ", array type "
+                                         << static_cast<int>(element) << ", seed " << seed;
+            }
+        }
+    }
+}
+
+/// Inputs as a trigger has them: offset and shift of each, then a dense layer, of any widths.
+Graph random_scaled(std::uint64_t seed) {
+    GraphBuilder b(seed);
+    const std::int64_t n = b.uniform(1, 100);
+    const int width = static_cast<int>(b.uniform(6, 24));
+    const FixedType type = fixed(width, width / 2);
+    int v = b.input({n}, type);
+    if (b.uniform(0, 3) != 0) {
+        const FixedType t = fixed(8, width / 2);
+        const int c = b.add(Constant{b.tensor(t, {n})}, {}, t, {n});
+        v = b.add(Binary{BinaryKind::subtract}, {v, c}, type, {n});
+    }
+    if (b.uniform(0, 3) != 0) {
+        Shift s;
+        const std::int64_t least = b.uniform(-1, 4);
+        for (std::int64_t k = 0; k < n; ++k) s.shift.push_back(static_cast<std::int32_t>(b.uniform(least, 8)));
+        v = b.add(s, {v}, type, {n});
+    }
+    const FixedType w = fixed(static_cast<int>(b.uniform(2, 10)), 2);
+    const int fraction = type.fraction() + w.fraction();
+    const int bits = static_cast<int>(b.uniform(12, 31));
+    v = b.dense(v, static_cast<int>(b.uniform(1, 40)), w, fixed(8, 2), fixed(bits, bits - fraction),
+                ufixed(10, 6, Rounding::rnd_conv, Overflow::sat));
+    b.output(v);
+    return std::move(b.graph);
+}
+
+TEST(QuantizedPlan, ScaledInputs) {
+    for (std::uint64_t seed = 0; seed < 60; ++seed) {
+        compare(random_scaled(seed), seed, 70, false);
+        if (HasFailure()) return;
+    }
+    for (std::uint64_t seed = 0; seed < 20; ++seed) compare_arrays(random_scaled(seed), seed, 70);
+}
+
+TEST(QuantizedPlan, ArraysOfAnyType) {
+    compare_arrays(jet_graph(5), 6, 150);
+    compare_arrays(jet_graph(5, fixed(12, 6)), 7, 150);
+    compare_arrays(axol1tl_v4_graph(5), 8, 150);
+    compare_arrays(axol1tl_v5_graph(5), 9, 150);
+}
+
 TEST(QuantizedPlan, JetTagger) {
     compare(jet_graph(1), 2, 300, true);
     compare(jet_graph(3, fixed(16, 6)), 4, 150, true);

@@ -23,6 +23,37 @@ struct InputStep {
 };
 using InputFunction = bool (*)(const InputStep&, const void* event, std::byte* workspace) noexcept;
 
+/// How the events of a tile become groups at once, for inputs whose stages come down to an addition and two shifts:
+/// t = (x + add) << left has the value, or its high bits, in its upper half, as a 16-bit number to be shifted `right`.
+/// Where no stage is left, bytes and 16-bit values move as they are, plus an offset.
+struct TilePack;
+/// Reads n_events rows `event_bytes` apart. True if one lies outside the input's type; nothing of use is written then.
+using PackFunction = bool (*)(const TilePack&, const std::byte* events, std::size_t n_events, std::size_t event_bytes,
+                              std::byte* tile) noexcept;
+struct TilePack {
+    PackFunction run[n_element_types] = {};  ///< null: by the input kernel and a transposition, or as int32
+    std::uint32_t n_elements = 0;
+    std::uint32_t n_groups = 0;  ///< with the rests
+    std::int32_t smallest = 0;
+    std::int32_t largest = 0;
+    std::int32_t offset = 0;
+    const std::int32_t* add = nullptr;  ///< per element, padded to pack_columns
+    const std::int32_t* left = nullptr;
+    const std::uint16_t* right = nullptr;
+    /// Rests: 32 at a time, each the lower half of a t, shifted: which of 64 halves of the first 32 elements, and of
+    /// the others, for the lanes of a mask.
+    struct Rests {
+        std::uint16_t first[32];
+        std::uint16_t second[32];
+        std::uint16_t right[32];
+        std::uint32_t first_mask;
+        std::uint32_t second_mask;
+    };
+    const Rests* rests = nullptr;
+    std::uint32_t n_rests = 0;  ///< elements
+};
+inline constexpr int pack_columns = 64;
+
 using OutputFunction = void (*)(const std::byte* values, std::size_t n, void* to) noexcept;
 
 struct Kernels {
@@ -43,6 +74,9 @@ struct Kernels {
     StepFunction reduce_wide_tile = nullptr;
     InputFunction input[n_element_types] = {};    ///< [ElementType]; null: number by number, then as int32
     OutputFunction output[n_element_types] = {};  ///< narrow n stored values to the caller's integers
+    /// For TilePack::run, of 16-bit and of byte lanes; `plain` where an input has no stages.
+    PackFunction pack_shifted[n_element_types] = {};
+    PackFunction pack_plain[3][n_element_types] = {};  ///< [Lanes][ElementType]
     /// Transposes tile_events rows of n_groups dwords, `stride` bytes apart, to [group][event].
     void (*transpose)(const std::byte* rows, std::size_t stride, std::size_t n_groups,
                       std::byte* tile) noexcept = nullptr;

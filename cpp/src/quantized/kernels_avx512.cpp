@@ -17,6 +17,8 @@ namespace {
 // Behind the kernels that it is made of.
 #include "quantized/dense_chain_avx512.hpp"
 
+#include "quantized/tile_input_avx512.hpp"
+
 void transpose_tile(const std::byte* rows, std::size_t stride, std::size_t n_groups, std::byte* tile) noexcept {
     for (std::size_t g = 0; g < n_groups; g += 16)
         for (std::size_t e = 0; e < tile_events; e += 16)
@@ -36,6 +38,7 @@ const Kernels& avx512_kernels() noexcept {
         avx512::fill_epilogue<Lanes::s16, Epilogue::wrap_even_u8>(k);
         k.dense_chain = avx512::dense_chain;
         k.dot_u8 = true;
+        avx512::fill_packs(k);
         k.transpose = avx512::transpose_tile;
         return k;
     }();

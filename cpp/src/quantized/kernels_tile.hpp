@@ -1,6 +1,8 @@
 // Included by kernels_body.hpp, behind what both ways share: no include guard, no include. Kernels of tiles: events in
 // lanes, values as [group of 4 bytes][event].
 
+/// Has what a TilePack needs.
+inline constexpr bool packs_inputs = V::n == 16;
 constexpr std::size_t tile_row = dword * tile_events;  // bytes of a group
 
 // ---- dense ---------------------------------------------------------------------------------------------------------
@@ -42,22 +44,28 @@ void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, s
 #pragma GCC unroll 4
             for (int i = 0; i < bv; ++i) acc[o][i] = set1(s.bias[first + static_cast<std::uint32_t>(o)]);
         const std::byte* w = weights;
+        const std::byte* x = nullptr;
+        const auto add_group = [&]<Lanes lanes>() {
+            V xs[bv];
+#pragma GCC unroll 4
+            for (int i = 0; i < bv; ++i) xs[i] = load(x + vector_bytes * static_cast<std::size_t>(i));
+#pragma GCC unroll 4
+            for (int o = 0; o < BO; ++o) {
+                const V wo = broadcast(w + dword * static_cast<std::size_t>(o));
+#pragma GCC unroll 4
+                for (int i = 0; i < bv; ++i) acc[o][i] = dot<lanes>(acc[o][i], xs[i], wo);
+            }
+            x += tile_row;
+            w += dword * BO;
+        };
         for (std::uint32_t t = 0; t < s.n_taps; ++t) {
             const std::size_t offset =
                 s.taps != nullptr ? s.taps[std::size_t{row} * s.n_taps + t] : std::size_t{row} * s.in.stride;
-            const std::byte* x = in + offset * tile_events + e;
-            for (std::uint32_t g = 0; g < s.n_groups; ++g, x += tile_row, w += dword * BO) {
-                V xs[bv];
-#pragma GCC unroll 4
-                for (int i = 0; i < bv; ++i) xs[i] = load(x + vector_bytes * static_cast<std::size_t>(i));
-#pragma GCC unroll 4
-                for (int o = 0; o < BO; ++o) {
-                    const V wo = broadcast(w + dword * static_cast<std::size_t>(o));
-#pragma GCC unroll 4
-                    for (int i = 0; i < bv; ++i) acc[o][i] = dot<L>(acc[o][i], xs[i], wo);
-                }
-            }
+            x = in + offset * tile_events + e;
+            for (std::uint32_t g = 0; g < s.n_groups; ++g) add_group.template operator()<L>();
         }
+        if constexpr (L == Lanes::s16 && packs_inputs)
+            for (std::uint32_t g = 0; g < s.n_rest_groups; ++g) add_group.template operator()<Lanes::u8>();
 #pragma GCC unroll 4
         for (int o = 0; o < BO; ++o) run_epilogue<E, PerTile>(s, acc[o], first + static_cast<std::uint32_t>(o), 0);
 #pragma GCC unroll 4
@@ -84,7 +92,7 @@ void dense_tile(const Step& s, std::byte* workspace) noexcept {
         const std::byte* w = s.weights;
         for (std::uint32_t o = 0; o < s.n_out; o += 4) {
             std::byte* out = row + o / out_group * tile_row;
-            const std::size_t bytes = dword * s.n_groups * s.n_taps;
+            const std::size_t bytes = dword * (std::size_t{s.n_groups} * s.n_taps + s.n_rest_groups);
             switch (s.n_out - o) {
                 case 1: dense_block<L, 1, E>(s, workspace, r, o, w, out); break;
                 case 2: dense_block<L, 2, E>(s, workspace, r, o, w, out); break;

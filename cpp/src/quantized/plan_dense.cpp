@@ -37,13 +37,6 @@ bool patches_are_large(const Conv& conv, std::size_t n_in, std::size_t n_out) {
 
 constexpr const char* lane_names[] = {"u8 x s8", "s16 x s16", "s32 x s32"};
 
-/// Which input element a slot of a row holds, and by how much its weight is shifted: the high part of a split element
-/// counts 2^low_bits.
-struct Slot {
-    std::int64_t element = -1;
-    int shift = 0;
-};
-
 std::vector<Slot> slots_of(const Place& p, int lanes) {
     const std::size_t n = p.stride / 4 * static_cast<std::size_t>(elements_per_group(p.lanes));
     std::vector<Slot> slots(n);
@@ -57,25 +50,6 @@ std::vector<Slot> slots_of(const Place& p, int lanes) {
         slots[p.wide_at[k] + before] = {static_cast<std::int64_t>(i), p.low_bits};
     }
     return slots;
-}
-
-/// The dword of weights that meets group @p g: one output, the slots of the group.
-std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots, Lanes lanes, std::size_t g,
-                            std::size_t output) {
-    const auto per_group = static_cast<std::size_t>(elements_per_group(lanes));
-    const std::size_t bits = 32 / per_group;
-    const auto n_out = static_cast<std::size_t>(weight.shape.back());
-    std::uint32_t dword = 0;
-    for (std::size_t k = 0; k < per_group; ++k) {
-        const std::size_t at = g * per_group + k;
-        if (at >= slots.size() || slots[at].element < 0) continue;
-        const std::int64_t w = weight.data[static_cast<std::size_t>(slots[at].element) * n_out + output] *
-                               (std::int64_t{1} << slots[at].shift);
-        const auto low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(w)) &
-                         static_cast<std::uint32_t>((std::uint64_t{1} << bits) - 1);
-        dword |= low << (bits * k);
-    }
-    return dword;
 }
 
 std::optional<Sums> sums_of(const Operation& operation) {
@@ -134,6 +108,24 @@ Epilogue special_epilogue(std::vector<Stage>& stages, Lanes products, Lanes out)
 
 }  // namespace
 
+std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots, Lanes lanes, std::size_t g,
+                            std::size_t output) {
+    const auto per_group = static_cast<std::size_t>(elements_per_group(lanes));
+    const std::size_t bits = 32 / per_group;
+    const auto n_out = static_cast<std::size_t>(weight.shape.back());
+    std::uint32_t dword = 0;
+    for (std::size_t k = 0; k < per_group; ++k) {
+        const std::size_t at = g * per_group + k;
+        if (at >= slots.size() || slots[at].element < 0) continue;
+        const std::int64_t w = weight.data[static_cast<std::size_t>(slots[at].element) * n_out + output] *
+                               (std::int64_t{1} << slots[at].shift);
+        const auto low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(w)) &
+                         static_cast<std::uint32_t>((std::uint64_t{1} << bits) - 1);
+        dword |= low << (bits * k);
+    }
+    return dword;
+}
+
 /// The lanes of a dense layer's products; nothing if its sums do not fit 32-bit lanes or depend on their order.
 std::optional<DenseChoice> Lowering::choose_sums(int value) const {
     const std::optional<Sums> sums = sums_of(layer(value).operation);
@@ -168,6 +160,7 @@ std::optional<DenseChoice> Lowering::choose_sums(int value) const {
                within<std::int16_t>({scaled(w.lo, spare), scaled(w.hi, spare)})) {
         choice.want.lanes = Lanes::s16;
         choice.want.low_bits = spare;
+        choice.want.byte_rests = byte_weights && spare <= 8;
     } else if (within<std::int32_t>(in) && within<std::int32_t>(w)) {
         choice.want.lanes = Lanes::s32;
     } else {
@@ -284,15 +277,10 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
     const std::size_t n_groups = step.in.stride / 4;
     const std::size_t n_out = step.n_out;
 
-    auto* tile = plan_.parameters.take<std::uint32_t>(n_groups * ((n_out + 3) / 4 * 4) + 16);
-    step.weights = reinterpret_cast<const std::byte*>(tile);
-    step.n_groups = static_cast<std::uint32_t>(n_groups);
-    for (std::size_t o = 0; o < n_out; o += 4)
-        for (std::size_t g = 0; g < n_groups; ++g)
-            for (std::size_t k = o; k < std::min(o + 4, n_out); ++k)
-                *tile++ = group_weights(weight, slots, step.in.lanes, g, k);
     const auto e = static_cast<std::size_t>(step.epilogue);
+    pack_tile_weights(step, weight, slots);
     emit(step, nullptr, kernels.dense_tile[l][e]);
+    step.n_rest_groups = 0;
 
     // Whole vectors are written, over the end of a row into the next one: so the last outputs of all rows go first, and
     // the first outputs, which they may have hit, last.

@@ -290,6 +290,7 @@ void Lowering::lower_input(int value) {
         in.tile = in.one;
         in.tile.step.out.one = 0;
         in.n_groups = std::size_t{step.out.rows} * step.out.stride / 4;
+        pack_input(in, group.chain->stages(), group.value, want);
         const std::size_t row = whole_lines(in.n_groups * 4 + lane_padding * 4);
         plan_.staging_row = std::max(plan_.staging_row, row);
         plan_.inputs.push_back(std::move(in));
@@ -363,6 +364,9 @@ void Lowering::lower() {
     }
     if (plan_.kernels->dense_chain != nullptr) link_dense();
     lower_outputs();
+    const auto packs = [](const PlanInput& in) { return in.pack.run[int32_element] != nullptr; };
+    if (std::any_of(plan_.inputs.begin(), plan_.inputs.end(), packs))
+        plan_.staging_row = std::max(plan_.staging_row, whole_lines(plan_.n_inputs * sizeof(std::int32_t)));
     plan_.one_bytes = one_end_;
     plan_.scalars_at = one_end_;
     plan_.staging_at = whole_lines(plan_.scalars_at + plan_.n_inputs * 4 + line);

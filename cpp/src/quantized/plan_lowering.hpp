@@ -22,6 +22,7 @@ struct Want {
     std::uint32_t columns = 0;  ///< elements of a row
     std::int32_t offset = 0;    ///< added to what is stored
     int low_bits = 0;           ///< > 0: elements of more than 16 bits are split
+    bool byte_rests = false;    ///< then also: the low parts may be bytes, as the weights are
     friend bool operator==(const Want&, const Want&) = default;
 };
 
@@ -38,6 +39,17 @@ struct Sums {
     const FixedType* accum = nullptr;
     const Conv* conv = nullptr;
 };
+
+/// Which input element a slot of a row holds, and by how much its weight is shifted: the high part of a split element
+/// counts 2^low_bits.
+struct Slot {
+    std::int64_t element = -1;
+    int shift = 0;
+};
+
+/// The dword of weights that meets group @p g: one output, the slots of the group.
+std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots, Lanes lanes, std::size_t g,
+                            std::size_t output);
 
 /// A step under construction: a root operation and the elementwise layers behind it.
 struct Group {
@@ -93,6 +105,10 @@ private:
     bool lower_dense(int value);
     bool begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias);
     void pack_dense(Step step, const Tensor& weight);
+    void pack_tile_weights(Step& step, const Tensor& weight, const std::vector<Slot>& slots);  // plan_tile.cpp
+    void pack_input(PlanInput& in, const std::vector<Stage>& stages, int value, const Want& want);
+    bool set_shifts(TilePack& pack, Place& place, const std::vector<Stage>& stages, int value, const Want& want);
+    void set_rests(TilePack& pack, const Place& place);
     const Stage* shifted_stages(const Step& step, std::size_t first);
 
     // plan_conv.cpp

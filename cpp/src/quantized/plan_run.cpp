@@ -78,6 +78,7 @@ void write_output(const PlanOutput& output, const std::byte* from, std::size_t s
 struct Events {
     ConstArray in;
     MutableArray out;
+    std::size_t in_element;
     std::size_t in_bytes;
     std::size_t out_element;
     std::size_t out_bytes;
@@ -137,12 +138,30 @@ void run_one(const Plan& plan, const Events& events, std::size_t event, std::byt
     write_one(plan, events, event, workspace);
 }
 
+/// One input of a tile by its TilePack; false if that cannot read it.
+bool pack_tile(const Plan& plan, const Events& events, std::size_t first, std::size_t n, const PlanInput& input,
+               std::byte* workspace, Status& status) noexcept {
+    const std::size_t begin = input.one.first;
+    std::byte* tile = workspace + input.tile.step.out.tile;
+    const PackFunction fast = input.pack.run[index(events.in.type)];
+    if (fast != nullptr && !fast(input.pack, events.from(first) + begin * events.in_element, n, events.in_bytes, tile))
+        return true;
+    const PackFunction slow = input.pack.run[int32_element];
+    if (slow == nullptr) return false;
+    std::byte* rows = workspace + plan.staging_at;
+    for (std::size_t e = 0; e < n; ++e)
+        convert_event(plan, events.in, first + e, reinterpret_cast<std::int32_t*>(rows + e * plan.staging_row), status);
+    slow(input.pack, rows + begin * sizeof(std::int32_t), n, plan.staging_row, tile);
+    return true;
+}
+
 /// Events [first, first + n), n <= tile_events, side by side in lanes.
 void run_tile(const Plan& plan, const Events& events, std::size_t first, std::size_t n, std::byte* workspace,
               Status& status) noexcept {
     for (const PlanInput& input : plan.inputs) {
-        // One input after the other, through the same staging rows.
         std::byte* rows = workspace + plan.staging_at;
+        if (pack_tile(plan, events, first, n, input, workspace, status)) continue;
+        // One input after the other, through the same staging rows.
         for (std::size_t e = 0; e < n; ++e) {
             std::byte* row = rows + e * plan.staging_row;
             if (events.function == nullptr || events.function(input.tile, events.from(first + e), row)) [[unlikely]]
@@ -192,6 +211,7 @@ Status run_plan(const Plan& plan, ConstArray in, MutableArray out, std::size_t n
     const std::size_t out_type = index(out.type);
     const Events events{in,
                         out,
+                        element_bytes[in_type],
                         element_bytes[in_type] * plan.n_inputs,
                         element_bytes[out_type],
                         element_bytes[out_type] * plan.n_outputs,

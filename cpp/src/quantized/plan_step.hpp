@@ -96,6 +96,9 @@ struct Place {
     const std::int32_t* low_mask = nullptr;    ///< per element: -1, or 2^low_bits - 1
     const std::uint16_t* wide_mask = nullptr;  ///< per 16 elements
     const std::uint32_t* wide_at = nullptr;    ///< per 16 elements: index of the first high part, in elements
+    /// The same in a tile that a TilePack wrote (kernels.hpp): the high 16 bits of an element stay in place, and its
+    /// lowest rest_bits[element], if any, are a byte behind the row, in groups of four of their own, in order.
+    const std::int32_t* rest_bits = nullptr;
 };
 
 struct Step;
@@ -132,9 +135,10 @@ struct Step {
     StepFunction run = nullptr;
     const Stage* stages = nullptr;
     std::uint32_t n_stages = 0;
-    std::uint32_t n_groups = 0;  ///< groups of input elements of a dot product
-    std::uint32_t n_quads = 0;   ///< of these, to be loaded four at a time
-    std::uint32_t n_out = 0;     ///< elements of an output row that this step computes
+    std::uint32_t n_groups = 0;       ///< groups of input elements of a dot product
+    std::uint32_t n_quads = 0;        ///< of these, to be loaded four at a time
+    std::uint32_t n_rest_groups = 0;  ///< of a tile: groups of bytes behind them
+    std::uint32_t n_out = 0;          ///< elements of an output row that this step computes
     std::uint32_t n_rows = 1;
     Place in;
     Place in2;
