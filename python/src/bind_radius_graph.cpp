@@ -1,7 +1,6 @@
 #include <nanobind/stl/optional.h>
 
-#include <cmath>
-#include <numeric>
+#include <algorithm>
 #include <optional>
 #include <rheinfall/tracking/radius_graph.hpp>
 
@@ -19,6 +18,10 @@ using EdgeIndex = nb::ndarray<nb::numpy, std::int64_t, nb::shape<2, -1>>;
 using Counts = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
 using Result = nb::typed<nb::tuple, EdgeIndex, Counts>;
 
+/// Room for neighbours before their number is known: memory that is not touched costs nothing.
+constexpr std::size_t first_guess_per_point = 128;
+constexpr std::size_t largest_guess = std::size_t{1} << 28U;
+
 Result radius_graph(const Points& points, double r, std::optional<std::size_t> max_neighbours, bool loop,
                     bool directed) {
     const std::size_t n = points.shape(0);
@@ -34,12 +37,21 @@ Result radius_graph(const Points& points, double r, std::optional<std::size_t> m
         workspace.reserve(rheinfall::radius_graph_workspace_size({n, view.dimension, plan.max_neighbours}));
         rheinfall::StdThreads threads(num_threads());
         counts = std::make_unique_for_overwrite<std::int64_t[]>(n);
-        rheinfall::count_neighbours(plan, workspace, view, {counts.get(), n}, threads.parallel_for());
-        const std::size_t n_edges = rheinfall::count_edges(plan, {counts.get(), n});
-        edge_index = std::make_unique_for_overwrite<std::int64_t[]>(2 * n_edges);
-        edges.source = {edge_index.get(), n_edges};
-        edges.target = {edge_index.get() + n_edges, n_edges};
-        rheinfall::build_radius_graph(plan, workspace, view, {counts.get(), n}, edges, threads.parallel_for());
+        const auto first = std::make_unique_for_overwrite<std::uint64_t[]>(n);
+        std::size_t room = n * std::min(plan.max_neighbours, first_guess_per_point);
+        if (plan.max_neighbours == rheinfall::RadiusGraphPlan::no_cap) room = std::min(room, largest_guess);
+        std::unique_ptr<std::uint32_t[]> targets;
+        rheinfall::NeighbourLists lists;
+        for (rheinfall::Status status = rheinfall::Status::capacity_exceeded;
+             status == rheinfall::Status::capacity_exceeded; room = lists.n_edges) {
+            targets = std::make_unique_for_overwrite<std::uint32_t[]>(room);
+            lists = {{counts.get(), n}, {first.get(), n}, {targets.get(), room}};
+            status = rheinfall::find_neighbours(plan, workspace, view, lists, threads.parallel_for());
+        }
+        edge_index = std::make_unique_for_overwrite<std::int64_t[]>(2 * lists.n_edges);
+        edges.source = {edge_index.get(), lists.n_edges};
+        edges.target = {edge_index.get() + lists.n_edges, lists.n_edges};
+        rheinfall::write_edges(plan, lists, edges, threads.parallel_for());
     }
     return Result(nb::make_tuple(EdgeIndex(numpy_owning(std::move(edge_index), {2, edges.n_edges})),
                                  numpy_owning(std::move(counts), {n})));

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
 #include <random>
 #include <rheinfall/adapters/std_threads.hpp>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "allocation_counter.hpp"
+#include "tracking/radius_graph_work.hpp"
 
 namespace {
 
@@ -65,8 +68,9 @@ std::pair<Status, Edges> build(const RadiusGraphPlan& plan, const Cloud& cloud,
     rheinfall::Workspace workspace;
     workspace.reserve(rheinfall::radius_graph_workspace_size({cloud.size(), cloud.dimension, plan.max_neighbours}));
     std::vector<std::int64_t> counts(cloud.size());
-    count_neighbours(plan, workspace, cloud.view(), counts, threads);
-    const std::size_t n_edges = count_edges(plan, counts);
+    rheinfall::RadiusGraphBuffers none;
+    build_radius_graph(plan, workspace, cloud.view(), counts, none, threads);
+    const std::size_t n_edges = none.n_edges;
     std::vector<std::int64_t> source(n_edges);
     std::vector<std::int64_t> target(n_edges);
     rheinfall::RadiusGraphBuffers buffers{source, target};
@@ -128,15 +132,14 @@ TEST(RadiusGraph, CapacityOneTooSmall) {
     rheinfall::Workspace workspace;
     workspace.reserve(rheinfall::radius_graph_workspace_size({3, 1, 0}));
     std::vector<std::int64_t> counts(3);
-    ASSERT_EQ(count_neighbours(plan, workspace, cloud.view(), counts), Status::ok);
-    EXPECT_EQ(counts, (std::vector<std::int64_t>{1, 2, 1}));
     std::vector<std::int64_t> source(3);
     std::vector<std::int64_t> target(4);
     rheinfall::RadiusGraphBuffers edges{source, target};
     EXPECT_EQ(build_radius_graph(plan, workspace, cloud.view(), counts, edges), Status::capacity_exceeded);
     EXPECT_EQ(edges.n_edges, 4u);
+    EXPECT_EQ(counts, (std::vector<std::int64_t>{1, 2, 1}));
     rheinfall::Workspace small;
-    EXPECT_EQ(count_neighbours(plan, small, cloud.view(), counts), Status::capacity_exceeded);
+    EXPECT_EQ(build_radius_graph(plan, small, cloud.view(), counts, edges), Status::capacity_exceeded);
 }
 
 TEST(RadiusGraph, AllocatesNothingInTheEventLoop) {
@@ -150,12 +153,121 @@ TEST(RadiusGraph, AllocatesNothingInTheEventLoop) {
         const RadiusGraphPlan plan{1.5, cap, false, true};
         rheinfall::RadiusGraphBuffers edges{source, target};
         const AllocationCounter allocations;
-        const Status counted = count_neighbours(plan, workspace, cloud.view(), counts);
         const Status built = build_radius_graph(plan, workspace, cloud.view(), counts, edges);
         EXPECT_EQ(allocations.count(), 0u);
-        EXPECT_EQ(worst(counted, built), Status::ok);
+        EXPECT_EQ(built, Status::ok);
         EXPECT_GT(edges.n_edges, 0u);
     }
+}
+
+/// The steps that this machine can run.
+std::vector<const rheinfall::detail::RadiusSteps*> all_steps() {
+    std::vector<const rheinfall::detail::RadiusSteps*> steps{&rheinfall::detail::radius_steps_portable()};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        steps.push_back(&rheinfall::detail::radius_steps_avx2());
+    }
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq")) {
+        steps.push_back(&rheinfall::detail::radius_steps_avx512());
+    }
+#endif
+    return steps;
+}
+
+Edges build_by(const rheinfall::detail::RadiusSteps& steps, const RadiusGraphPlan& plan, const Cloud& cloud) {
+    rheinfall::Workspace workspace;
+    workspace.reserve(rheinfall::radius_graph_workspace_size({cloud.size(), cloud.dimension, plan.max_neighbours}));
+    std::vector<std::int64_t> counts(cloud.size());
+    std::vector<std::uint64_t> first(cloud.size());
+    rheinfall::NeighbourLists lists{counts, first, {}};
+    find_neighbours(steps, plan, workspace, cloud.view(), lists, {});
+    std::vector<std::uint32_t> targets(lists.n_edges);
+    lists = {counts, first, targets};
+    EXPECT_EQ(find_neighbours(steps, plan, workspace, cloud.view(), lists, {}), Status::ok);
+    std::vector<std::int64_t> source(lists.n_edges);
+    std::vector<std::int64_t> target(lists.n_edges);
+    rheinfall::RadiusGraphBuffers buffers{source, target};
+    EXPECT_EQ(write_edges(steps, plan, lists, buffers, {}), Status::ok);
+    Edges edges;
+    for (std::size_t e = 0; e < buffers.n_edges; ++e) edges.emplace_back(source[e], target[e]);
+    return edges;
+}
+
+TEST(RadiusGraph, EachInstructionSetEqualsTheComparisonOfAllPairs) {
+    for (const auto* steps : all_steps()) {
+        for (const std::size_t dimension : {1u, 3u, 8u, 31u}) {
+            const Cloud cloud = random_cloud(600, dimension, static_cast<unsigned>(dimension));
+            const double radius = std::sqrt(static_cast<double>(dimension));
+            for (const RadiusGraphPlan& plan :
+                 {RadiusGraphPlan{radius}, RadiusGraphPlan{radius, RadiusGraphPlan::no_cap, true, false},
+                  RadiusGraphPlan{3 * radius, 7}, RadiusGraphPlan{std::numeric_limits<double>::infinity(), 40}}) {
+                EXPECT_EQ(build_by(*steps, plan, cloud), all_pairs(plan, cloud));
+            }
+        }
+    }
+}
+
+TEST(RadiusGraph, SortsRowsOfAnyLength) {
+    std::mt19937 random(5);
+    for (const auto* steps : all_steps()) {
+        for (std::size_t n = 0; n <= 600; ++n) {
+            std::vector<std::uint32_t> row(n + rheinfall::detail::RowScratch::slack);
+            for (std::uint32_t& x : row) x = static_cast<std::uint32_t>(random());
+            std::vector<std::uint32_t> expected(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(n));
+            std::ranges::sort(expected);
+            steps->sort(row.data(), n);
+            row.resize(n);
+            EXPECT_EQ(row, expected);
+        }
+    }
+}
+
+TEST(RadiusGraph, RowsLongerThanTheScratch) {
+    // One point amid a sphere of clusters, which in 16 dimensions are farther from each other than from it.
+    constexpr std::size_t n_clusters = 500;
+    Cloud cloud{16, std::vector<float>(16 * 17001)};
+    std::mt19937 random(6);
+    std::normal_distribution<double> normal;
+    for (std::size_t i = 1; i <= n_clusters; ++i) {
+        double square = 0.0;
+        std::array<double, 16> x{};
+        for (double& c : x) {
+            c = normal(random);
+            square += c * c;
+        }
+        for (std::size_t j = i; j < cloud.size(); j += n_clusters) {
+            for (std::size_t d = 0; d < 16; ++d) {
+                cloud.coordinates[16 * j + d] = static_cast<float>(0.3 * x[d] / std::sqrt(square));
+            }
+        }
+    }
+    const RadiusGraphPlan plan{0.301};
+    Edges star;
+    for (std::int64_t i = 1; i <= 17000; ++i) star.emplace_back(0, i);
+    for (const auto* steps : all_steps()) {
+        Edges edges = build_by(*steps, plan, cloud);
+        EXPECT_TRUE(std::ranges::is_sorted(edges));
+        EXPECT_GE(edges.size(), 17000u + 17000u * 34u);
+        edges.resize(17000);
+        EXPECT_EQ(edges, star);
+    }
+    const RadiusGraphPlan capped{0.301, 20};
+    EXPECT_EQ(build_by(*all_steps().back(), capped, cloud).size(), 17001u * 20u);
+}
+
+TEST(RadiusGraph, SaysHowManyPointsLostNeighbours) {
+    const Cloud cloud{1, {0, 1, 2, 10}};
+    rheinfall::Workspace workspace;
+    workspace.reserve(rheinfall::radius_graph_workspace_size({4, 1, 1}));
+    std::vector<std::int64_t> counts(4);
+    std::vector<std::int64_t> source(4);
+    std::vector<std::int64_t> target(4);
+    rheinfall::RadiusGraphBuffers edges{source, target};
+    EXPECT_EQ(build_radius_graph({1.0, 1}, workspace, cloud.view(), counts, edges), Status::ok);
+    EXPECT_EQ(edges.n_edges, 3u);
+    EXPECT_EQ(edges.n_truncated, 1u);
+    EXPECT_EQ(counts, (std::vector<std::int64_t>{1, 2, 1, 0}));
 }
 
 TEST(RadiusGraph, ChecksRefuseWrongCalls) {

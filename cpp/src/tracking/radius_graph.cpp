@@ -1,11 +1,16 @@
+#include <algorithm>
 #include <cmath>
 #include <rheinfall/tracking/radius_graph.hpp>
 #include <stdexcept>
 #include <string>
 
-#include "tracking/detail/radius_graph_rows.hpp"
+#include "tracking/radius_graph_work.hpp"
 
 namespace rheinfall {
+
+using detail::PointBlocks;
+using detail::RadiusSearch;
+using detail::RowScratch;
 
 void check_radius_graph(const RadiusGraphPlan& plan, const PointsView& points) {
     const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
@@ -24,75 +29,184 @@ void check_radius_graph(const RadiusGraphPlan& plan, const PointsView& points) {
     }
 }
 
-std::size_t radius_graph_workspace_size(const RadiusGraphLimits& limits) noexcept {
-    const std::size_t cap = detail::nearest_kept(limits.max_neighbours, limits.n_points);
-    return detail::PointTree::bytes(limits.n_points, limits.dimension) +
-           Workspace::padded<std::int64_t>(limits.n_points) +
-           Workspace::padded<detail::Neighbour>(detail::n_radius_tasks * cap);
-}
-
 namespace {
 
-bool fits(const RadiusGraphPlan& plan, const Workspace& workspace, const PointsView& points) noexcept {
-    const std::size_t needed = radius_graph_workspace_size({points.n_points, points.dimension, plan.max_neighbours});
-    return needed <= workspace.capacity() - workspace.mark();
+/// Points and rows are handed to the host's threads in this many slices.
+constexpr std::size_t max_tasks = 32;
+
+std::size_t tasks_for(std::size_t n, const ParallelFor& parallel_for) noexcept {
+    return n < 1024 || parallel_for.n_threads() == 1 ? 1 : max_tasks;
 }
 
-Status status_of(const detail::PointTree& tree, const PointsView& points) noexcept {
-    if (tree.size() < points.n_points) return Status::not_finite;
-    return points.n_points == 0 ? Status::empty : Status::ok;
+/// How many neighbours a capped search keeps; 0 without a cap.
+std::size_t kept(std::size_t max_neighbours, std::size_t n_points) noexcept {
+    return max_neighbours == RadiusGraphPlan::no_cap ? 0 : std::min(max_neighbours, n_points);
+}
+
+std::size_t row_capacity(std::size_t cap) noexcept {
+    return std::max(RowScratch::min_capacity, 4 * (cap + 2 * PointBlocks::leaf_size));
+}
+
+std::size_t n_hits(std::size_t n_points) noexcept {
+    return n_points / (PointBlocks::leaf_size * PointBlocks::fanout) + 1;
+}
+
+std::size_t scratch_bytes(std::size_t n_points, std::size_t cap) noexcept {
+    return Workspace::padded<std::uint32_t>(row_capacity(cap) + RowScratch::slack) +
+           Workspace::padded<detail::BlockHit>(n_hits(n_points)) +
+           Workspace::padded<detail::Neighbour>(cap == 0 ? 0 : row_capacity(cap));
+}
+
+const detail::RadiusSteps& steps_of_this_machine() noexcept {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq")) {
+        return detail::radius_steps_avx512();
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return detail::radius_steps_avx2();
+#endif
+    return detail::radius_steps_portable();
+}
+
+/// What finding needs; building also keeps where each row begins.
+std::size_t search_bytes(std::size_t n_points, std::size_t dimension, std::size_t max_neighbours) noexcept {
+    return PointBlocks::bytes(n_points, dimension) + Workspace::padded<RowScratch>(max_tasks) +
+           max_tasks * scratch_bytes(n_points, kept(max_neighbours, n_points));
+}
+
+/// The number of edges that each row has.
+std::size_t row_size(const RadiusGraphPlan& plan, std::int64_t count) noexcept {
+    return std::min(static_cast<std::size_t>(count), plan.max_neighbours);
 }
 
 }  // namespace
 
-Status count_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
-                        std::span<std::int64_t> counts, const ParallelFor& parallel_for) noexcept {
-    if (!fits(plan, workspace, points) || counts.size() < points.n_points) return Status::capacity_exceeded;
-    const std::size_t mark = workspace.mark();
-    const detail::PointTree tree(points, workspace);
-    std::ranges::fill(counts, 0);
-    if (std::isinf(plan.radius) && plan.directed) {
-        for (std::size_t i = 0; i < tree.size(); ++i) {
-            counts[static_cast<std::size_t>(tree.index(i))] =
-                static_cast<std::int64_t>(tree.size()) - (plan.loop ? 0 : 1);
-        }
-    } else {
-        detail::count_rows(plan, tree, counts, parallel_for);
-    }
-    workspace.rewind(mark);
-    return status_of(tree, points);
+std::size_t radius_graph_workspace_size(const RadiusGraphLimits& limits) noexcept {
+    const std::size_t cap = limits.max_neighbours == 0 ? RadiusGraphPlan::no_cap : limits.max_neighbours;
+    return search_bytes(limits.n_points, limits.dimension, cap) + Workspace::padded<std::uint64_t>(limits.n_points);
 }
 
-std::size_t count_edges(const RadiusGraphPlan& plan, std::span<const std::int64_t> counts) noexcept {
-    std::size_t n_edges = 0;
-    for (const std::int64_t n : counts) n_edges += std::min(static_cast<std::size_t>(n), plan.max_neighbours);
-    return n_edges;
+namespace detail {
+
+Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Workspace& workspace,
+                       const PointsView& points, NeighbourLists& lists, const ParallelFor& parallel_for) noexcept {
+    lists.n_edges = 0;
+    lists.n_truncated = 0;
+    const std::size_t needed = search_bytes(points.n_points, points.dimension, plan.max_neighbours);
+    if (needed > workspace.capacity() - workspace.mark() || lists.counts.size() < points.n_points ||
+        lists.first.size() < points.n_points) {
+        return Status::capacity_exceeded;
+    }
+    lists.counts = lists.counts.first(points.n_points);
+    const WorkspaceScope scope(workspace);
+    RowStore store{lists.targets.data(), lists.targets.size()};
+    RadiusSearch search{};
+    search.blocks = make_point_blocks(points, workspace, parallel_for);
+    search.points = points.coordinates.data();
+    search.bounds = bounds_of(plan.radius * plan.radius, points.dimension);
+    search.cap = kept(plan.max_neighbours, points.n_points);
+    search.nearest = search.cap != 0 && std::isinf(plan.radius);
+    search.loop = plan.loop;
+    search.undirected = !plan.directed;
+    search.counts = lists.counts.data();
+    search.first = lists.first.data();
+    search.store = &store;
+    if (search.blocks.n_points < points.n_points) {
+        std::fill_n(search.counts, points.n_points, 0);
+        std::fill_n(search.first, points.n_points, 0);
+    }
+    const std::size_t n_leaves = search.blocks.n_leaves;
+    const std::size_t n_tasks = tasks_for(points.n_points, parallel_for);
+    const auto scratch = workspace.take<RowScratch>(n_tasks);
+    for (RowScratch& t : scratch) {
+        t.capacity = row_capacity(search.cap);
+        t.row = workspace.take<std::uint32_t>(t.capacity + RowScratch::slack).data();
+        t.hits = workspace.take<BlockHit>(n_hits(points.n_points)).data();
+        t.nearest = workspace.take<Neighbour>(search.cap == 0 ? 0 : t.capacity).data();
+        t.n_pending = t.n_entries = t.n_truncated = 0;
+    }
+    parallel_for(n_tasks, [&](std::size_t task) {
+        for (std::size_t leaf = task * n_leaves / n_tasks; leaf < (task + 1) * n_leaves / n_tasks; ++leaf) {
+            steps.find_rows(search, leaf, scratch[task]);
+        }
+        flush_rows(search, scratch[task]);
+    });
+    for (const RowScratch& t : scratch) lists.n_truncated += t.n_truncated;
+    lists.n_edges = store.used;
+    if (store.used > store.capacity) return Status::capacity_exceeded;
+    if (search.blocks.n_points < points.n_points) return Status::not_finite;
+    return points.n_points == 0 ? Status::empty : Status::ok;
+}
+
+Status write_edges(const RadiusSteps& steps, const RadiusGraphPlan& plan, const NeighbourLists& lists,
+                   RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept {
+    edges.n_edges = lists.n_edges;
+    edges.n_truncated = lists.n_truncated;
+    if (edges.source.size() < lists.n_edges || edges.target.size() < lists.n_edges ||
+        lists.targets.size() < lists.n_edges) {
+        return Status::capacity_exceeded;
+    }
+    const std::size_t n = lists.counts.size();
+    const std::size_t n_tasks = tasks_for(n, parallel_for);
+    std::size_t begin_of[max_tasks] = {};  // of each task's edges
+    for (std::size_t task = 0, at = 0; task < n_tasks; ++task) {
+        begin_of[task] = at;
+        for (std::size_t i = task * n / n_tasks; i < (task + 1) * n / n_tasks; ++i) {
+            at += row_size(plan, lists.counts[i]);
+        }
+    }
+    const auto for_each_row = [&](auto&& body) {
+        parallel_for(n_tasks, [&](std::size_t task) {
+            std::size_t at = begin_of[task];
+            for (std::size_t i = task * n / n_tasks; i < (task + 1) * n / n_tasks; ++i) {
+                const std::size_t size = row_size(plan, lists.counts[i]);
+                body(i, at, size);
+                at += size;
+            }
+        });
+    };
+    const std::uint32_t* targets = lists.targets.data();
+    std::int64_t* source = edges.source.data();
+    std::int64_t* target = edges.target.data();
+    for_each_row([&](std::size_t i, std::size_t at, std::size_t size) {
+        steps.widen(targets + lists.first[i], size, target + at);
+    });
+    for_each_row([&](std::size_t i, std::size_t at, std::size_t size) {
+        std::fill_n(source + at, size, static_cast<std::int64_t>(i));
+    });
+    return n == 0 ? Status::empty : Status::ok;
+}
+
+}  // namespace detail
+
+Status find_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
+                       NeighbourLists& lists, const ParallelFor& parallel_for) noexcept {
+    return detail::find_neighbours(steps_of_this_machine(), plan, workspace, points, lists, parallel_for);
+}
+
+Status write_edges(const RadiusGraphPlan& plan, const NeighbourLists& lists, RadiusGraphBuffers& edges,
+                   const ParallelFor& parallel_for) noexcept {
+    return detail::write_edges(steps_of_this_machine(), plan, lists, edges, parallel_for);
 }
 
 Status build_radius_graph(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
-                          std::span<const std::int64_t> counts, RadiusGraphBuffers& edges,
+                          std::span<std::int64_t> counts, RadiusGraphBuffers& edges,
                           const ParallelFor& parallel_for) noexcept {
     edges.n_edges = 0;
-    if (!fits(plan, workspace, points) || counts.size() < points.n_points) return Status::capacity_exceeded;
-    const std::size_t mark = workspace.mark();
-    const detail::PointTree tree(points, workspace);
-    const auto offsets = workspace.take<std::int64_t>(points.n_points);
-    const std::size_t cap = detail::nearest_kept(plan.max_neighbours, points.n_points);
-    const auto nearest = workspace.take<detail::Neighbour>(detail::n_radius_tasks * cap);
-    for (std::size_t i = 0; i < points.n_points; ++i) {
-        offsets[i] = static_cast<std::int64_t>(edges.n_edges);
-        edges.n_edges += std::min(static_cast<std::size_t>(counts[i]), plan.max_neighbours);
-    }
-    Status status = status_of(tree, points);
-    if (edges.source.size() < edges.n_edges || edges.target.size() < edges.n_edges) {
-        status = Status::capacity_exceeded;
-    } else if (cap == 0) {
-        detail::fill_rows(plan, tree, offsets, edges, parallel_for);
-    } else {
-        detail::fill_nearest_rows(plan, tree, offsets, nearest, edges, parallel_for);
-    }
-    workspace.rewind(mark);
-    return status;
+    edges.n_truncated = 0;
+    const WorkspaceScope scope(workspace);
+    NeighbourLists lists;
+    lists.counts = counts;
+    lists.first = workspace.take<std::uint64_t>(points.n_points);
+    if (lists.first.size() < points.n_points) return Status::capacity_exceeded;
+    // Half of the room for sources, which are written last.
+    const std::size_t room = std::min(edges.source.size(), edges.target.size());
+    lists.targets = {reinterpret_cast<std::uint32_t*>(edges.source.data()), room};
+    const Status found = find_neighbours(plan, workspace, points, lists, parallel_for);
+    edges.n_edges = lists.n_edges;
+    edges.n_truncated = lists.n_truncated;
+    if (found == Status::capacity_exceeded) return found;
+    return worst(found, write_edges(plan, lists, edges, parallel_for));
 }
 
 }  // namespace rheinfall

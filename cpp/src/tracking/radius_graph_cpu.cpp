@@ -1,83 +1,76 @@
-#include "tracking/detail/radius_graph_rows.hpp"
+// What the steps of all instruction sets call.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "tracking/radius_graph_work.hpp"
 
 namespace rheinfall::detail {
-namespace {
 
-/// Calls `body(task, position)` for each point of the tree, in slices.
-template <class Body>
-void for_each_point(const PointTree& tree, const ParallelFor& parallel_for, Body&& body) {
-    const std::size_t n = tree.size();
-    const std::size_t n_tasks = n < 1024 || parallel_for.n_threads() == 1 ? 1 : n_radius_tasks;
-    parallel_for(n_tasks, [&](std::size_t task) {
-        for (std::size_t a = task * n / n_tasks; a < (task + 1) * n / n_tasks; ++a) body(task, a);
-    });
+DistanceBounds bounds_of(double bound2, std::size_t dimension) noexcept {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    constexpr double largest = 0x1p120;    // beyond it sums may overflow
+    constexpr double smallest = 0x1p-100;  // more than underflow can lose, also where a host flushes denormals to zero
+    const double rounding = static_cast<double>(dimension + 8) * 0x1p-24;
+    const double above = bound2 * (1.0 + rounding) + smallest;
+    const double below = bound2 * (1.0 - rounding) - smallest;
+    DistanceBounds bounds{bound2, infinity, infinity};
+    if (above < largest) bounds.possible = std::nextafter(static_cast<float>(above), infinity);
+    if (std::isfinite(bound2)) {
+        bounds.sure = below < 0.0 ? -1.0F : std::nextafter(static_cast<float>(std::min(below, largest)), 0.0F);
+    }
+    return bounds;
 }
 
-/// Calls `edge(target)` for each neighbour of the point at @p a, in any order.
-template <class Edge>
-void visit_targets(const RadiusGraphPlan& plan, const PointTree& tree, std::size_t a, Edge&& edge) {
-    const std::int64_t source = tree.index(a);
-    const double bound = plan.radius * plan.radius;
-    if (plan.loop) edge(source);
-    tree.visit_within(a, bound, [&](std::size_t b, double) {
-        if (plan.directed || source < tree.index(b)) edge(tree.index(b));
-    });
+std::uint32_t* take_room(const RadiusSearch& search, std::uint32_t point, std::size_t n) noexcept {
+    RowStore& store = *search.store;
+    const std::size_t begin = store.used.fetch_add(n, std::memory_order_relaxed);
+    search.first[point] = begin;
+    return begin + n <= store.capacity ? store.targets + begin : nullptr;
 }
 
-/// Writes the row of @p source from its targets, which are in place but unsorted.
-void finish_row(std::int64_t source, std::size_t first, std::size_t n, const RadiusGraphBuffers& edges) noexcept {
-    std::ranges::sort(edges.target.subspan(first, n));
-    std::ranges::fill(edges.source.subspan(first, n), source);
+void flush_rows(const RadiusSearch& search, RowScratch& scratch) noexcept {
+    RowStore& store = *search.store;
+    const std::size_t begin = store.used.fetch_add(scratch.n_entries, std::memory_order_relaxed);
+    if (begin + scratch.n_entries <= store.capacity && scratch.n_entries > 0) {
+        std::memcpy(store.targets + begin, scratch.row, scratch.n_entries * sizeof(std::uint32_t));
+    }
+    std::size_t at = begin;
+    for (std::size_t i = 0; i < scratch.n_pending; ++i) {
+        search.first[scratch.pending_point[i]] = at;
+        at += scratch.pending_size[i];
+    }
+    scratch.n_pending = 0;
+    scratch.n_entries = 0;
 }
 
-}  // namespace
-
-void count_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<std::int64_t> counts,
-                const ParallelFor& parallel_for) noexcept {
-    for_each_point(tree, parallel_for, [&](std::size_t, std::size_t a) {
-        std::int64_t n = 0;
-        visit_targets(plan, tree, a, [&](std::int64_t) { ++n; });
-        counts[static_cast<std::size_t>(tree.index(a))] = n;
-    });
+void sort_long_row(std::uint32_t* row, std::size_t n) noexcept {
+    std::sort(row, row + n);
 }
 
-void fill_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<const std::int64_t> offsets,
-               const RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept {
-    for_each_point(tree, parallel_for, [&](std::size_t, std::size_t a) {
-        const auto first = static_cast<std::size_t>(offsets[static_cast<std::size_t>(tree.index(a))]);
-        std::size_t n = 0;
-        visit_targets(plan, tree, a, [&](std::int64_t target) { edges.target[first + n++] = target; });
-        finish_row(tree.index(a), first, n, edges);
-    });
+double keep_nearest(const RadiusSearch& search, std::uint32_t point, std::uint32_t* row, std::size_t n,
+                    Neighbour* scratch) noexcept {
+    const std::size_t dimension = search.blocks.dimension;
+    const float* p = search.points + point * dimension;
+    for (std::size_t i = 0; i < n; ++i) {
+        const float* q = search.points + row[i] * dimension;
+        double sum = 0.0;
+        for (std::size_t d = 0; d < dimension; ++d) {
+            const double difference = static_cast<double>(p[d]) - static_cast<double>(q[d]);
+            sum += difference * difference;
+        }
+        scratch[i] = {sum, row[i]};
+    }
+    Neighbour* kth = scratch + (search.cap - 1);
+    std::nth_element(scratch, kth, scratch + n);
+    for (std::size_t i = 0; i < search.cap; ++i) row[i] = scratch[i].index;
+    return kth->distance2;
 }
 
-void fill_nearest_rows(const RadiusGraphPlan& plan, const PointTree& tree, std::span<const std::int64_t> offsets,
-                       std::span<Neighbour> nearest, const RadiusGraphBuffers& edges,
-                       const ParallelFor& parallel_for) noexcept {
-    const std::size_t cap = nearest.size() / n_radius_tasks;
-    for_each_point(tree, parallel_for, [&](std::size_t task, std::size_t a) {
-        const auto heap = nearest.subspan(task * cap, cap);  // the farthest of the kept on top
-        std::size_t n = 0;
-        double bound = plan.radius * plan.radius;
-        const auto offer = [&](std::size_t b, double distance2) {
-            const Neighbour candidate{distance2, tree.index(b)};
-            if (n == cap) {
-                if (!(candidate < heap[0])) return;
-                std::pop_heap(heap.begin(), heap.end());
-                heap[cap - 1] = candidate;
-            } else {
-                heap[n++] = candidate;
-            }
-            std::push_heap(heap.begin(), heap.begin() + static_cast<std::ptrdiff_t>(n));
-            if (n == cap) bound = heap[0].distance2;
-        };
-        if (plan.loop) offer(a, 0.0);
-        tree.visit_within(a, bound, offer);
-        const std::int64_t source = tree.index(a);
-        const auto first = static_cast<std::size_t>(offsets[static_cast<std::size_t>(source)]);
-        for (std::size_t i = 0; i < n; ++i) edges.target[first + i] = heap[i].index;
-        finish_row(source, first, n, edges);
-    });
+float kth_smallest(float* values, std::size_t n, std::size_t k) noexcept {
+    std::nth_element(values, values + (k - 1), values + n);
+    return values[k - 1];
 }
 
 }  // namespace rheinfall::detail

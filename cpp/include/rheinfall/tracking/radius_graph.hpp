@@ -36,32 +36,47 @@ struct RadiusGraphLimits {
     std::size_t max_neighbours = 0;  ///< largest cap; 0 or no_cap: none
 };
 
+/// The neighbours of each point in memory of the caller: those of point i are `targets[first[i]]` and those behind it,
+/// ascending, min(counts[i], max_neighbours) of them.
+struct NeighbourLists {
+    std::span<std::int64_t> counts;    ///< one per point: how many there are before any cap
+    std::span<std::uint64_t> first;    ///< one per point
+    std::span<std::uint32_t> targets;  ///< room for as many as are kept
+    std::size_t n_edges = 0;           ///< kept, or, if there was not room enough, to be kept
+    std::size_t n_truncated = 0;       ///< points that lost neighbours to the cap
+};
+
 /// The caller's buffers, and how many edges were written.
 struct RadiusGraphBuffers {
     std::span<std::int64_t> source, target;
     std::size_t n_edges = 0;
+    std::size_t n_truncated = 0;  ///< points that lost neighbours to the cap
 };
 
-/// Bytes of workspace for `count_neighbours` and `build_radius_graph` on an event within @p limits.
+/// Bytes of workspace for `find_neighbours` and `build_radius_graph` on an event within @p limits.
 RHEINFALL_API std::size_t radius_graph_workspace_size(const RadiusGraphLimits& limits) noexcept;
 
 /// Throws std::invalid_argument, naming what is wrong, if the plan or the shape of the points is not as required above.
 RHEINFALL_API void check_radius_graph(const RadiusGraphPlan& plan, const PointsView& points);
 
-/// Writes to @p counts, one per point, how many edges it has as a source before any cap. Returns `empty` without
-/// points, `not_finite` if some points are (they are nobody's neighbours, not even their own), `capacity_exceeded` if
-/// the workspace or @p counts is too small. Allocates nothing; re-entrant.
-RHEINFALL_API Status count_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
-                                      std::span<std::int64_t> counts, const ParallelFor& parallel_for = {}) noexcept;
+/// Finds all neighbours in one pass. Returns `empty` without points, `not_finite` if some points are (they are nobody's
+/// neighbours, not even their own), `capacity_exceeded` if the workspace, `lists.counts` or `lists.first` is too small
+/// (nothing is written) or `lists.targets` is (counts, n_edges and n_truncated are right, the rest is not). Allocates
+/// nothing; re-entrant.
+RHEINFALL_API Status find_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
+                                     NeighbourLists& lists, const ParallelFor& parallel_for = {}) noexcept;
 
-/// How many edges there are after the cap: the sum of min(count, max_neighbours).
-RHEINFALL_API std::size_t count_edges(const RadiusGraphPlan& plan, std::span<const std::int64_t> counts) noexcept;
+/// Writes what was found for @p plan as edges, sorted by (source, target). `lists.targets` may lie in the memory of
+/// `edges.source`, which is filled last. `capacity_exceeded`, and nothing written, if the buffers hold fewer than
+/// `lists.n_edges`.
+RHEINFALL_API Status write_edges(const RadiusGraphPlan& plan, const NeighbourLists& lists, RadiusGraphBuffers& edges,
+                                 const ParallelFor& parallel_for = {}) noexcept;
 
-/// Writes the edges, sorted by (source, target). @p counts is what `count_neighbours` said for the same plan and
-/// points. If the buffers hold fewer than `count_edges`, no edge is written, the status is `capacity_exceeded` and
-/// `edges.n_edges` says how many there are. Statuses as above. Allocates nothing; re-entrant.
+/// Both steps: @p counts (one per point) as in `NeighbourLists`, the edges sorted by (source, target), without
+/// duplicates. If the buffers are too small, no edge is valid, the status is `capacity_exceeded`, `edges.n_edges` says
+/// how many there are. Statuses as above. Allocates nothing; re-entrant.
 RHEINFALL_API Status build_radius_graph(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
-                                        std::span<const std::int64_t> counts, RadiusGraphBuffers& edges,
+                                        std::span<std::int64_t> counts, RadiusGraphBuffers& edges,
                                         const ParallelFor& parallel_for = {}) noexcept;
 
 }  // namespace rheinfall

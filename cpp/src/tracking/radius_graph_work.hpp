@@ -1,0 +1,106 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "tracking/detail/point_blocks.hpp"
+
+/// What the versions of the radius graph (AVX-512, AVX2, portable) share: the arrays of one event and the contract of
+/// the steps. Those files call nothing of the standard library, so that no wide instruction ends up in a function that
+/// other files share.
+namespace rheinfall::detail {
+
+/// A candidate among the nearest: nearer first, ties to the smaller index.
+struct Neighbour {
+    double distance2;
+    std::uint32_t index;
+    friend bool operator<(const Neighbour& a, const Neighbour& b) noexcept {
+        return a.distance2 < b.distance2 || (a.distance2 == b.distance2 && a.index < b.index);
+    }
+};
+
+/// Below `sure` a float32 squared distance is certainly within the bound of its float64 definition, above `possible`
+/// certainly not; see `bounds_of`.
+struct DistanceBounds {
+    double exact;
+    float sure, possible;
+};
+
+/// Room that all tasks write finished rows to.
+struct RowStore {
+    std::uint32_t* targets;
+    std::size_t capacity;
+    std::atomic<std::size_t> used{0};
+};
+
+/// One search, the same for all tasks.
+struct RadiusSearch {
+    PointBlocks blocks;
+    const float* points;  ///< in the caller's order
+    DistanceBounds bounds;
+    std::size_t cap;  ///< 0: none
+    bool nearest;     ///< no radius: the `cap` nearest
+    bool loop, undirected;
+    std::int64_t* counts;
+    std::uint64_t* first;
+    RowStore* store;
+};
+
+/// Leaves of a block of sixteen that a tile of points may have neighbours in.
+struct BlockHit {
+    std::uint32_t block, leaves;
+};
+
+/// Scratch of one task. Rows stand in `row` one behind the other until they are flushed to the store.
+struct RowScratch {
+    static constexpr std::size_t max_pending = 1024;
+    static constexpr std::size_t slack = 512;  ///< vectors are stored whole, and rows are padded to be sorted
+    static constexpr std::size_t min_capacity = 16384;
+
+    std::uint32_t* row;
+    std::size_t capacity;  ///< without the slack
+    BlockHit* hits;
+    Neighbour* nearest;  ///< as many as `capacity`, where there is a cap
+    std::uint32_t pending_point[max_pending];
+    std::uint32_t pending_size[max_pending];
+    std::size_t n_pending;
+    std::size_t n_entries;    ///< of the pending rows
+    std::size_t n_truncated;  ///< points that lost neighbours to the cap
+};
+
+/// The steps that exist for each instruction set.
+struct RadiusSteps {
+    /// Finds the neighbours of the points of one leaf. What is still pending afterwards is flushed by `flush_rows`.
+    void (*find_rows)(const RadiusSearch& search, std::size_t leaf, RowScratch& scratch) noexcept;
+    /// Copies @p n targets as 64-bit numbers.
+    void (*widen)(const std::uint32_t* from, std::size_t n, std::int64_t* to) noexcept;
+    /// Sorts up to `RowScratch::slack` numbers; what lies behind them up to there is overwritten.
+    void (*sort)(std::uint32_t* row, std::size_t n) noexcept;
+};
+
+const RadiusSteps& radius_steps_portable() noexcept;
+const RadiusSteps& radius_steps_avx2() noexcept;
+const RadiusSteps& radius_steps_avx512() noexcept;
+
+/// As the public functions, by the steps of a given instruction set.
+Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Workspace& workspace,
+                       const PointsView& points, NeighbourLists& lists, const ParallelFor& parallel_for) noexcept;
+Status write_edges(const RadiusSteps& steps, const RadiusGraphPlan& plan, const NeighbourLists& lists,
+                   RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept;
+
+/// What the steps call, of the baseline of the build.
+void flush_rows(const RadiusSearch& search, RowScratch& scratch) noexcept;
+/// Room in the store for the row of @p point; nullptr if there is not enough.
+std::uint32_t* take_room(const RadiusSearch& search, std::uint32_t point, std::size_t n) noexcept;
+void sort_long_row(std::uint32_t* row, std::size_t n) noexcept;
+/// Moves the search.cap nearest to @p point, ties to the smaller index, to the front of @p row; the largest of their
+/// squared distances.
+double keep_nearest(const RadiusSearch& search, std::uint32_t point, std::uint32_t* row, std::size_t n,
+                    Neighbour* scratch) noexcept;
+/// Squared distances in float32 within which the definition's stay within @p bound2, and beyond which they do not.
+DistanceBounds bounds_of(double bound2, std::size_t dimension) noexcept;
+/// The k-th smallest of @p values, which it permutes.
+float kth_smallest(float* values, std::size_t n, std::size_t k) noexcept;
+
+}  // namespace rheinfall::detail
