@@ -45,6 +45,39 @@ class Forest:
         Compute raw scores of x (n, n_features) into out (n, n_classes); returns the status.
         """
 
+class EdgeClassifier:
+    """A compiled graph network; see rheinfall.EdgeClassifier."""
+
+    @staticmethod
+    def parse(data: bytes, name: str, isa: str) -> EdgeClassifier:
+        """A network in the format of docs/gnn_format.md."""
+
+    @property
+    def n_node_features(self) -> int: ...
+
+    @property
+    def n_edge_features(self) -> int: ...
+
+    @property
+    def isa(self) -> str: ...
+
+    def explain(self, n_nodes: int, n_edges: int) -> str:
+        """The plan as text."""
+
+    def linear_flops(self, n_nodes: int, n_edges: int) -> float:
+        """Floating-point operations of linear operations."""
+
+    def workspace_size(self, n_nodes: int, n_edges: int, n_threads: int) -> int:
+        """Bytes of memory that one graph takes."""
+
+    def run(self, node_features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], edge_features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scores: bool, n_threads: int) -> tuple[Annotated[NDArray[numpy.float32], dict(shape=(None,))], str]:
+        """
+        Results in the order of the edges, and a status. n_threads 0: as set_num_threads says.
+        """
+
+def checksum(data: bytes) -> int:
+    """The checksum of our files."""
+
 def build_graph(map: ModuleMap, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], max_doublets: int, max_edges: int) -> tuple[NDArray[numpy.int64], str, int, int, int]:
     """
     Edges (2, n_edges), status, n_doublets, n_unknown_modules, n_not_finite. See rheinfall.build_graph.

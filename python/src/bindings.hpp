@@ -4,6 +4,7 @@
 
 void bind_core(nanobind::module_& m);
 void bind_forest(nanobind::module_& m);
+void bind_gnn(nanobind::module_& m);
 void bind_graph(nanobind::module_& m);
 void bind_module_map(nanobind::module_& m);
 void bind_quantized(nanobind::module_& m);

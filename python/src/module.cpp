@@ -4,6 +4,7 @@ NB_MODULE(_core, m) {
     m.doc() = "Compiled core of rheinfall";
     bind_core(m);
     bind_forest(m);
+    bind_gnn(m);
     bind_graph(m);
     bind_module_map(m);
     bind_quantized(m);

@@ -318,8 +318,6 @@ def test_files_that_are_not_models(tmp_path):
         broken.write_bytes(whole[:n])
         with pytest.raises(ValueError, match=r"broken\.onnx: "):
             EdgeClassifier.load(broken)
-    with pytest.raises(ValueError, match="no fused engine"):
-        EdgeClassifier.load(tmp_path / "m.onnx", engine="fused")
     with pytest.raises(ValueError, match="engine: expected"):
         EdgeClassifier.load(tmp_path / "m.onnx", engine="tensorrt")
 

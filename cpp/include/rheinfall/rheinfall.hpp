@@ -10,6 +10,7 @@
 #include <rheinfall/core/version.hpp>
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
+#include <rheinfall/gnn/edge_classifier.hpp>
 #include <rheinfall/quantized/fixed_point.hpp>
 #include <rheinfall/quantized/forest.hpp>
 #include <rheinfall/quantized/model.hpp>

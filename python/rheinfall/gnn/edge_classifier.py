@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rheinfall import _core
 from rheinfall.gnn.edge_order import canonical_edge_order
+from rheinfall.gnn.fused import FusedNetwork, compile_model
 from rheinfall.gnn.onnx_checks import LOST_SUM, find_lost_sums
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
 from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
@@ -25,29 +26,29 @@ class EdgeClassifier:
     """A graph network that gives each edge a score in [0, 1]; make one with `EdgeClassifier.load`.
 
     Scores do not depend on the order of the edges nor on the number of threads: edges are sorted by (target, source)
-    before the engine sees them. They may depend on the numbering of the nodes in the last bits, through the order
+    before the engine works on them. They may depend on the numbering of the nodes in the last bits, through the order
     of sums. Objects pickle, survive a fork, and may be called from several Python threads.
 
     Attributes:
-        engine: the engine that runs the network, "onnxruntime".
+        engine: the engine that runs the network, "onnxruntime" or "fused".
         inputs: names and widths of the network's inputs.
         info: what is known of the file: path, opset, producer, what was repaired, where the scores come from.
     """
 
     def __init__(
         self,
-        sessions: OrtSessions,
+        runner: OrtSessions | FusedNetwork,
         model: bytes,
         inputs: ModelInputs,
         output: str,
         is_logits: bool,
         info: dict[str, Any],
     ) -> None:
-        self.engine: str = "onnxruntime"
+        self.engine: str = "fused" if isinstance(runner, FusedNetwork) else "onnxruntime"
         self.inputs = inputs
         self._model = model
         self.info = info
-        self._sessions = sessions
+        self._runner = runner
         self._output = output
         self._is_logits = is_logits
 
@@ -68,7 +69,7 @@ class EdgeClassifier:
 
         Args:
             path: the file.
-            engine: "onnxruntime"; "auto" means the same in this release, which has no "fused" engine.
+            engine: "fused", our own, which refuses what it cannot lower; "onnxruntime"; "auto" means "onnxruntime".
             repair_scatter: make scatters that lost their reduction add, instead of refusing the file.
             node_features, edge_index, edge_features: names of the inputs where the file does not tell them apart.
             output: what the file gives: "logits", "scores" (probabilities), or "auto": logits, unless it ends in a
@@ -82,8 +83,6 @@ class EdgeClassifier:
         """
         if engine not in ("auto", "onnxruntime", "fused"):
             raise ValueError(f"engine: expected 'auto', 'onnxruntime' or 'fused', got {engine!r}")
-        if engine == "fused":
-            raise ValueError("engine='fused': this release has no fused engine; use engine='onnxruntime' or 'auto'")
         path = Path(path)
         name = str(path)
         with naming_damage(name):
@@ -93,16 +92,27 @@ class EdgeClassifier:
             info["repaired_scatters"] = _restore_sums(model, inputs.edge_index, name, repair_scatter)
             fetch, is_logits = find_logits(model, name, output, output_name)
             saved = model.SerializeToString()
-            sum_rows_in_double(model)
-            sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
-            sessions.session(1 if sessions.single_thread else _core.get_num_threads())
+            if engine == "fused":
+                runner: OrtSessions | FusedNetwork = compile_model(model, inputs, fetch, info["opset"], name)
+            else:
+                runner = _open_sessions(model, name)
         info["output"] = fetch
         info["output_is"] = "logits" if is_logits else "scores"
-        info["single_thread"] = sessions.single_thread
-        return cls(sessions, saved, inputs, fetch, is_logits, info)
+        info["single_thread"] = isinstance(runner, OrtSessions) and runner.single_thread
+        return cls(runner, saved, inputs, fetch, is_logits, info)
 
     def __repr__(self) -> str:
         return f"EdgeClassifier({self.info['path']!r}, engine={self.engine!r})"
+
+    def explain(self, n_nodes: int = 120_000, n_edges: int = 300_000) -> str:
+        """The plan of the fused engine as text: stages, what each computes, operations and bytes for such a graph.
+
+        Raises:
+            ValueError: another engine runs the network.
+        """
+        if not isinstance(self._runner, FusedNetwork):
+            raise ValueError(f"explain: engine {self.engine!r} has no plan; load the network with engine='fused'")
+        return self._runner.explain(n_nodes, n_edges)
 
     def save(self, path: str | Path) -> None:
         """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again."""
@@ -130,7 +140,11 @@ class EdgeClassifier:
         Raises:
             TypeError, ValueError: an argument of the wrong type, dtype or shape, or an edge to a node out of range.
         """
-        value = self._evaluate(graph, edge_index, edge_features)
+        arguments = self._arguments(graph, edge_index, edge_features)
+        if isinstance(self._runner, FusedNetwork):
+            scores: Float32 = self._runner.run(*arguments, scores=self._is_logits)
+            return scores
+        value = self._evaluate(self._runner, *arguments)
         return _sigmoid(value) if self._is_logits else value
 
     def logits(self, graph: Any, edge_index: Any = None, edge_features: Any = None) -> Float32:
@@ -138,15 +152,18 @@ class EdgeClassifier:
 
         Where the file holds probabilities only (`info["output_is"]` is "scores"), they are log(p / (1-p)) of these.
         """
-        value = self._evaluate(graph, edge_index, edge_features)
+        arguments = self._arguments(graph, edge_index, edge_features)
+        if isinstance(self._runner, FusedNetwork):
+            value: Float32 = self._runner.run(*arguments, scores=False)
+        else:
+            value = self._evaluate(self._runner, *arguments)
         if self._is_logits:
             return value
         with np.errstate(divide="ignore"):
             p = value.astype(np.float64)
             return (np.log(p) - np.log1p(-p)).astype(np.float32)
 
-    def _evaluate(self, graph: Any, edge_index: Any, edge_features: Any) -> Float32:
-        nodes, edges, features = self._arguments(graph, edge_index, edge_features)
+    def _evaluate(self, sessions: OrtSessions, nodes: Any, edges: Any, features: Any) -> Float32:
         n_edges = edges.shape[1]
         if n_edges == 0:
             return np.zeros(0, np.float32)
@@ -156,7 +173,7 @@ class EdgeClassifier:
             feed[self.inputs.edge_index] = np.ascontiguousarray(edges[:, order])
         if self.inputs.edge_features is not None and features is not None:
             feed[self.inputs.edge_features] = features if order is None else features[order]
-        result = self._sessions.run(feed, self._output, _core.get_num_threads())
+        result = sessions.run(feed, self._output, _core.get_num_threads())
         if result.dtype != np.float32 or result.size != n_edges:
             raise ValueError(
                 f"{self.info['path']}: output {self._output!r}: expected {n_edges} float32 values, one per edge, got "
@@ -187,6 +204,14 @@ class EdgeClassifier:
                 f"edge_index: expected indices of {len(nodes)} nodes, got {edge_index.min()} to {edge_index.max()}"
             )
         return np.ascontiguousarray(nodes), np.ascontiguousarray(edge_index), edge_features
+
+
+def _open_sessions(model: Any, name: str) -> OrtSessions:
+    """ONNX Runtime on a model, whose sums over rows are rewritten in place."""
+    sum_rows_in_double(model)
+    sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
+    sessions.session(1 if sessions.single_thread else _core.get_num_threads())
+    return sessions
 
 
 def _restore_sums(model: Any, edge_index: str, name: str, repair: bool) -> int:

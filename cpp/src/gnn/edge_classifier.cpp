@@ -1,0 +1,259 @@
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <rheinfall/gnn/edge_classifier.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "core/file.hpp"
+#include "gnn/edge_order.hpp"
+#include "gnn/ir_reader.hpp"
+#include "gnn/plan.hpp"
+
+namespace rheinfall {
+
+using namespace gnn;
+
+namespace {
+
+constexpr std::size_t most = 0x7fffffff - tile_rows;
+
+bool machine_has(GnnIsa isa) noexcept {
+#if defined(__x86_64__)
+    if (isa == GnnIsa::avx512) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    }
+    if (isa == GnnIsa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    if (isa == GnnIsa::avx512 || isa == GnnIsa::avx2) return false;
+#endif
+    return true;
+}
+
+GnnIsa resolve(GnnIsa isa) {
+    if (isa == GnnIsa::best) {
+        if (machine_has(GnnIsa::avx512)) return GnnIsa::avx512;
+        return machine_has(GnnIsa::avx2) ? GnnIsa::avx2 : GnnIsa::portable;
+    }
+    if (!machine_has(isa)) throw std::invalid_argument("isa: this machine lacks the instructions asked for");
+    return isa;
+}
+
+const Kernels& kernels_of(GnnIsa isa) noexcept {
+    if (isa == GnnIsa::avx512) return avx512_kernels();
+    return isa == GnnIsa::avx2 ? avx2_kernels() : portable_kernels();
+}
+
+std::size_t size(int n) noexcept {
+    return static_cast<std::size_t>(n);
+}
+
+std::size_t n_tiles(std::size_t rows) noexcept {
+    return (rows + tile_rows - 1) / tile_rows;
+}
+
+std::size_t n_chunks(std::size_t rows) noexcept {
+    return (n_tiles(rows) + chunk_tiles - 1) / chunk_tiles;
+}
+
+std::size_t n_rows(Kind kind, const EdgeClassifierLimits& graph) noexcept {
+    return kind == Kind::edge ? graph.n_edges : kind == Kind::node ? graph.n_nodes : 1;
+}
+
+/// All memory of one graph in flight, cut from the workspace.
+struct Scratch {
+    EdgeOrder order;
+    std::span<ArrayView> arrays;
+    std::span<float*> buffers;
+    std::span<float> threads;
+    std::span<double> statistics;
+
+    /// Calls `place(span, n)` for each array; `buffer(i, n)` for each of the plan's.
+    template <class Place, class PlaceBuffer>
+    void lay_out(const Plan& plan, const EdgeClassifierLimits& g, std::size_t n_threads, Place&& place,
+                 PlaceBuffer&& buffer) {
+        for (auto* span : {&order.source, &order.target, &order.caller, &order.edges_out}) place(*span, g.n_edges);
+        for (auto* span : {&order.first_in, &order.first_out}) place(*span, g.n_nodes + 1);
+        place(arrays, plan.arrays.size());
+        place(buffers, plan.buffers.size());
+        for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
+            const Buffer& b = plan.buffers[i];
+            buffer(i, n_tiles(n_rows(b.kind, g)) * tile_rows * size(b.stride));
+        }
+        place(threads, n_threads * thread_floats(plan));
+        const std::size_t chunks = n_chunks(std::max(g.n_edges, g.n_nodes));
+        place(statistics, chunks * size(plan.statistic_columns) * 2 * statistic_lanes);
+    }
+
+    [[nodiscard]] static std::size_t thread_floats(const Plan& plan) noexcept {
+        return size(plan.scratch_columns + (plan.reduce_width + 15) / 16 * 16) * tile_rows;
+    }
+};
+
+/// Sums over chunks in their order, then over lanes: the same for any number of threads.
+void finish_statistics(const Statistics& s, int columns, std::span<const double> sums, std::size_t rows,
+                       float* value) noexcept {
+    const std::size_t chunks = n_chunks(rows);
+    const auto n = static_cast<double>(std::max<std::size_t>(rows, 1));
+    const auto put = [value](int column, double x) {
+        std::fill_n(value + static_cast<std::ptrdiff_t>(column) * tile_rows, tile_rows, static_cast<float>(x));
+    };
+    for (int c = 0; c < s.width; ++c) {
+        double total[2] = {0, 0};
+        for (int part = 0; part < 2; ++part) {
+            for (std::size_t k = 0; k < chunks; ++k) {
+                const std::size_t first = (k * size(columns) + size(s.first_column + c)) * 2 * statistic_lanes;
+                for (int l = 0; l < statistic_lanes; ++l) total[part] += sums[first + size(part * statistic_lanes + l)];
+            }
+        }
+        const Operation& o = *s.operation;
+        if (o.op == Op::event_sum) {
+            put(c, total[0]);
+            continue;
+        }
+        const double mean = total[0] / n;
+        if (o.op == Op::event_mean) {
+            put(c, mean);
+            continue;
+        }
+        const double variance = std::max(total[1] / n - mean * mean, 0.0);
+        const double scale = (o.scale.empty() ? 1.0 : static_cast<double>(o.scale[size(c)])) /
+                             std::sqrt(variance + static_cast<double>(o.a));
+        put(c, mean);
+        put(s.width + c, scale);
+    }
+}
+
+}  // namespace
+
+struct EdgeClassifier::Impl {
+    Plan plan;
+    GnnIsa isa = GnnIsa::portable;
+
+    Impl(std::span<const std::byte> bytes, std::string_view name, GnnIsa wanted)
+        : plan(make_plan(read_graph(bytes, name))), isa(resolve(wanted)) {}
+
+    /// Runs a stage's tiles; true if an output was not finite.
+    bool run_stage(const Stage& stage, const EventView& event, const Scratch& s, std::size_t n_threads,
+                   const ParallelFor& parallel_for) const noexcept {
+        const EdgeClassifierLimits g{size(event.n_nodes), size(event.n_edges)};
+        const std::size_t tiles = n_tiles(n_rows(stage.kind, g));
+        const std::size_t chunks = n_chunks(n_rows(stage.kind, g));
+        const std::size_t sums = size(stage.statistic_columns) * 2 * statistic_lanes;
+        if (sums > 0) std::fill_n(s.statistics.begin(), chunks * sums, 0.0);
+        std::atomic<std::size_t> next{0};
+        std::atomic<bool> not_finite{false};
+        const auto work = [&](std::size_t thread) {
+            float* columns = s.threads.data() + thread * Scratch::thread_floats(plan);
+            TileScratch scratch{columns, columns + size(plan.scratch_columns) * tile_rows, nullptr, false};
+            for (std::size_t c = next.fetch_add(1); c < chunks; c = next.fetch_add(1)) {
+                scratch.statistics = s.statistics.data() + c * sums;
+                const std::size_t last = std::min((c + 1) * chunk_tiles, tiles);
+                kernels_of(isa).run(stage.program(), event, static_cast<std::int32_t>(c * chunk_tiles),
+                                    static_cast<std::int32_t>(last), scratch);
+            }
+            if (scratch.not_finite) not_finite.store(true);
+        };
+        const std::size_t n = std::min(n_threads, chunks);
+        if (n <= 1) {
+            work(0);
+        } else {
+            parallel_for(n, work);
+        }
+        for (const Statistics& statistics : stage.statistics) {
+            finish_statistics(statistics, stage.statistic_columns, s.statistics, n_rows(statistics.rows, g),
+                              event.arrays[statistics.array].data);
+        }
+        return not_finite.load();
+    }
+};
+
+EdgeClassifier EdgeClassifier::load(const std::string& path, GnnIsa isa) {
+    return parse(detail::map_file(path)->view(), path, isa);
+}
+
+EdgeClassifier EdgeClassifier::parse(std::span<const std::byte> bytes, std::string_view name, GnnIsa isa) {
+    return EdgeClassifier(std::make_shared<const Impl>(bytes, name, isa));
+}
+
+std::size_t EdgeClassifier::n_node_features() const noexcept {
+    return size(impl_->plan.graph.n_node_features);
+}
+
+std::size_t EdgeClassifier::n_edge_features() const noexcept {
+    return size(impl_->plan.graph.n_edge_features);
+}
+
+GnnIsa EdgeClassifier::isa() const noexcept {
+    return impl_->isa;
+}
+
+std::string EdgeClassifier::explain(const EdgeClassifierLimits& graph) const {
+    return gnn::explain(impl_->plan, static_cast<double>(graph.n_nodes), static_cast<double>(graph.n_edges));
+}
+
+double EdgeClassifier::linear_flops(const EdgeClassifierLimits& graph) const noexcept {
+    return gnn::linear_flops(impl_->plan, static_cast<double>(graph.n_nodes), static_cast<double>(graph.n_edges));
+}
+
+std::size_t EdgeClassifier::workspace_size(const EdgeClassifierLimits& limits, std::size_t n_threads) const {
+    if (limits.n_nodes > most || limits.n_edges > most) {
+        throw std::invalid_argument("limits: expected at most 2^31 - 49 nodes and edges");
+    }
+    std::size_t bytes = 0;
+    Scratch().lay_out(
+        impl_->plan, limits, std::max<std::size_t>(n_threads, 1),
+        [&]<class T>(std::span<T>&, std::size_t n) { bytes += Workspace::padded<T>(n); },
+        [&](std::size_t, std::size_t n) { bytes += Workspace::padded<float>(n); });
+    return bytes;
+}
+
+Status EdgeClassifier::run(Workspace& workspace, const EdgeClassifierInput& input, EdgeOutput output,
+                           std::span<float> out, const ParallelFor& parallel_for) const noexcept {
+    const Plan& plan = impl_->plan;
+    const std::size_t n_edges = input.edges.size();
+    if (input.edges.target.size() != n_edges || out.size() != n_edges || input.n_nodes > most || n_edges > most ||
+        input.node_features.size() != input.n_nodes * n_node_features() ||
+        input.edge_features.size() != n_edges * n_edge_features()) {
+        return Status::invalid_argument;
+    }
+    if (n_edges == 0) return Status::empty;
+    const EdgeClassifierLimits graph{input.n_nodes, n_edges};
+    const std::size_t n_threads = std::max<std::size_t>(parallel_for.n_threads(), 1);
+    const WorkspaceScope scope(workspace);
+    Scratch s;
+    s.lay_out(
+        plan, graph, n_threads, [&]<class T>(std::span<T>& span, std::size_t n) { span = workspace.take<T>(n); },
+        [&](std::size_t i, std::size_t n) {
+            float* data = workspace.take<float>(n).data();
+            if (!workspace.overflowed()) s.buffers[i] = data;
+        });
+    if (workspace.overflowed()) return Status::capacity_exceeded;
+    if (!sort_edges(input, s.order)) return Status::invalid_argument;
+    for (std::size_t a = 0; a < plan.arrays.size(); ++a) {
+        const Array& array = plan.arrays[a];
+        // Inputs are read only.
+        float* of_caller =
+            const_cast<float*>((array.kind == Kind::node ? input.node_features : input.edge_features).data());
+        s.arrays[a] = {array.caller ? of_caller : s.buffers[size(array.buffer)], array.stride};
+    }
+    const EventView event{static_cast<std::int32_t>(graph.n_nodes),
+                          static_cast<std::int32_t>(n_edges),
+                          s.order.source.data(),
+                          s.order.target.data(),
+                          s.order.caller.data(),
+                          s.order.first_in.data(),
+                          s.order.first_out.data(),
+                          s.order.edges_out.data(),
+                          s.arrays.data(),
+                          out.data(),
+                          output == EdgeOutput::scores};
+    bool not_finite = false;
+    for (const Stage& stage : plan.stages) {
+        if (impl_->run_stage(stage, event, s, n_threads, parallel_for)) not_finite = true;
+    }
+    return not_finite ? Status::not_finite : Status::ok;
+}
+
+}  // namespace rheinfall

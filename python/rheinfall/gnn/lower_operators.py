@@ -1,0 +1,271 @@
+"""The ONNX operators that the fused engine takes: arithmetic on the values of nodes and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rheinfall.gnn.lower_shapes import SHAPE_OPERATORS, Context, Operator
+from rheinfall.gnn.lower_values import (
+    EDGES,
+    NODES,
+    Dim,
+    Ends,
+    Fill,
+    LoweringError,
+    Rows,
+    Tensor,
+    as_ints,
+    broadcast,
+    limited,
+    shape_of,
+)
+
+
+def _unary(op: str, defaults: dict[str, float] | None = None) -> Operator:
+    def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+        if not isinstance(x[0], Rows):
+            raise LoweringError("expected values of nodes or edges")
+        parameters = {k: float(attributes.get(k, v)) for k, v in (defaults or {}).items()}
+        return [c.rows(c.builder.add(op, x[0].position, **parameters), x[0].flat)]
+
+    return lower
+
+
+def _clip(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    limits = []
+    for i, (name, otherwise) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
+        value = x[i] if len(x) > i and x[i] is not None else attributes.get(name, otherwise)
+        limits.append(float(np.asarray(value).reshape(())))
+    if isinstance(x[0], Fill):
+        return [Fill(min(max(float(x[0].value), limits[0]), limits[1]), x[0].shape)]
+    if isinstance(x[0], Ends):
+        return [x[0]]  # indices, which are checked before a network runs
+    low, high = (limited(v) for v in limits)
+    return [c.rows(c.builder.add("clip", x[0].position, low=low, high=high), x[0].flat)]
+
+
+def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: bool, shape: Any) -> Tensor:
+    """Arithmetic of rows with a number, or with one number per column."""
+    values = np.asarray(constant, np.float64).reshape(-1)
+    if len(shape) != len(rows.shape) or (rows.flat and values.size > 1):
+        raise LoweringError(f"a constant of shape {np.shape(constant)} beside values {rows.shape}")
+    position, add = rows.position, c.builder.add
+    if op in ("min", "max"):
+        if values.size != 1:
+            raise LoweringError(f"{op} with one limit per column")
+        limit = limited(values[0])
+        low, high = (limit, limited(np.inf)) if op == "max" else (limited(-np.inf), limit)
+        return c.rows(add("clip", position, low=low, high=high), rows.flat)
+    if op == "div" and not rows_first:
+        return c.rows(add("affine", add("reciprocal", position), weights={"scale": values}), rows.flat)
+    if rows.width == 1 and values.size > 1:  # a column beside one number per column of the result
+        position = add("linear", position, weights={"weight": np.ones((1, values.size))})
+    weights: dict[str, Any]
+    if op in ("add", "sub"):
+        sign = 1.0 if op == "add" else -1.0
+        weights = (
+            {"shift": values * sign} if rows_first or op == "add" else {"shift": values, "scale": np.array([-1.0])}
+        )
+    else:
+        weights = {"scale": values if op == "mul" else 1 / values}
+    return c.rows(add("affine", position, weights=weights), rows.flat)
+
+
+def _binary(op: str, fold: Callable[[Any, Any], Any]) -> Operator:
+    def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+        result: Tensor = x[0]
+        for other in x[1:]:
+            result = _pair(c, op, fold, result, other)
+        return [result]
+
+    return lower
+
+
+def _pair(c: Context, op: str, fold: Callable[[Any, Any], Any], a: Any, b: Any) -> Tensor:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.asarray(fold(a, b))
+    shape = broadcast(shape_of(a), shape_of(b))
+    if isinstance(a, Ends) or isinstance(b, Ends):
+        return _shifted_index(a, b, shape)
+    if not isinstance(a, Rows) and not isinstance(b, Rows):
+        one, two = (t.value if isinstance(t, Fill) else np.asarray(t).reshape(()) for t in (a, b))
+        return Fill(fold(one, two), shape)
+    if isinstance(a, Rows) and isinstance(b, Rows):
+        if a.flat != b.flat:
+            raise LoweringError(f"values {a.shape} beside {b.shape}")
+        return c.rows(c.builder.add(op, a.position, b.position), a.flat)
+    rows, other = (a, b) if isinstance(a, Rows) else (b, a)
+    constant = np.float64(other.value) if isinstance(other, Fill) else other
+    if isinstance(other, Fill) and _expands(rows.shape, shape):
+        raise LoweringError(f"values {rows.shape} broadcast to {shape}")
+    if isinstance(other, Fill) and constant == 0 and op == "add":
+        return rows
+    return _constant_side(c, op, rows, constant, rows is a, shape)
+
+
+def _expands(shape: Any, to: Any) -> bool:
+    return len(shape) != len(to) or any(s != t for s, t in zip(shape, to, strict=True))
+
+
+def _shifted_index(a: Any, b: Any, shape: Any) -> Tensor:
+    """The index plus the number of nodes, which exporters compute for negative indices and do not use."""
+    for index, other in ((a, b), (b, a)):
+        if isinstance(index, Ends) and not isinstance(other, (Ends, Rows)):
+            values = other.value if isinstance(other, Fill) else np.asarray(other).ravel()[0]
+            if isinstance(values, Dim) and values == NODES:
+                return Fill("wrapped index", shape)
+    raise LoweringError("arithmetic with edge_index")
+
+
+def _pow(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    exponent = float(np.asarray(x[1]).reshape(()))
+    ops = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
+    if exponent == 1.0:
+        return [x[0]]
+    if exponent not in ops:
+        raise LoweringError(f"the exponent {exponent}")
+    return _unary(ops[exponent])(c, x[:1], {}, n)
+
+
+def _gemm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    rows, weight = x[0], np.asarray(x[1], np.float64)
+    if not isinstance(rows, Rows) or rows.flat or attributes.get("transA", 0):
+        raise LoweringError("expected rows times weights")
+    weight = (weight.T if attributes.get("transB", 0) else weight) * attributes.get("alpha", 1.0)
+    bias = None
+    if len(x) > 2 and x[2] is not None:
+        bias = np.broadcast_to(np.asarray(x[2], np.float64).reshape(-1), (weight.shape[1],))
+        bias = bias * attributes.get("beta", 1.0)
+    return [c.rows(c.builder.add("linear", rows.position, weights={"weight": weight, "bias": bias}))]
+
+
+def _matmul(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if not isinstance(x[1], np.ndarray) or x[1].ndim != 2:
+        raise LoweringError("expected rows times a matrix of weights")
+    return _gemm(c, x, {}, n)
+
+
+def _layer_norm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if attributes.get("axis", -1) not in (-1, 1) or n > 1 or x[0].flat:
+        raise LoweringError("expected a norm over columns, with one output")
+    weights = {"scale": x[1], "shift": x[2] if len(x) > 2 else None}
+    full = np.ones(x[0].width)
+    weights = {k: full * np.ravel(v) for k, v in weights.items() if v is not None}
+    epsilon = float(attributes.get("epsilon", 1e-5))
+    return [c.rows(c.builder.add("layer_norm", x[0].position, weights=weights, epsilon=epsilon))]
+
+
+def _batch_norm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    scale, shift, mean, variance = (np.asarray(v, np.float64) for v in x[1:5])
+    epsilon = float(attributes.get("epsilon", 1e-5))
+    if attributes.get("training_mode", 0) or (c.opset < 14 and n > 1):
+        weights = {"scale": scale, "shift": shift}
+        return [c.rows(c.builder.add("batch_norm", x[0].position, weights=weights, epsilon=epsilon))]
+    factor = scale / np.sqrt(variance + epsilon)
+    weights = {"scale": factor, "shift": shift - mean * factor}
+    return [c.rows(c.builder.add("affine", x[0].position, weights=weights))]
+
+
+def _reduce(how: str) -> Operator:
+    def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+        if not isinstance(x[0], Rows):
+            if isinstance(x[0], np.ndarray) and how == "prod":
+                return [np.asarray(np.prod(x[0], dtype=object), dtype=object)]
+            raise LoweringError("expected values of nodes or edges")
+        axes = attributes.get("axes") if len(x) < 2 or x[1] is None else as_ints(x[1], "axes")
+        keep = bool(attributes.get("keepdims", 1))
+        if axes is None or len(axes) != 1 or x[0].flat or how == "prod":
+            raise LoweringError(f"axes {axes}")
+        over_columns = axes[0] in (-1, 1)
+        if not over_columns and how == "max":
+            raise LoweringError("the maximum over all nodes or edges")
+        name = ("row_" if over_columns else "event_") + how
+        return [c.rows(c.builder.add(name, x[0].position), flat=not keep)]
+
+    return lower
+
+
+def _gather(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    axis, data, index = attributes.get("axis", 0), x[0], x[1]
+    if isinstance(data, np.ndarray):
+        return [np.take(data, as_ints(index, "the index"), axis=axis).reshape(_taken(data.shape, axis, index))]
+    if isinstance(data, Ends) and data.end == "both" and axis == 0:
+        row = as_ints(index, "the row of edge_index")
+        shape = (EDGES,) if np.ndim(index) == 0 else (1, EDGES)
+        if len(row) == 1:
+            return [Ends(("source", "target")[row[0] % 2], shape)]
+    if isinstance(data, Rows) and isinstance(index, Ends) and axis == 0 and index.end != "both":
+        if data.kind != "node" or len(index.shape) != 1:
+            raise LoweringError(f"expected values of nodes at edges, got {data.shape} at {index.shape}")
+        return [c.rows(c.builder.add("gather", data.position, end=index.end), data.flat)]
+    if isinstance(data, Rows) and axis in (1, -1) and isinstance(index, np.ndarray) and not data.flat:
+        columns = [i % data.width for i in as_ints(index, "the columns")]
+        parts = [c.builder.add("slice", data.position, start=i, stop=i + 1) for i in columns]
+        joined = parts[0] if len(parts) == 1 else c.builder.add("concat", *parts)
+        return [c.rows(joined, flat=index.ndim == 0)]
+    raise LoweringError(f"gathers {data!r} at {index!r}")
+
+
+def _taken(shape: Any, axis: int, index: Any) -> Any:
+    return (*shape[:axis], *np.shape(index), *shape[axis:][1:])
+
+
+def _scatter(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    data, index, updates = x[:3]
+    how = {"add": "add", "max": "max", "min": "min"}.get(str(attributes.get("reduction", "none")))
+    if how is None:
+        raise LoweringError(f"reduction {attributes.get('reduction', 'none')!r}")
+    if not isinstance(data, Fill) or data.shape[:1] != (NODES,) or attributes.get("axis", 0) != 0:
+        raise LoweringError(f"expected to scatter into one number per node, got {data!r}")
+    if not isinstance(index, Ends) or index.end == "both" or index.shape[0] != EDGES:
+        raise LoweringError("expected indices from edge_index")
+    flat = len(data.shape) == 1
+    if isinstance(updates, Fill):
+        if how != "add" or data.value != 0 or (not flat and data.shape[1] != 1):
+            raise LoweringError("scatters a constant")
+        degree = c.builder.add("degree", end=index.end)
+        if updates.value != 1:
+            degree = c.builder.add("affine", degree, weights={"scale": np.array([float(updates.value)])})
+        return [c.rows(degree, flat)]
+    if not isinstance(updates, Rows) or updates.kind != "edge":
+        raise LoweringError(f"scatters {updates!r}")
+    start = float(data.value)
+    initial = {} if how == "add" else {"initial": limited(start)}
+    position = c.builder.add("reduce", updates.position, how=how, end=index.end, **initial)
+    if how == "add" and start != 0:
+        position = c.builder.add("affine", position, weights={"shift": np.array([start])})
+    return [c.rows(position, flat)]
+
+
+OPERATORS: dict[str, Operator] = {
+    **SHAPE_OPERATORS,
+    **{name: _unary(name.lower()) for name in ("Relu", "Sigmoid", "Tanh", "Softplus", "Exp", "Log", "Abs", "Erf")},
+    "LeakyRelu": _unary("leaky_relu", {"alpha": 0.01}),
+    "Elu": _unary("elu", {"alpha": 1.0}),
+    "Reciprocal": _unary("reciprocal"),
+    "Sqrt": _unary("sqrt"),
+    "Neg": lambda c, x, a, n: [_pair(c, "mul", np.multiply, x[0], np.array(-1.0))],
+    "Clip": _clip,
+    "Pow": _pow,
+    "Add": _binary("add", np.add),
+    "Sum": _binary("add", np.add),
+    "Sub": _binary("sub", np.subtract),
+    "Mul": _binary("mul", np.multiply),
+    "Div": _binary("div", lambda a, b: a // b if np.asarray(a).dtype.kind in "iO" else a / b),
+    "Max": _binary("max", np.maximum),
+    "Min": _binary("min", np.minimum),
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "LayerNormalization": _layer_norm,
+    "BatchNormalization": _batch_norm,
+    "ReduceMean": _reduce("mean"),
+    "ReduceSum": _reduce("sum"),
+    "ReduceMax": _reduce("max"),
+    "ReduceProd": _reduce("prod"),
+    "Gather": _gather,
+    "ScatterElements": _scatter,
+    "ScatterND": _scatter,
+}

@@ -1,0 +1,230 @@
+"""The ONNX operators that compute no values: shapes, copies, columns side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from rheinfall.gnn.ir import Builder
+from rheinfall.gnn.lower_values import EDGES, Dim, Ends, Fill, LoweringError, Rows, Tensor, as_ints, broadcast, shape_of
+
+
+class Context(Protocol):
+    """What an operator sees of the lowering."""
+
+    builder: Builder
+    opset: int
+
+    def rows(self, position: int, flat: bool = False) -> Rows:
+        """The tensor of an operation."""
+
+
+Operator = Callable[[Context, list[Any], dict[str, Any], int], list[Tensor]]
+
+
+def _constant(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
+        if name in attributes:
+            return [np.asarray(attributes[name])]
+    raise LoweringError("a constant that is no number")
+
+
+def _identity(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    return [x[0]]
+
+
+def _cast(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    to = attributes["to"]
+    if isinstance(x[0], np.ndarray) and x[0].dtype != object:
+        kinds = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64, 10: np.float16}
+        return [x[0].astype(kinds[to])]
+    if isinstance(x[0], Rows) and to not in (1, 11):
+        raise LoweringError(f"a cast of values to ONNX type {to}")
+    return [x[0]]
+
+
+def _shape(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    dims = list(shape_of(x[0]))[attributes.get("start", 0) : attributes.get("end")]
+    result = np.empty(len(dims), object)
+    result[:] = dims
+    return [result]
+
+
+def _dims(tensor: Any) -> tuple[Any, ...]:
+    if not isinstance(tensor, np.ndarray):
+        raise LoweringError("a shape that is not known")
+    return tuple(d if isinstance(d, Dim) else int(d) for d in tensor.ravel())
+
+
+def _constant_of_shape(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    value = np.asarray(attributes.get("value", 0.0)).ravel()[0]
+    shape = _dims(x[0])
+    if all(isinstance(d, int) for d in shape):
+        return [np.full(shape, value)]
+    return [Fill(value.item(), shape)]
+
+
+def _expand(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    shape = broadcast(shape_of(x[0]), _dims(x[1]))
+    return [_reshaped(c, x[0], shape, expand=True)]
+
+
+def _reshaped(c: Context, x: Any, shape: tuple[Any, ...], expand: bool = False) -> Tensor:
+    """The same values in another shape; those of rows and ends may change in sizes of 1 only."""
+    if isinstance(x, Ends):
+        if x.end == "both" and shape != x.shape:
+            raise LoweringError(f"edge_index as {shape}")
+        return Ends(x.end, shape)
+    if isinstance(x, Fill):
+        return Fill(x.value, shape)
+    if isinstance(x, np.ndarray):
+        if all(isinstance(d, int) for d in shape):
+            return np.broadcast_to(x, shape) if expand else x.reshape(shape)
+        if x.size == 1:
+            return Fill(x.ravel()[0].item(), shape)
+        raise LoweringError(f"a constant of shape {x.shape} as {shape}")
+    rows = x.shape[0]
+    if shape == (rows, x.width):
+        return Rows(x.position, x.kind, x.width)
+    if shape == (rows,) and x.width == 1:
+        return Rows(x.position, x.kind, 1, flat=True)
+    if expand and x.width == 1 and len(shape) == 2 and shape[0] == rows and isinstance(shape[1], int):
+        ones = {"weight": np.ones((1, shape[1]))}
+        return c.rows(c.builder.add("linear", x.position, weights=ones))
+    raise LoweringError(f"values {x.shape} as {shape}")
+
+
+def _reshape(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if isinstance(x[0], np.ndarray) and x[0].dtype == object:
+        return [x[0].reshape([int(d) for d in _dims(x[1])])]
+    before, shape = shape_of(x[0]), list(_dims(x[1]))
+    shape = [before[i] if d == 0 else d for i, d in enumerate(shape)]
+    if -1 in shape:
+        left = list(before)
+        for d in shape:
+            if d != -1 and d != 1:
+                if d not in left:
+                    raise LoweringError(f"{before} as {shape}")
+                left.remove(d)
+        left = [d for d in left if d != 1] or [1]
+        if len(left) > 1:
+            raise LoweringError(f"{before} as {shape}")
+        shape[shape.index(-1)] = left[0]
+    return [_reshaped(c, x[0], tuple(shape))]
+
+
+def _axes(x: list[Any], attributes: dict[str, Any]) -> list[int] | None:
+    if len(x) > 1 and x[1] is not None:
+        return as_ints(x[1], "axes")
+    return list(attributes["axes"]) if "axes" in attributes else None
+
+
+def _unsqueeze(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    shape = list(shape_of(x[0]))
+    axes = _axes(x, attributes) or []
+    for axis in sorted(a % (len(shape) + len(axes)) for a in axes):
+        shape.insert(axis, 1)
+    return [_as_shape(c, x[0], tuple(shape))]
+
+
+def _squeeze(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    shape = shape_of(x[0])
+    axes = _axes(x, attributes)
+    drop = {a % len(shape) for a in axes} if axes is not None else {i for i, d in enumerate(shape) if d == 1}
+    return [_as_shape(c, x[0], tuple(d for i, d in enumerate(shape) if i not in drop))]
+
+
+def _as_shape(c: Context, x: Any, shape: tuple[Any, ...]) -> Tensor:
+    return x.reshape(shape) if isinstance(x, np.ndarray) else _reshaped(c, x, shape)
+
+
+def _concat(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    axis = attributes["axis"]
+    if all(isinstance(t, np.ndarray) for t in x):
+        return [np.concatenate(x, axis=axis)]
+    if axis in (1, -1) and all(isinstance(t, Rows) and not t.flat for t in x):
+        return [c.rows(c.builder.add("concat", *(t.position for t in x)))]
+    if all(isinstance(t, Ends) for t in x) and [t.end for t in x] == ["source", "target"] and axis == 0:
+        return [Ends("both", (2, EDGES))]
+    raise LoweringError(f"concatenates {', '.join(type(t).__name__ for t in x)} along axis {axis}")
+
+
+def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    axis, data = attributes.get("axis", 0), x[0]
+    sizes = attributes.get("split") if len(x) < 2 or x[1] is None else as_ints(x[1], "the sizes")
+    if isinstance(data, Ends) and data.end == "both" and axis == 0 and n == 2:
+        return [Ends("source", (1, EDGES)), Ends("target", (1, EDGES))]
+    if isinstance(data, Rows) and axis in (1, -1) and not data.flat:
+        if sizes is None:
+            size = -(-data.width // n)
+            sizes = [size] * (n - 1) + [data.width - size * (n - 1)]
+        stops = np.cumsum(sizes)
+        parts = zip(stops - np.asarray(sizes), stops, strict=True)
+        return [c.rows(c.builder.add("slice", data.position, start=int(i), stop=int(j))) for i, j in parts]
+    raise LoweringError(f"splits {type(data).__name__} along axis {axis}")
+
+
+def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    starts, stops = as_ints(x[1], "starts"), as_ints(x[2], "ends")
+    axes = as_ints(x[3], "axes") if len(x) > 3 and x[3] is not None else list(range(len(starts)))
+    steps = as_ints(x[4], "steps") if len(x) > 4 and x[4] is not None else [1] * len(starts)
+    data = x[0]
+    if isinstance(data, np.ndarray):
+        index = [slice(None)] * data.ndim
+        for axis, i, j, step in zip(axes, starts, stops, steps, strict=True):
+            index[axis] = slice(i, j, step)
+        return [data[tuple(index)]]
+    if isinstance(data, Rows) and axes in ([1], [-1]) and steps == [1] and not data.flat:
+        start, stop, _ = slice(starts[0], stops[0]).indices(data.width)
+        return [c.rows(c.builder.add("slice", data.position, start=start, stop=stop))]
+    if isinstance(data, Ends) and data.end == "both" and axes == [0] and steps == [1]:
+        rows = range(2)[starts[0] : stops[0]]
+        if len(rows) == 1:
+            return [Ends(("source", "target")[rows[0]], (1, EDGES))]
+    raise LoweringError(f"slices {type(data).__name__} along axes {axes}")
+
+
+def _compare(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    """Indices are checked before a network runs: none is below zero."""
+    if isinstance(x[0], Ends) and np.all(np.asarray(x[1]) == 0):
+        return [Fill(False, x[0].shape)]
+    raise LoweringError("a comparison of values")
+
+
+def _where(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if isinstance(x[0], Fill) and isinstance(x[0].value, bool):
+        return [x[1] if x[0].value else x[2]]
+    if isinstance(x[0], np.ndarray) and isinstance(x[1], np.ndarray) and isinstance(x[2], np.ndarray):
+        return [np.where(x[0], x[1], x[2])]
+    raise LoweringError("a choice that hangs on values")
+
+
+def _equal(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if isinstance(x[0], np.ndarray) and isinstance(x[1], np.ndarray):
+        pairs = np.broadcast_arrays(x[0], x[1])
+        equal = [bool(a == b) for a, b in zip(pairs[0].ravel(), pairs[1].ravel(), strict=True)]
+        return [np.array(equal, bool).reshape(pairs[0].shape)]
+    raise LoweringError("a comparison of values")
+
+
+SHAPE_OPERATORS: dict[str, Operator] = {
+    "Constant": _constant,
+    "Identity": _identity,
+    "Dropout": _identity,
+    "Cast": _cast,
+    "CastLike": _identity,
+    "Shape": _shape,
+    "ConstantOfShape": _constant_of_shape,
+    "Expand": _expand,
+    "Reshape": _reshape,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Concat": _concat,
+    "Split": _split,
+    "Slice": _slice,
+    "Less": _compare,
+    "Where": _where,
+    "Equal": _equal,
+}

@@ -1,0 +1,103 @@
+"""What a tensor of an ONNX graph can be while a network is lowered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class LoweringError(ValueError):
+    """A network, or a node of it, that the fused engine does not take."""
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A size that hangs on the event: "nodes" or "edges"."""
+
+    kind: str
+
+    def __mul__(self, other: object) -> Dim:
+        if other == 1:
+            return self
+        raise LoweringError(f"a product of the number of {self.kind}")
+
+    __rmul__ = __mul__
+
+    def _unknown(self, other: object) -> Dim:
+        raise LoweringError(f"arithmetic with the number of {self.kind}")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __truediv__ = __floordiv__ = _unknown
+
+
+NODES, EDGES = Dim("node"), Dim("edge")
+Shape = tuple[Any, ...]  # of int and Dim
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Values of an operation: (rows, width), or (rows,) where `flat`; the event's have one row."""
+
+    position: int
+    kind: str
+    width: int
+    flat: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """The tensor's shape in the file."""
+        rows = {"node": NODES, "edge": EDGES, "event": 1}[self.kind]
+        return (rows,) if self.flat else (rows, self.width)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Node indices of edges: both ends (2, edges), or one end in any shape that repeats (edges,)."""
+
+    end: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One number everywhere."""
+
+    value: Any
+    shape: Shape
+
+
+Tensor = Rows | Ends | Fill | NDArray[Any]
+
+
+def as_ints(tensor: Any, what: str) -> list[int]:
+    """A constant tensor as integers."""
+    if isinstance(tensor, np.ndarray) and tensor.dtype.kind in "iub":
+        return [int(v) for v in tensor.ravel()]
+    if isinstance(tensor, np.ndarray) and all(isinstance(v, int) for v in tensor.ravel()):
+        return [int(v) for v in tensor.ravel()]
+    raise LoweringError(f"{what} is not a constant")
+
+
+def shape_of(tensor: Tensor) -> Shape:
+    """The shape of any tensor."""
+    return tuple(tensor.shape)
+
+
+def broadcast(a: Shape, b: Shape) -> Shape:
+    """The shape that two broadcast to."""
+    rank = max(len(a), len(b))
+    a, b = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
+    result = []
+    for i, j in zip(a, b, strict=True):
+        if i != j and i != 1 and j != 1:
+            raise LoweringError(f"shapes {a} and {b} do not broadcast")
+        result.append(j if i == 1 else i)
+    return tuple(result)
+
+
+def limited(value: float) -> float:
+    """A number within float32, the largest instead of an infinite one: files hold finite numbers."""
+    largest = float(np.finfo(np.float32).max)
+    return float(np.clip(value, -largest, largest))
