@@ -6,35 +6,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <new>
 #include <rheinfall/rheinfall.hpp>
 #include <thread>
 #include <vector>
 
-static thread_local std::size_t n_allocations = 0;
-void* operator new(std::size_t n) {
-    ++n_allocations;
-    if (void* memory = std::malloc(n)) return memory;
-    throw std::bad_alloc();
-}
-void* operator new(std::size_t n, std::align_val_t a) {
-    ++n_allocations;
-    const auto alignment = static_cast<std::size_t>(a);
-    if (void* memory = std::aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::align_val_t) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-    std::free(memory);
-}
+#include "counted_allocations.hpp"
 
 struct Event {
     std::vector<float> x, y, z;

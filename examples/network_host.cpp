@@ -4,24 +4,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <new>
 #include <random>
 #include <rheinfall/rheinfall.hpp>
 #include <thread>
 #include <vector>
 
-static thread_local std::size_t n_allocations = 0;
-void* operator new(std::size_t n) {
-    ++n_allocations;
-    if (void* memory = std::malloc(n)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
+#include "counted_allocations.hpp"
 
 namespace rq = rheinfall::quantized;
 /// One model of the menu with the events of a run, and what each stream computes of them.

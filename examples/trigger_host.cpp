@@ -8,26 +8,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <new>
 #include <random>
 #include <rheinfall/rheinfall.hpp>
 #include <thread>
 #include <vector>
 
-namespace quantized = rheinfall::quantized;
+#include "counted_allocations.hpp"
 
-static thread_local std::size_t n_allocations = 0;
-void* operator new(std::size_t n) {
-    ++n_allocations;
-    if (void* memory = std::malloc(n)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
+namespace quantized = rheinfall::quantized;
 
 struct Stream {
     std::uint32_t seed = 0;
