@@ -6,6 +6,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "huge_pages.hpp"
 #include "threads.hpp"
 
 namespace nb = nanobind;
@@ -33,7 +34,8 @@ Result radius_graph(const Points& points, double r, std::optional<std::size_t> m
     {
         nb::gil_scoped_release no_gil;
         rheinfall::check_radius_graph(plan, view);
-        rheinfall::Workspace workspace;
+        HugePages huge_pages;
+        rheinfall::Workspace workspace(&huge_pages);
         workspace.reserve(rheinfall::radius_graph_workspace_size({n, view.dimension, plan.max_neighbours}));
         rheinfall::StdThreads threads(num_threads());
         counts = std::make_unique_for_overwrite<std::int64_t[]>(n);
@@ -44,11 +46,11 @@ Result radius_graph(const Points& points, double r, std::optional<std::size_t> m
         rheinfall::NeighbourLists lists;
         for (rheinfall::Status status = rheinfall::Status::capacity_exceeded;
              status == rheinfall::Status::capacity_exceeded; room = lists.n_edges) {
-            targets = std::make_unique_for_overwrite<std::uint32_t[]>(room);
+            targets = make_large_array<std::uint32_t>(room);
             lists = {{counts.get(), n}, {first.get(), n}, {targets.get(), room}};
             status = rheinfall::find_neighbours(plan, workspace, view, lists, threads.parallel_for());
         }
-        edge_index = std::make_unique_for_overwrite<std::int64_t[]>(2 * lists.n_edges);
+        edge_index = make_large_array<std::int64_t>(2 * lists.n_edges);
         edges.source = {edge_index.get(), lists.n_edges};
         edges.target = {edge_index.get() + lists.n_edges, lists.n_edges};
         rheinfall::write_edges(plan, lists, edges, threads.parallel_for());

@@ -43,18 +43,17 @@ std::size_t kept(std::size_t max_neighbours, std::size_t n_points) noexcept {
     return max_neighbours == RadiusGraphPlan::no_cap ? 0 : std::min(max_neighbours, n_points);
 }
 
-std::size_t row_capacity(std::size_t cap) noexcept {
-    return std::max(RowScratch::min_capacity, 4 * (cap + 2 * PointBlocks::leaf_size));
+std::size_t row_room(std::size_t cap) noexcept {
+    return std::max(RowScratch::min_room, 2 * (cap + 2 * PointBlocks::leaf_size));
 }
 
-std::size_t n_hits(std::size_t n_points) noexcept {
-    return n_points / (PointBlocks::leaf_size * PointBlocks::fanout) + 1;
+std::size_t row_entries(std::size_t cap) noexcept {
+    return PointBlocks::leaf_size * (row_room(cap) + RowScratch::slack);
 }
 
-std::size_t scratch_bytes(std::size_t n_points, std::size_t cap) noexcept {
-    return Workspace::padded<std::uint32_t>(row_capacity(cap) + RowScratch::slack) +
-           Workspace::padded<detail::BlockHit>(n_hits(n_points)) +
-           Workspace::padded<detail::Neighbour>(cap == 0 ? 0 : row_capacity(cap));
+std::size_t scratch_bytes(std::size_t cap) noexcept {
+    return Workspace::padded<std::uint32_t>(row_entries(cap)) +
+           Workspace::padded<detail::Neighbour>(cap == 0 ? 0 : row_room(cap));
 }
 
 const detail::RadiusSteps& steps_of_this_machine() noexcept {
@@ -71,7 +70,7 @@ const detail::RadiusSteps& steps_of_this_machine() noexcept {
 /// What finding needs; building also keeps where each row begins.
 std::size_t search_bytes(std::size_t n_points, std::size_t dimension, std::size_t max_neighbours) noexcept {
     return PointBlocks::bytes(n_points, dimension) + Workspace::padded<RowScratch>(max_tasks) +
-           max_tasks * scratch_bytes(n_points, kept(max_neighbours, n_points));
+           max_tasks * scratch_bytes(kept(max_neighbours, n_points));
 }
 
 /// The number of edges that each row has.
@@ -119,17 +118,15 @@ Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Wo
     const std::size_t n_tasks = tasks_for(points.n_points, parallel_for);
     const auto scratch = workspace.take<RowScratch>(n_tasks);
     for (RowScratch& t : scratch) {
-        t.capacity = row_capacity(search.cap);
-        t.row = workspace.take<std::uint32_t>(t.capacity + RowScratch::slack).data();
-        t.hits = workspace.take<BlockHit>(n_hits(points.n_points)).data();
-        t.nearest = workspace.take<Neighbour>(search.cap == 0 ? 0 : t.capacity).data();
-        t.n_pending = t.n_entries = t.n_truncated = 0;
+        t.room = row_room(search.cap);
+        t.row = workspace.take<std::uint32_t>(row_entries(search.cap)).data();
+        t.nearest = workspace.take<Neighbour>(search.cap == 0 ? 0 : t.room).data();
+        t.n_truncated = 0;
     }
     parallel_for(n_tasks, [&](std::size_t task) {
         for (std::size_t leaf = task * n_leaves / n_tasks; leaf < (task + 1) * n_leaves / n_tasks; ++leaf) {
             steps.find_rows(search, leaf, scratch[task]);
         }
-        flush_rows(search, scratch[task]);
     });
     for (const RowScratch& t : scratch) lists.n_truncated += t.n_truncated;
     lists.n_edges = store.used;

@@ -121,7 +121,7 @@ struct LeafDistances {
     V::F sum[leaf_vectors];
 };
 
-inline LeafDistances leaf_distances(const float* leaf, std::size_t dimension, const float* point) noexcept {
+LeafDistances leaf_distances(const float* leaf, std::size_t dimension, const float* point) noexcept {
     LeafDistances r;
     for (std::size_t v = 0; v < leaf_vectors; ++v) r.sum[v] = V::set(0.0F);
     for (std::size_t d = 0; d < dimension; ++d) {
@@ -134,15 +134,40 @@ inline LeafDistances leaf_distances(const float* leaf, std::size_t dimension, co
     return r;
 }
 
-/// Searches for the points of one leaf.
+/// The same for two leaves, so that more sums are under way at a time than one multiply-add takes cycles.
+void leaf_distances(const float* first, const float* second, std::size_t dimension, const float* point,
+                    LeafDistances (&r)[2]) noexcept {
+    V::F a[leaf_vectors];
+    V::F b[leaf_vectors];
+    for (std::size_t v = 0; v < leaf_vectors; ++v) a[v] = b[v] = V::set(0.0F);
+    for (std::size_t d = 0; d < dimension; ++d) {
+        const V::F p = V::set(point[d]);
+        for (std::size_t v = 0; v < leaf_vectors; ++v) {
+            const V::F x = V::sub(p, V::load(first + d * leaf_size + v * V::lanes));
+            const V::F y = V::sub(p, V::load(second + d * leaf_size + v * V::lanes));
+            a[v] = V::multiply_add(x, x, a[v]);
+            b[v] = V::multiply_add(y, y, b[v]);
+        }
+    }
+    for (std::size_t v = 0; v < leaf_vectors; ++v) {
+        r[0].sum[v] = a[v];
+        r[1].sum[v] = b[v];
+    }
+}
+
+/// Searches for the points of one leaf. A block of leaves is read once for all of them: its coordinates stay in the
+/// innermost cache while each point looks at those leaves that are near enough.
 class Tile {
 public:
     Tile(const RadiusSearch& search, std::size_t leaf, RowScratch& scratch) noexcept
         : s_(search), b_(search.blocks), t_(scratch), leaf_(leaf), index_(b_.index + leaf * leaf_size) {
         while (n_ < leaf_size && index_[n_] != PointBlocks::no_point) ++n_;
+        active_ = n_ == leaf_size ? 0xFFFFFFFFU : (1U << n_) - 1U;
         const float* from = b_.coordinates + leaf * b_.dimension * leaf_size;
         for (std::size_t p = 0; p < n_; ++p) {
             for (std::size_t d = 0; d < b_.dimension; ++d) points_[p][d] = from[d * leaf_size + p];
+            rows_[p] = {s_.bounds.sure, s_.bounds.possible, t_.row + p * t_.stride(), 0, 0};
+            near_blocks_[p] = 0xFFFFU;
         }
         for (std::size_t d = 0; d < b_.dimension; ++d) {
             const float* box = b_.boxes[0] + ((leaf / fanout) * b_.dimension + d) * 2 * fanout + leaf % fanout;
@@ -152,32 +177,34 @@ public:
     }
 
     void run() noexcept {
-        float possible[leaf_size];
-        float widest = s_.bounds.possible;
-        if (s_.nearest) {
-            widest = 0.0F;
-            for (std::size_t p = 0; p < n_; ++p) {
-                possible[p] = first_bound(p);
-                if (possible[p] > widest) widest = possible[p];
-            }
-        }
-        collect(b_.n_levels - 1, 0, widest);
-        if (s_.nearest) put_own_block_first();
-        for (std::size_t p = 0; p < n_; ++p) {
-            bounds_ = s_.bounds;
-            if (s_.nearest) bounds_.possible = bounds_.sure = possible[p];
-            find_row(p);
-            finish_row(p);
-        }
+        room_ = t_.room;
+        widest_ = s_.bounds.possible;
+        if (s_.nearest) look_around();
+        visit(b_.n_levels - 1, 0);
+        finish_rows();
     }
 
 private:
-    void put_own_block_first() noexcept {
-        for (std::size_t i = 1; i < n_hits_; ++i) {
-            if (t_.hits[i].block != leaf_ / fanout) continue;
-            const BlockHit own = t_.hits[i];
-            t_.hits[i] = t_.hits[0];
-            t_.hits[0] = own;
+    /// The neighbours of one point, in the making.
+    struct Row {
+        float sure, possible;  ///< the bounds, which shrink where only the nearest are wanted
+        std::uint32_t* targets;
+        std::size_t n;
+        std::size_t n_dropped;  ///< found, but no longer in the row
+    };
+
+    /// Bounds for the k nearest of each point: those in some leaves around first, then those in its block.
+    void look_around() noexcept {
+        if (2 * s_.cap + 2 * leaf_size < room_) room_ = 2 * s_.cap + 2 * leaf_size;
+        for (std::size_t p = 0; p < n_; ++p) rows_[p].sure = rows_[p].possible = first_bound(p);
+        const std::size_t own = leaf_ / fanout;
+        const std::size_t n = b_.n_leaves - own * fanout;
+        visit_block(own, n < fanout ? (1U << n) - 1U : 0xFFFFU);
+        visited_ = own;
+        widest_ = 0.0F;
+        for (std::size_t p = 0; p < n_; ++p) {
+            if (rows_[p].n > s_.cap) shorten(p);
+            if (rows_[p].possible > widest_) widest_ = rows_[p].possible;
         }
     }
 
@@ -193,8 +220,7 @@ private:
         if (from + n_leaves > b_.n_leaves) from = b_.n_leaves - n_leaves;
         std::size_t n = 0;
         for (std::size_t leaf = from; leaf < from + n_leaves; ++leaf) {
-            const LeafDistances near =
-                leaf_distances(b_.coordinates + leaf * b_.dimension * leaf_size, b_.dimension, points_[p]);
+            const LeafDistances near = leaf_distances(coordinates(leaf), b_.dimension, points_[p]);
             for (std::size_t v = 0; v < leaf_vectors; ++v) V::store(distances + n + v * V::lanes, near.sum[v]);
             const std::size_t left = b_.n_points - leaf * leaf_size;
             n += left < leaf_size ? left : leaf_size;
@@ -206,108 +232,69 @@ private:
             .possible;
     }
 
-    /// Lists the blocks of leaves that come within @p possible of the tile.
-    void collect(std::size_t level, std::size_t block, float possible) noexcept {
+    /// Goes down to the leaves that come near the tile.
+    void visit(std::size_t level, std::size_t block) noexcept {
         const std::size_t n = b_.n_boxes[level] - block * fanout;
         const float* boxes = b_.boxes[level] + block * b_.dimension * 2 * fanout;
-        unsigned near = near_boxes(boxes, b_.dimension, low_, high_, possible);
+        unsigned near = near_boxes(boxes, b_.dimension, low_, high_, widest_);
         if (n < fanout) near &= (1U << n) - 1U;
         if (level == 0) {
-            if (near != 0) t_.hits[n_hits_++] = {static_cast<std::uint32_t>(block), near};
+            if (near != 0 && block != visited_) visit_block(block, near);
             return;
         }
+        if (level == 1) {
+            for (unsigned left = active_; left != 0; left &= left - 1) {
+                const auto p = static_cast<std::size_t>(__builtin_ctz(left));
+                near_blocks_[p] = near_boxes(boxes, b_.dimension, points_[p], rows_[p].possible);
+            }
+        }
         for (; near != 0; near &= near - 1) {
-            collect(level - 1, block * fanout + static_cast<std::size_t>(__builtin_ctz(near)), possible);
+            visit(level - 1, block * fanout + static_cast<std::size_t>(__builtin_ctz(near)));
         }
     }
 
-    /// Writes the neighbours of point @p p, in any order, behind the pending rows.
-    void find_row(std::size_t p) noexcept {
-        const std::size_t wanted = s_.nearest ? 2 * s_.cap + 2 * leaf_size : t_.capacity / 4;
-        if (t_.capacity - t_.n_entries < wanted || t_.n_pending == RowScratch::max_pending) flush_rows(s_, t_);
-        room_ = s_.nearest ? wanted : t_.capacity - t_.n_entries;
-        row_ = t_.row + t_.n_entries;
-        n_row_ = 0;
-        n_dropped_ = 0;
-        scan_blocks(p);
-        if (n_dropped_ > 0 && s_.cap == 0) scan_again(p);
-    }
-
-    /// A row that is longer than the scratch: it was only counted, and is written to the store piece by piece.
-    void scan_again(std::size_t p) noexcept {
-        const std::size_t n = n_dropped_ + n_row_;
-        n_row_ = 0;
-        n_dropped_ = 0;
-        long_row_ = take_room(s_, index_[p], n);
-        if (long_row_ != nullptr) {
-            scan_blocks(p);
-            __builtin_memcpy(long_row_ + n_dropped_, row_, n_row_ * sizeof(std::uint32_t));
-            sort_long_row(long_row_, n);
-        }
-        long_row_ = nullptr;
-        s_.counts[index_[p]] = static_cast<std::int64_t>(n);
-        is_written_ = true;
-    }
-
-    void scan_blocks(std::size_t p) noexcept {
-        for (std::size_t i = 0; i < n_hits_; ++i) {
-            const BlockHit hit = t_.hits[i];
-            const float* boxes = b_.boxes[0] + hit.block * b_.dimension * 2 * fanout;
-            unsigned near = hit.leaves & near_boxes(boxes, b_.dimension, points_[p], bounds_.possible);
-            for (; near != 0; near &= near - 1) {
-                scan_leaf(p, hit.block * fanout + static_cast<std::size_t>(__builtin_ctz(near)));
+    void visit_block(std::size_t block, unsigned leaves) noexcept {
+        const float* boxes = b_.boxes[0] + block * b_.dimension * 2 * fanout;
+        for (unsigned left = active_; left != 0; left &= left - 1) {
+            const auto p = static_cast<std::size_t>(__builtin_ctz(left));
+            if ((near_blocks_[p] >> block % fanout & 1U) == 0) continue;
+            unsigned near = leaves & near_boxes(boxes, b_.dimension, points_[p], rows_[p].possible);
+            while (near != 0) {
+                const std::size_t leaf = block * fanout + static_cast<std::size_t>(__builtin_ctz(near));
+                near &= near - 1;
+                if (V::registers < 32 || near == 0) {
+                    keep_near(p, leaf, leaf_distances(coordinates(leaf), b_.dimension, points_[p]));
+                    continue;
+                }
+                const std::size_t next = block * fanout + static_cast<std::size_t>(__builtin_ctz(near));
+                near &= near - 1;
+                LeafDistances r[2];
+                leaf_distances(coordinates(leaf), coordinates(next), b_.dimension, points_[p], r);
+                keep_near(p, leaf, r[0]);
+                keep_near(p, next, r[1]);
             }
         }
     }
 
-    void finish_row(std::size_t p) noexcept {
-        if (is_written_) {
-            is_written_ = false;
-            return;
-        }
-        std::size_t n_found = n_row_ + n_dropped_;
-        if (s_.nearest) n_found = b_.n_points - (s_.loop ? 0 : 1);
-        if (s_.cap != 0 && n_row_ > s_.cap) shorten(p);
-        if (s_.cap != 0 && n_found > s_.cap) ++t_.n_truncated;
-        sort_row(row_, n_row_);
-        s_.counts[index_[p]] = static_cast<std::int64_t>(n_found);
-        t_.pending_point[t_.n_pending] = index_[p];
-        t_.pending_size[t_.n_pending++] = static_cast<std::uint32_t>(n_row_);
-        t_.n_entries += n_row_;
+    [[nodiscard]] const float* coordinates(std::size_t leaf) const noexcept {
+        return b_.coordinates + leaf * b_.dimension * leaf_size;
     }
 
-    /// Keeps of the row the nearest.
-    void shorten(std::size_t p) noexcept {
-        const double farthest = keep_nearest(s_, index_[p], row_, n_row_, t_.nearest);
-        n_dropped_ += n_row_ - s_.cap;
-        n_row_ = s_.cap;
-        if (!s_.nearest) return;
-        const float possible = bounds_of(farthest, b_.dimension).possible;
-        if (possible < bounds_.possible) bounds_.possible = bounds_.sure = possible;
-    }
-
-    void make_room(std::size_t p) noexcept {
-        if (s_.cap != 0 && n_row_ > s_.cap) return shorten(p);
-        if (long_row_ != nullptr) __builtin_memcpy(long_row_ + n_dropped_, row_, n_row_ * sizeof(std::uint32_t));
-        n_dropped_ += n_row_;
-        n_row_ = 0;
-    }
-
-    void scan_leaf(std::size_t p, std::size_t leaf) noexcept {
-        const std::size_t dimension = b_.dimension;
-        const LeafDistances near = leaf_distances(b_.coordinates + leaf * dimension * leaf_size, dimension, points_[p]);
+    /// Adds the points of a leaf that are near enough to the row of point @p p.
+    void keep_near(std::size_t p, std::size_t leaf, const LeafDistances& near) noexcept {
+        Row& row = rows_[p];
         unsigned within[leaf_vectors];
         unsigned any = 0;
         for (std::size_t v = 0; v < leaf_vectors; ++v) {
-            within[v] = V::less_equal(near.sum[v], V::set(bounds_.possible));
+            within[v] = V::less_equal(near.sum[v], V::set(row.possible));
             any |= within[v];
         }
         if (any == 0) return;
-        if (n_row_ + leaf_size > room_) make_room(p);
+        if (row.n + leaf_size > room_) make_room(p);
         const std::uint32_t* index = b_.index + leaf * leaf_size;
         for (std::size_t v = 0; v < leaf_vectors; ++v) {
             unsigned in = within[v];
-            const unsigned unsure = in & ~V::less_equal(near.sum[v], V::set(bounds_.sure));
+            const unsigned unsure = in & ~V::less_equal(near.sum[v], V::set(row.sure));
             if (unsure != 0) in &= ~beyond(unsure, p, leaf, v * V::lanes);
             const V::U numbers = V::load_u(index + v * V::lanes);
             if (s_.undirected) in &= V::greater(numbers, V::set_u(index_[p]));
@@ -315,8 +302,8 @@ private:
                 const unsigned itself = 1U << p % V::lanes;
                 in = s_.loop ? in | itself : in & ~itself;
             }
-            V::compress(row_ + n_row_, numbers, in);
-            n_row_ += static_cast<std::size_t>(__builtin_popcount(in));
+            V::compress(row.targets + row.n, numbers, in);
+            row.n += static_cast<std::size_t>(__builtin_popcount(in));
         }
     }
 
@@ -324,14 +311,78 @@ private:
     unsigned beyond(unsigned unsure, std::size_t p, std::size_t leaf, std::size_t first) const noexcept {
         unsigned out = 0;
         for (unsigned left = unsure; left != 0; left &= left - 1) {
-            const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
-            const std::uint32_t other = b_.index[leaf * leaf_size + first + lane];
-            if (other == PointBlocks::no_point ||
-                !(exact_distance2(points_[p], s_.points + other * b_.dimension, b_.dimension) <= bounds_.exact)) {
-                out |= 1U << lane;
-            }
+            const auto lane = static_cast<unsigned>(__builtin_ctz(left));
+            const float* other = s_.points + b_.index[leaf * leaf_size + first + lane] * b_.dimension;
+            if (!(exact_distance2(points_[p], other, b_.dimension) <= s_.bounds.exact)) out |= 1U << lane;
         }
         return out;
+    }
+
+    void make_room(std::size_t p) noexcept {
+        Row& row = rows_[p];
+        if (s_.cap != 0 && row.n > s_.cap) return shorten(p);
+        if (long_row_ != nullptr)
+            __builtin_memcpy(long_row_ + row.n_dropped, row.targets, row.n * sizeof(std::uint32_t));
+        row.n_dropped += row.n;
+        row.n = 0;
+    }
+
+    /// Keeps of the row the nearest.
+    void shorten(std::size_t p) noexcept {
+        Row& row = rows_[p];
+        const double farthest = keep_nearest(s_, index_[p], row.targets, row.n, t_.nearest);
+        row.n_dropped += row.n - s_.cap;
+        row.n = s_.cap;
+        if (!s_.nearest) return;
+        const float possible = bounds_of(farthest, b_.dimension).possible;
+        if (possible < row.possible) row.possible = row.sure = possible;
+    }
+
+    void finish_rows() noexcept {
+        std::size_t n_targets = 0;
+        for (std::size_t p = 0; p < n_; ++p) {
+            Row& row = rows_[p];
+            if (row.n_dropped > 0 && s_.cap == 0) {
+                write_long_row(p);
+                row.n = 0;
+                continue;
+            }
+            const std::size_t n_found = s_.nearest ? b_.n_points - (s_.loop ? 0 : 1) : row.n + row.n_dropped;
+            if (s_.cap != 0 && row.n > s_.cap) shorten(p);
+            if (s_.cap != 0 && n_found > s_.cap) ++t_.n_truncated;
+            s_.counts[index_[p]] = static_cast<std::int64_t>(n_found);
+            n_targets += row.n;
+        }
+        std::size_t at = 0;
+        std::uint32_t* room = take_room(s_, n_targets, at);
+        for (std::size_t p = 0; p < n_; ++p) {
+            const Row& row = rows_[p];
+            if (row.n_dropped > 0 && s_.cap == 0) continue;
+            s_.first[index_[p]] = at;
+            at += row.n;
+            if (room == nullptr) continue;
+            sort_row(row.targets, row.n);
+            __builtin_memcpy(room, row.targets, row.n * sizeof(std::uint32_t));
+            room += row.n;
+        }
+    }
+
+    /// A row that is longer than the scratch was only counted: the search is done again for it alone, and written piece
+    /// by piece.
+    void write_long_row(std::size_t p) noexcept {
+        Row& row = rows_[p];
+        const std::size_t n = row.n_dropped + row.n;
+        s_.counts[index_[p]] = static_cast<std::int64_t>(n);
+        std::size_t at = 0;
+        long_row_ = take_room(s_, n, at);
+        s_.first[index_[p]] = at;
+        if (long_row_ == nullptr) return;
+        row.n = row.n_dropped = 0;
+        active_ = 1U << p;
+        visit(b_.n_levels - 1, 0);
+        __builtin_memcpy(long_row_ + row.n_dropped, row.targets, row.n * sizeof(std::uint32_t));
+        sort_long_row(long_row_, n);
+        long_row_ = nullptr;
     }
 
     const RadiusSearch& s_;
@@ -340,14 +391,13 @@ private:
     std::size_t leaf_;
     const std::uint32_t* index_;
     std::size_t n_ = 0;
-    std::size_t n_hits_ = 0;
-    std::uint32_t* row_ = nullptr;  ///< the row in the making
-    std::size_t room_ = 0;          ///< for it
-    std::size_t n_row_ = 0;
-    std::size_t n_dropped_ = 0;  ///< found, but no longer in the row
+    std::uint32_t active_;                                ///< a bit for each point that searches
+    std::size_t room_ = 0;                                ///< in each row
+    float widest_ = 0.0F;                                 ///< of the points' bounds
+    std::size_t visited_ = static_cast<std::size_t>(-1);  ///< a block that is done already
     std::uint32_t* long_row_ = nullptr;
-    bool is_written_ = false;
-    DistanceBounds bounds_ = {};
+    Row rows_[leaf_size];
+    unsigned near_blocks_[leaf_size];  ///< bits for the blocks of the node of level 1 that is visited
     float points_[leaf_size][max_dimension];
     float low_[max_dimension], high_[max_dimension];
 };

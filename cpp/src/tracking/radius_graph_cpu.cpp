@@ -1,7 +1,6 @@
 // What the steps of all instruction sets call.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "tracking/radius_graph_work.hpp"
@@ -23,26 +22,10 @@ DistanceBounds bounds_of(double bound2, std::size_t dimension) noexcept {
     return bounds;
 }
 
-std::uint32_t* take_room(const RadiusSearch& search, std::uint32_t point, std::size_t n) noexcept {
+std::uint32_t* take_room(const RadiusSearch& search, std::size_t n, std::size_t& at) noexcept {
     RowStore& store = *search.store;
-    const std::size_t begin = store.used.fetch_add(n, std::memory_order_relaxed);
-    search.first[point] = begin;
-    return begin + n <= store.capacity ? store.targets + begin : nullptr;
-}
-
-void flush_rows(const RadiusSearch& search, RowScratch& scratch) noexcept {
-    RowStore& store = *search.store;
-    const std::size_t begin = store.used.fetch_add(scratch.n_entries, std::memory_order_relaxed);
-    if (begin + scratch.n_entries <= store.capacity && scratch.n_entries > 0) {
-        std::memcpy(store.targets + begin, scratch.row, scratch.n_entries * sizeof(std::uint32_t));
-    }
-    std::size_t at = begin;
-    for (std::size_t i = 0; i < scratch.n_pending; ++i) {
-        search.first[scratch.pending_point[i]] = at;
-        at += scratch.pending_size[i];
-    }
-    scratch.n_pending = 0;
-    scratch.n_entries = 0;
+    at = store.used.fetch_add(n, std::memory_order_relaxed);
+    return at + n <= store.capacity ? store.targets + at : nullptr;
 }
 
 void sort_long_row(std::uint32_t* row, std::size_t n) noexcept {

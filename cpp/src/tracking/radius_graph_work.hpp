@@ -47,35 +47,27 @@ struct RadiusSearch {
     RowStore* store;
 };
 
-/// Leaves of a block of sixteen that a tile of points may have neighbours in.
-struct BlockHit {
-    std::uint32_t block, leaves;
-};
-
-/// Scratch of one task. Rows stand in `row` one behind the other until they are flushed to the store.
+/// Scratch of one task: a row of targets for each point of a leaf.
 struct RowScratch {
-    static constexpr std::size_t max_pending = 1024;
-    static constexpr std::size_t slack = 512;  ///< vectors are stored whole, and rows are padded to be sorted
-    static constexpr std::size_t min_capacity = 16384;
+    static constexpr std::size_t slack = 64;  ///< vectors are stored whole
+    static constexpr std::size_t min_room = 2048;
+    static constexpr std::size_t sorted_in_place = 256;  ///< rows up to so many are padded to be sorted
 
     std::uint32_t* row;
-    std::size_t capacity;  ///< without the slack
-    BlockHit* hits;
-    Neighbour* nearest;  ///< as many as `capacity`, where there is a cap
-    std::uint32_t pending_point[max_pending];
-    std::uint32_t pending_size[max_pending];
-    std::size_t n_pending;
-    std::size_t n_entries;    ///< of the pending rows
+    std::size_t room;         ///< in each row, without the slack
+    Neighbour* nearest;       ///< as much as one row's room, where there is a cap
     std::size_t n_truncated;  ///< points that lost neighbours to the cap
+
+    [[nodiscard]] std::size_t stride() const noexcept { return room + slack; }
 };
 
 /// The steps that exist for each instruction set.
 struct RadiusSteps {
-    /// Finds the neighbours of the points of one leaf. What is still pending afterwards is flushed by `flush_rows`.
+    /// Finds the neighbours of the points of one leaf and writes them to the store.
     void (*find_rows)(const RadiusSearch& search, std::size_t leaf, RowScratch& scratch) noexcept;
     /// Copies @p n targets as 64-bit numbers.
     void (*widen)(const std::uint32_t* from, std::size_t n, std::int64_t* to) noexcept;
-    /// Sorts up to `RowScratch::slack` numbers; what lies behind them up to there is overwritten.
+    /// Sorts; up to `sorted_in_place` numbers at @p row may be overwritten.
     void (*sort)(std::uint32_t* row, std::size_t n) noexcept;
 };
 
@@ -90,9 +82,8 @@ Status write_edges(const RadiusSteps& steps, const RadiusGraphPlan& plan, const 
                    RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept;
 
 /// What the steps call, of the baseline of the build.
-void flush_rows(const RadiusSearch& search, RowScratch& scratch) noexcept;
-/// Room in the store for the row of @p point; nullptr if there is not enough.
-std::uint32_t* take_room(const RadiusSearch& search, std::uint32_t point, std::size_t n) noexcept;
+/// Room in the store for @p n targets, which begins at @p at; nullptr if there is not enough.
+std::uint32_t* take_room(const RadiusSearch& search, std::size_t n, std::size_t& at) noexcept;
 void sort_long_row(std::uint32_t* row, std::size_t n) noexcept;
 /// Moves the search.cap nearest to @p point, ties to the smaller index, to the front of @p row; the largest of their
 /// squared distances.
