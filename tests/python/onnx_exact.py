@@ -190,7 +190,7 @@ def run_node(node, x, raw, attributes):
         n = x[0].ndim
         return np.pad(x[0], [(int(raw[1][i]), int(raw[1][i + n])) for i in range(n)], constant_values=Fraction(0))
     raise NotImplementedError(
-        f"node {node.name!r} (op {op}): the exact executor of the tests does not know this operation; add it to run_node"
+        f"node {node.name!r} (op {op}): the tests' exact executor does not know this operation; add it to run_node"
     )
 
 
