@@ -1,4 +1,4 @@
-"""Build the module maps that `module_map_quality.py` judges, in parts that survive an interruption.
+"""Build the module map that `module_map_quality.py` judges, in parts that survive an interruption.
 
     python bench/module_map_build.py --detectors ../shared/data/trackml/detectors.csv.gz --work FOLDER
 
@@ -23,21 +23,15 @@ from rheinfall.training.trackml import Sample
 
 EVENTS_PER_PART = trackml.EVENTS_PER_PART
 
-# Fewer events of the recipe of the bundle trackml, and a map for particles of pT > 1 GeV alone.
-_RECIPE = [replace(s, n_events=n) for s, n in zip(trackml.MAP_SAMPLES, (60, 20, 60, 20), strict=True)]
-_HARD = [replace(s, seed=s.seed + 10, min_pt=0.8, options={**s.options, "pt_range": (0.8, 10.0)}) for s in _RECIPE[2:]]
-MAPS: dict[str, list[Sample]] = {
-    "pT > 0.5": _RECIPE,
-    "pT > 0.8": [replace(_HARD[0], n_events=60), replace(_HARD[1], n_events=40)],
-}
+# The first events of the recipe of the bundle trackml: 160 of 360.
+SAMPLES = [replace(s, n_events=n) for s, n in zip(trackml.MAP_SAMPLES, (60, 20, 60, 20), strict=True)]
 
 
-def list_parts(work: Path, name: str) -> Iterator[tuple[Path, Sample, int]]:
-    """File, sample and first event of each part of a map."""
-    folder = work / name.replace(" ", "").replace(">", "")
-    for number, sample in enumerate(MAPS[name]):
+def list_parts(work: Path) -> Iterator[tuple[Path, Sample, int]]:
+    """File, sample and first event of each part of the map."""
+    for number, sample in enumerate(SAMPLES):
         for first in range(0, sample.n_events, EVENTS_PER_PART):
-            yield folder / f"{number}-{first:04d}.rfmap", sample, first
+            yield work / f"{number}-{first:04d}.rfmap", sample, first
 
 
 def build_part(path: Path, sample: Sample, first: int, detectors: Path) -> None:
@@ -62,12 +56,12 @@ def build_part(path: Path, sample: Sample, first: int, detectors: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps(seconds) + "\n")
 
 
-def merge_parts(work: Path, name: str) -> tuple[_core.ModuleMapBuilder, dict[str, Any]]:
-    """Statistics of all parts of a map that are there, and how many events and CPU seconds they took."""
+def merge_parts(work: Path) -> tuple[_core.ModuleMapBuilder, dict[str, Any]]:
+    """Statistics of all parts that are there, and how many events and CPU seconds they took."""
     merged = _core.ModuleMapBuilder("angle")
     facts: dict[str, Any] = {"events": {}, "cpu_s": 0.0}
-    for path, sample, first in list_parts(work, name):
-        if not path.exists():
+    for path, sample, first in list_parts(work):
+        if not path.with_suffix(".json").exists():
             continue
         merged.merge(_core.ModuleMapBuilder.load(str(path)))
         n = min(first + EVENTS_PER_PART, sample.n_events) - first
@@ -75,25 +69,22 @@ def merge_parts(work: Path, name: str) -> tuple[_core.ModuleMapBuilder, dict[str
         facts["cpu_s"] += json.loads(path.with_suffix(".json").read_text())["total"]
     n_events = sum(facts["events"].values())
     facts["cpu_s_per_100_events"] = round(100 * facts["cpu_s"] / n_events, 1) if n_events else None
-    facts["samples"] = [sample.to_dict() for sample in MAPS[name]]
+    facts["samples"] = [sample.to_dict() for sample in SAMPLES]
     return merged, facts
 
 
 def main() -> None:
-    """Build what is missing, the samples of a map in turn."""
+    """Build what is missing, the samples in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detectors", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--maps", nargs="*", default=list(MAPS), choices=list(MAPS))
     args = parser.parse_args()
-    for name in args.maps:
-        parts = list(list_parts(args.work, name))
-        # A map of fewer parts should hold every sample: those of all samples go forward together.
-        for path, sample, first in sorted(parts, key=lambda part: (part[2] + 1) / part[1].n_events):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                build_part(path, sample, first, args.detectors)
-                print(name, path.name, path.with_suffix(".json").read_text().strip(), flush=True)
+    args.work.mkdir(parents=True, exist_ok=True)
+    # A map of fewer parts should hold every sample: those of all samples go forward together.
+    for path, sample, first in sorted(list_parts(args.work), key=lambda part: (part[2] + 1) / part[1].n_events):
+        if not path.with_suffix(".json").exists():
+            build_part(path, sample, first, args.detectors)
+            print(path.name, path.with_suffix(".json").read_text().strip(), flush=True)
 
 
 if __name__ == "__main__":

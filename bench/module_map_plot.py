@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"pT > 0.5": "tab:blue", "pT > 0.8": "tab:orange", "shipped": "black"}
+COLOURS = {"all pT": "tab:red", "pT > 1 GeV": "tab:orange", "shipped": "black"}
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
@@ -29,15 +29,14 @@ def plot(report: dict[str, Any], path: Path) -> None:
 
 
 def draw_rules(axis: Any, report: dict[str, Any]) -> None:
-    """Event 21000, all rules and maps: open symbols before, full ones after pruning, stars for the chosen rules."""
-    for name, tried in report["rules"].items():
-        for stage, fill in (("graph", "none"), ("chi2 < 50", "full")):
-            rows = [t["events"]["event 21000"][stage] for t in tried["rules"].values()]
-            x, y = ([row["edges"] / 1e3 for row in rows], [row["efficiency"]["all"] for row in rows])
-            axis.plot(x, y, "o", color=COLOURS[name], fillstyle=fill, markersize=4, label=f"{name} GeV, {stage}")
+    """Event 21000 with every rule: open symbols before, full ones after pruning; stars for chosen rules."""
+    for stage, fill in (("graph", "none"), ("chi2 < 50", "full")):
+        rows = [t["events"]["event 21000"][stage] for t in report["rules"]["rules"].values()]
+        x, y = ([row["edges"] / 1e3 for row in rows], [row["efficiency"]["all"] for row in rows])
+        axis.plot(x, y, "o", color="tab:blue", fillstyle=fill, markersize=4, label=f"a rule, {stage}")
     for name, row in report["figures"]["event 21000"].items():
         graph = row["graph"]
-        axis.plot(graph["edges"] / 1e3, graph["efficiency"]["all"], "*", color=COLOURS[name], markersize=11)
+        axis.plot(graph["edges"] / 1e3, graph["efficiency"]["all"], "*", color=COLOURS[name], markersize=11, label=name)
     axis.axvline(100, color="grey", linewidth=0.8)
     axis.axhline(0.975, color="grey", linewidth=0.8)
     axis.set_xscale("log")

@@ -158,15 +158,23 @@ void bind_limit_rule(nb::module_& m) {
         .def(
             "__init__",
             [](LimitRule* self, double relative, double sigmas, double sigmas_differences, double prior_weight,
-               double core, std::uint64_t min_occurrence, bool remove_two_cycles,
-               const std::array<double, 6>& absolute) {
-                new (self) LimitRule{absolute,           relative, sigmas,         prior_weight,
-                                     sigmas_differences, core,     min_occurrence, remove_two_cycles};
+               double core, std::uint64_t min_occurrence, bool remove_two_cycles, const std::array<double, 6>& absolute,
+               double max_phi_slope) {
+                new (self) LimitRule{.absolute = absolute,
+                                     .relative = relative,
+                                     .sigmas = sigmas,
+                                     .prior_weight = prior_weight,
+                                     .sigmas_differences = sigmas_differences,
+                                     .core = core,
+                                     .min_occurrence = min_occurrence,
+                                     .max_phi_slope = max_phi_slope,
+                                     .remove_two_cycles = remove_two_cycles};
             },
             nb::kw_only(), "relative"_a = standard.relative, "sigmas"_a = standard.sigmas,
             "sigmas_differences"_a = standard.sigmas_differences, "prior_weight"_a = standard.prior_weight,
             "core"_a = standard.core, "min_occurrence"_a = standard.min_occurrence,
-            "remove_two_cycles"_a = standard.remove_two_cycles, "absolute"_a = standard.absolute)
+            "remove_two_cycles"_a = standard.remove_two_cycles, "absolute"_a = standard.absolute,
+            "max_phi_slope"_a = standard.max_phi_slope)
         .def_ro("absolute", &LimitRule::absolute)
         .def_ro("relative", &LimitRule::relative)
         .def_ro("sigmas", &LimitRule::sigmas)
@@ -174,6 +182,7 @@ void bind_limit_rule(nb::module_& m) {
         .def_ro("prior_weight", &LimitRule::prior_weight)
         .def_ro("core", &LimitRule::core)
         .def_ro("min_occurrence", &LimitRule::min_occurrence)
+        .def_ro("max_phi_slope", &LimitRule::max_phi_slope)
         .def_ro("remove_two_cycles", &LimitRule::remove_two_cycles);
 }
 

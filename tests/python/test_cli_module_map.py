@@ -67,6 +67,7 @@ def test_limits_reach_merged_and_pruned_maps(events: Path, tmp_path: Path, capsy
     full, core = tmp_path / "full.rfmap", tmp_path / "core.rfmap"
     document = run_json(capsys, "build", events, "--out", full)
     options = ["--core", 2, "--sigmas", 0.5, "--min-occurrence", 2, "--absolute", "0.1,0,0,0.001,0,0.002"]
+    options += ["--max-phi-slope", 4e-4]
     run_json(capsys, "build", events, "--out", core, *options)
     run_json(capsys, "merge", full, "--out", tmp_path / "merged.rfmap", *options)
     assert (tmp_path / "merged.rfmap").read_bytes() == core.read_bytes()

@@ -32,6 +32,7 @@ RULES = (
     {"min_occurrence": 2, "sigmas_differences": 10.0},
     {"remove_two_cycles": False, "core": 1.0},
     {"core": 0.0},
+    {"max_phi_slope": 4e-4, "remove_two_cycles": False},
     {"absolute": (0.5, 1e-3, 1e-5, 0.01, 0.02, 3e-3), "core": 50.0},
 )
 
@@ -84,6 +85,20 @@ def test_limits_are_those_of_the_definition(module_map, records, bend, rule):
     np.testing.assert_array_equal(occurrence, [records[k].occurrence.bit_length() - 1 for k in keys])
     modules, limits = built.doublets()
     np.testing.assert_array_equal(bits(limits), bits(np.array([doublets[tuple(k)] for k in modules.tolist()])))
+
+
+def test_steep_triplets_are_cut_or_left_out(module_map):
+    """A cut on phi_slope alone narrows the limits of phi_slope, and loses the triplets that lie beyond it."""
+    free = module_map.with_limits(remove_two_cycles=False)
+    most = np.float32(2.0**-12)
+    modules, _, limits = free.triplets()
+    steep = (limits[:, [2, 6], 0] > most).any(axis=1) | (limits[:, [2, 6], 1] < -most).any(axis=1)
+    cut = module_map.with_limits(remove_two_cycles=False, max_phi_slope=2.0**-12)
+    assert 10 < steep.sum() < len(steep) - 10
+    kept = set(map(tuple, cut.triplets()[0].tolist()))
+    assert kept <= set(map(tuple, modules.tolist()))
+    assert not kept & set(map(tuple, modules[steep].tolist()))
+    assert (np.abs(cut.doublets()[1][:, 2]) <= most).all()
 
 
 def test_every_training_triple_is_in_the_graph(events):
@@ -169,6 +184,7 @@ BAD_RULES = (
     {"sigmas": np.nan},
     {"prior_weight": np.inf},
     {"core": -1.0},
+    {"max_phi_slope": np.nan},
     {"absolute": (0, 0, 0, 0, 0, -1.0)},
 )
 

@@ -24,11 +24,9 @@ void check_margin(const char* name, double value) {
 }
 
 void check(const LimitRule& rule) {
-    const std::pair<const char*, double> numbers[] = {{"relative", rule.relative},
-                                                      {"sigmas", rule.sigmas},
-                                                      {"sigmas_differences", rule.sigmas_differences},
-                                                      {"prior_weight", rule.prior_weight},
-                                                      {"core", rule.core}};
+    const std::pair<const char*, double> numbers[] = {
+        {"relative", rule.relative},         {"sigmas", rule.sigmas}, {"sigmas_differences", rule.sigmas_differences},
+        {"prior_weight", rule.prior_weight}, {"core", rule.core},     {"max_phi_slope", rule.max_phi_slope}};
     for (const auto& [name, value] : numbers) {
         check_margin(name, value);
     }
@@ -124,6 +122,12 @@ ModuleMap::Triplet widen(const Record& record, const Pool& pool, const LimitRule
              limits[9]}};
 }
 
+/// Cuts limits to [-most, most]; false if nothing is left of them.
+bool cut(Interval& limits, float most) {
+    limits = {std::max(limits.low, -most), std::min(limits.high, most)};
+    return limits.low <= limits.high;
+}
+
 }  // namespace
 
 ModuleMap ModuleMapBuilder::finish(const LimitRule& rule) const {
@@ -137,7 +141,13 @@ ModuleMap ModuleMapBuilder::finish(const LimitRule& rule) const {
     const auto scale = scales(bend_);
     std::vector<ModuleMap::Triplet> triplets;
     triplets.reserve(records.size());
-    for (const Record& record : records) triplets.push_back(widen(record, pools[layers_of(record)], rule, scale));
+    const float most = round_up(rule.max_phi_slope);
+    for (const Record& record : records) {
+        ModuleMap::Triplet triplet = widen(record, pools[layers_of(record)], rule, scale);
+        const bool inner_left = cut(triplet.limits.inner.phi_slope, most);
+        const bool outer_left = cut(triplet.limits.outer.phi_slope, most);
+        if (inner_left && outer_left) triplets.push_back(triplet);
+    }
     return ModuleMap::from_triplets(std::move(triplets), bend_);
 }
 

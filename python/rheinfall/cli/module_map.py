@@ -18,6 +18,7 @@ from rheinfall.cli.module_map_limits import (
     Absolute,
     Core,
     KeepCycles,
+    MaxPhiSlope,
     MinOccurrence,
     Relative,
     Sigmas,
@@ -64,6 +65,7 @@ def build(
     core: Core = None,
     relative: Relative = None,
     absolute: Absolute = None,
+    max_phi_slope: MaxPhiSlope = None,
     keep_cycles: KeepCycles = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each of which builds a part of the map.")] = 1,
     quiet: Quiet = False,
@@ -71,7 +73,9 @@ def build(
 ) -> None:
     """Build a map from events with truth. The map does not depend on the number of workers."""
     output = Output(quiet, as_json)
-    limits = gather_limits(min_occurrence, sigmas, sigmas_differences, core, relative, absolute, keep_cycles)
+    limits = gather_limits(
+        min_occurrence, sigmas, sigmas_differences, core, relative, absolute, max_phi_slope, keep_cycles
+    )
     selection = {
         "min_pt": min_pt,
         "max_eta": max_eta,
@@ -126,6 +130,7 @@ def merge(
     core: Core = None,
     relative: Relative = None,
     absolute: Absolute = None,
+    max_phi_slope: MaxPhiSlope = None,
     keep_cycles: KeepCycles = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -134,7 +139,9 @@ def merge(
 
     Maps need their statistics; the options with which they were built are not remembered.
     """
-    limits = gather_limits(min_occurrence, sigmas, sigmas_differences, core, relative, absolute, keep_cycles)
+    limits = gather_limits(
+        min_occurrence, sigmas, sigmas_differences, core, relative, absolute, max_phi_slope, keep_cycles
+    )
     merged = merge_statistics(paths)
     module_map = type(merged).from_statistics(merged.statistics, **limits)
     _save(module_map, out)
@@ -153,6 +160,7 @@ def prune(
     core: Core = None,
     relative: Relative = None,
     absolute: Absolute = None,
+    max_phi_slope: MaxPhiSlope = None,
     keep_cycles: KeepCycles = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -162,7 +170,9 @@ def prune(
     --min-occurrence alone leaves the limits of the other triplets as they are. Any other limit needs statistics: all
     limits then follow anew from the options given, the others at their defaults.
     """
-    limits = gather_limits(min_occurrence, sigmas, sigmas_differences, core, relative, absolute, keep_cycles)
+    limits = gather_limits(
+        min_occurrence, sigmas, sigmas_differences, core, relative, absolute, max_phi_slope, keep_cycles
+    )
     module_map = load_map(path)
     with reading(path):
         if set(limits) - {"min_occurrence"}:

@@ -29,6 +29,9 @@ Absolute = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+MaxPhiSlope = Annotated[
+    float | None, _option("Cut limits of phi_slope to ± this [rad/mm]: 0.3e-3 / pT [GeV] in 2 T, and some more.")
+]
 KeepCycles = Annotated[
     bool, typer.Option("--keep-cycles", help="Keep triplets on doublets seen both ways.", rich_help_panel=_PANEL)
 ]
@@ -41,6 +44,7 @@ def gather_limits(
     core: float | None,
     relative: float | None,
     absolute: str | None,
+    max_phi_slope: float | None,
     keep_cycles: bool,
 ) -> dict[str, Any]:
     """Keyword arguments of `ModuleMap.with_limits`: those that were given."""
@@ -51,6 +55,7 @@ def gather_limits(
         "core": core,
         "relative": relative,
         "absolute": None if absolute is None else parse_margins(absolute),
+        "max_phi_slope": max_phi_slope,
         "remove_two_cycles": False if keep_cycles else None,
     }
     return {name: value for name, value in limits.items() if value is not None}

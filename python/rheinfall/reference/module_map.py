@@ -73,6 +73,7 @@ def widened_limits(
     core: float = 5.0,
     min_occurrence: int = 1,
     remove_two_cycles: bool = True,
+    max_phi_slope: float = 1e30,
 ) -> dict[Modules, Float32]:
     """Limits (10, 2) of each triplet that stays, before they are coded; see `rheinfall.ModuleMap.with_limits`."""
     pooled, freedom = _pools(records)
@@ -94,7 +95,11 @@ def widened_limits(
             low = min(max(record.low[q] - margin, mean - reach), mean)
             high = max(min(record.high[q] + margin, mean + reach), mean)
             ends.append((round_down(low), -round_down(-high)))
-        result[modules] = np.array(ends, np.float32)
+        cut = np.array(ends, np.float32)
+        most = -round_down(-max_phi_slope)
+        cut[[2, 6]] = np.clip(cut[[2, 6]], [-most, -np.inf], [np.inf, most])
+        if (cut[:, 0] <= cut[:, 1]).all():
+            result[modules] = cut
     return result
 
 

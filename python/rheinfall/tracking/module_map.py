@@ -100,8 +100,10 @@ class ModuleMap:
         Args:
             **limits: `absolute` (six margins: of z0 [mm], dphi [rad], phi_slope [rad/mm] and deta of either pair, of
                 diff_dzdr and of bend), `relative`, `sigmas`, `sigmas_differences` (in place of `sigmas` for diff_dzdr
-                and bend), `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out),
-                `remove_two_cycles` (where doublets occur both ways, drop the triplets of the rarer direction).
+                and bend), `prior_weight`, `core`, `min_occurrence` (rarer triplets are left out), `max_phi_slope`
+                (limits of phi_slope are cut to ± this [rad/mm]: of a prompt track phi_slope is about 0.15e-3 field [T]
+                / pT [GeV], so that one map serves any least pT above that of its training), `remove_two_cycles` (where
+                doublets occur both ways, drop the triplets of the rarer direction).
 
         Raises:
             ValueError: the map carries no statistics.
