@@ -17,9 +17,9 @@ def uniform_points(n: int, dimension: int) -> Float32:
 def embedded_points(n: int, dimension: int) -> Float32:
     """Hits of tracks, ten each, through a random network of two layers, in random order.
 
-    A track is four uniform parameters in [-1, 1], of a hit's own there is its place along the track, a fifth that counts
-    a quarter; 5 -> 64 -> `dimension`, tanh between, weights normal with variance 1 / inputs (the first layer twice that
-    width), then normal noise of 0.005: dense clusters, on a surface of five dimensions, as a trained embedding makes.
+    A track is four parameters, uniform in [-1, 1]; a hit adds its place along the track, uniform in [-0.25, 0.25]. The
+    layers are 5 -> 64 -> `dimension`, tanh between, weights normal with a deviation of 2 / sqrt(5) and 1 / sqrt(64);
+    then normal noise of 0.005. So points lie in clusters near a surface of five dimensions.
     """
     rng = np.random.default_rng([SEED, dimension, 1])
     tracks = np.repeat(rng.uniform(-1, 1, (-(-n // 10), 4)), 10, axis=0)[:n]
