@@ -20,7 +20,7 @@ using Counts = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
 using Result = nb::typed<nb::tuple, EdgeIndex, Counts>;
 
 /// Room for neighbours before their number is known: memory that is not touched costs nothing.
-constexpr std::size_t first_guess_per_point = 128;
+constexpr std::size_t first_guess_per_point = 256;
 constexpr std::size_t largest_guess = std::size_t{1} << 28U;
 
 Result radius_graph(const Points& points, double r, std::optional<std::size_t> max_neighbours, bool loop,
@@ -45,7 +45,7 @@ Result radius_graph(const Points& points, double r, std::optional<std::size_t> m
         std::unique_ptr<std::uint32_t[]> targets;
         rheinfall::NeighbourLists lists;
         for (rheinfall::Status status = rheinfall::Status::capacity_exceeded;
-             status == rheinfall::Status::capacity_exceeded; room = lists.n_edges) {
+             status == rheinfall::Status::capacity_exceeded; room = 2 * lists.n_edges) {
             targets = make_large_array<std::uint32_t>(room);
             lists = {{counts.get(), n}, {first.get(), n}, {targets.get(), room}};
             status = rheinfall::find_neighbours(plan, workspace, view, lists, threads.parallel_for());

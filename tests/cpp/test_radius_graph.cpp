@@ -100,11 +100,13 @@ TEST(RadiusGraph, EqualsTheComparisonOfAllPairs) {
 }
 
 TEST(RadiusGraph, ThreadsDoNotMatter) {
-    const Cloud cloud = random_cloud(3000, 4, 11);
     rheinfall::StdThreads threads(4);
-    for (const std::size_t cap : {std::size_t{3}, RadiusGraphPlan::no_cap}) {
-        const RadiusGraphPlan plan{1.0, cap, false, true};
-        EXPECT_EQ(build(plan, cloud, threads.parallel_for()).second, build(plan, cloud).second);
+    for (const std::size_t dimension : {4u, 8u}) {  // rows by point, and rows from pairs
+        const Cloud cloud = random_cloud(3000, dimension, 11);
+        for (const RadiusGraphPlan& plan : {RadiusGraphPlan{1.5}, RadiusGraphPlan{1.5, 3},
+                                            RadiusGraphPlan{1.5, RadiusGraphPlan::no_cap, true, false}}) {
+            EXPECT_EQ(build(plan, cloud, threads.parallel_for()).second, build(plan, cloud).second);
+        }
     }
 }
 
@@ -127,19 +129,28 @@ TEST(RadiusGraph, NoPointsIsAStatus) {
 }
 
 TEST(RadiusGraph, CapacityOneTooSmall) {
-    const Cloud cloud{1, {0, 1, 2}};
-    const RadiusGraphPlan plan{1.0};
-    rheinfall::Workspace workspace;
-    workspace.reserve(rheinfall::radius_graph_workspace_size({3, 1, 0}));
-    std::vector<std::int64_t> counts(3);
-    std::vector<std::int64_t> source(3);
-    std::vector<std::int64_t> target(4);
-    rheinfall::RadiusGraphBuffers edges{source, target};
-    EXPECT_EQ(build_radius_graph(plan, workspace, cloud.view(), counts, edges), Status::capacity_exceeded);
-    EXPECT_EQ(edges.n_edges, 4u);
-    EXPECT_EQ(counts, (std::vector<std::int64_t>{1, 2, 1}));
-    rheinfall::Workspace small;
-    EXPECT_EQ(build_radius_graph(plan, small, cloud.view(), counts, edges), Status::capacity_exceeded);
+    for (const std::size_t dimension : {1u, 8u}) {
+        Cloud cloud{dimension, std::vector<float>(3 * dimension)};
+        cloud.coordinates[dimension] = 1.0F;
+        cloud.coordinates[2 * dimension] = 2.0F;
+        const RadiusGraphPlan plan{1.0};
+        rheinfall::Workspace workspace;
+        workspace.reserve(rheinfall::radius_graph_workspace_size({3, dimension, 0}));
+        std::vector<std::int64_t> counts(3);
+        std::vector<std::int64_t> source(3);
+        std::vector<std::int64_t> target(4);
+        rheinfall::RadiusGraphBuffers edges{source, target};
+        EXPECT_EQ(build_radius_graph(plan, workspace, cloud.view(), counts, edges), Status::capacity_exceeded);
+        EXPECT_EQ(edges.n_edges, 4u);
+        source.resize(4);
+        edges = {source, target};
+        EXPECT_EQ(build_radius_graph(plan, workspace, cloud.view(), counts, edges), Status::ok);
+        EXPECT_EQ(counts, (std::vector<std::int64_t>{1, 2, 1}));
+        EXPECT_EQ(source, (std::vector<std::int64_t>{0, 1, 1, 2}));
+        EXPECT_EQ(target, (std::vector<std::int64_t>{1, 0, 2, 1}));
+        rheinfall::Workspace small;
+        EXPECT_EQ(build_radius_graph(plan, small, cloud.view(), counts, edges), Status::capacity_exceeded);
+    }
 }
 
 TEST(RadiusGraph, AllocatesNothingInTheEventLoop) {
@@ -182,7 +193,7 @@ Edges build_by(const rheinfall::detail::RadiusSteps& steps, const RadiusGraphPla
     std::vector<std::uint64_t> first(cloud.size());
     rheinfall::NeighbourLists lists{counts, first, {}};
     find_neighbours(steps, plan, workspace, cloud.view(), lists, {});
-    std::vector<std::uint32_t> targets(lists.n_edges);
+    std::vector<std::uint32_t> targets(2 * lists.n_edges);
     lists = {counts, first, targets};
     EXPECT_EQ(find_neighbours(steps, plan, workspace, cloud.view(), lists, {}), Status::ok);
     std::vector<std::int64_t> source(lists.n_edges);

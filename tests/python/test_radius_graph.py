@@ -48,6 +48,23 @@ def test_equals_its_definition_on_any_floats(points, r, cap):
     np.testing.assert_array_equal(rf.radius_graph(points, r, cap), reference.radius_graph(points, r, cap)[0])
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 32), st.integers(1, 150), st.integers(0, 2**32 - 1), st.sampled_from([None, 4]), st.booleans())
+def test_the_order_of_the_points_does_not_matter(dimension, n, seed, cap, directed):
+    """Duplicates abound, and so do pairs exactly at the radius."""
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, 3, (n, dimension)).astype(np.float32)
+    r = float(np.sqrt(rng.integers(0, dimension + 1)))
+    if cap is not None:  # ties go to the smaller index, which depends on the order: so there are none
+        points += rng.uniform(0, 0.1, points.shape).astype(np.float32)
+    order = rng.permutation(n)
+    edges, counts = rf.radius_graph(points, r, cap, directed=directed, return_counts=True)
+    shuffled, shuffled_counts = rf.radius_graph(points[order], r, cap, directed=directed, return_counts=True)
+    back = order[shuffled] if directed else np.sort(order[shuffled], axis=0)
+    np.testing.assert_array_equal(back[:, np.lexsort(back[::-1])], edges)
+    np.testing.assert_array_equal(shuffled_counts, counts[order])
+
+
 def test_agrees_with_scipy_on_a_larger_cloud():
     spatial = pytest.importorskip("scipy.spatial")
     points = np.random.default_rng(0).uniform(size=(5000, 5)).astype(np.float32)

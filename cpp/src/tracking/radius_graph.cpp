@@ -67,10 +67,13 @@ const detail::RadiusSteps& steps_of_this_machine() noexcept {
     return detail::radius_steps_portable();
 }
 
+/// From so many dimensions on, comparing two points costs more than writing a pair to the rows of both.
+constexpr std::size_t min_dimension_for_pairs = 6;
+
 /// What finding needs; building also keeps where each row begins.
 std::size_t search_bytes(std::size_t n_points, std::size_t dimension, std::size_t max_neighbours) noexcept {
     return PointBlocks::bytes(n_points, dimension) + Workspace::padded<RowScratch>(max_tasks) +
-           max_tasks * scratch_bytes(kept(max_neighbours, n_points));
+           3 * Workspace::padded<std::uint64_t>(n_points) + max_tasks * scratch_bytes(kept(max_neighbours, n_points));
 }
 
 /// The number of edges that each row has.
@@ -110,9 +113,16 @@ Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Wo
     search.counts = lists.counts.data();
     search.first = lists.first.data();
     search.store = &store;
+    search.pairs = search.cap == 0 && points.dimension >= min_dimension_for_pairs;
     if (search.blocks.n_points < points.n_points) {
         std::fill_n(search.counts, points.n_points, 0);
         std::fill_n(search.first, points.n_points, 0);
+    }
+    PairLists pairs{};
+    if (search.pairs) {
+        search.counts = pairs.counts = workspace.take<std::int64_t>(points.n_points).data();
+        search.first = pairs.first = workspace.take<std::uint64_t>(points.n_points).data();
+        pairs.row_end = workspace.take<std::uint64_t>(points.n_points).data();
     }
     const std::size_t n_leaves = search.blocks.n_leaves;
     const std::size_t n_tasks = tasks_for(points.n_points, parallel_for);
@@ -130,7 +140,12 @@ Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Wo
     });
     for (const RowScratch& t : scratch) lists.n_truncated += t.n_truncated;
     lists.n_edges = store.used;
-    if (store.used > store.capacity) return Status::capacity_exceeded;
+    if (search.pairs) lists.n_edges = (plan.directed ? 2 : 1) * store.used + (plan.loop ? search.blocks.n_points : 0);
+    if (store.used + (search.pairs ? lists.n_edges : 0) > store.capacity) return Status::capacity_exceeded;
+    if (search.pairs) {
+        pairs.n_pairs = store.used;
+        merge_pairs(steps, search, pairs, lists, n_tasks, parallel_for);
+    }
     if (search.blocks.n_points < points.n_points) return Status::not_finite;
     return points.n_points == 0 ? Status::empty : Status::ok;
 }
@@ -196,13 +211,13 @@ Status build_radius_graph(const RadiusGraphPlan& plan, Workspace& workspace, con
     lists.counts = counts;
     lists.first = workspace.take<std::uint64_t>(points.n_points);
     if (lists.first.size() < points.n_points) return Status::capacity_exceeded;
-    // Half of the room for sources, which are written last.
-    const std::size_t room = std::min(edges.source.size(), edges.target.size());
+    // In the room for sources, which are written last.
+    const std::size_t room = 2 * std::min(edges.source.size(), edges.target.size());
     lists.targets = {reinterpret_cast<std::uint32_t*>(edges.source.data()), room};
     const Status found = find_neighbours(plan, workspace, points, lists, parallel_for);
     edges.n_edges = lists.n_edges;
     edges.n_truncated = lists.n_truncated;
-    if (found == Status::capacity_exceeded) return found;
+    if (found == Status::capacity_exceeded || 2 * edges.n_edges > room) return Status::capacity_exceeded;
     return worst(found, write_edges(plan, lists, edges, parallel_for));
 }
 

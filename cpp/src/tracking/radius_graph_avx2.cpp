@@ -38,6 +38,7 @@ struct V {
     static unsigned less_equal(F a, F b) { return bits(_mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LE_OQ))); }
 
     static U set_u(std::uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+    static U count_from(std::uint32_t first) { return _mm256_add_epi32(iota(), set_u(first)); }
     static U load_u(const std::uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
     static void store_u(std::uint32_t* p, U x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
     static U min(U a, U b) { return _mm256_min_epu32(a, b); }

@@ -29,6 +29,7 @@ struct V {
     static unsigned less_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 
     static U set_u(std::uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+    static U count_from(std::uint32_t first) { return _mm512_add_epi32(iota(), set_u(first)); }
     static U load_u(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
     static void store_u(std::uint32_t* p, U x) { _mm512_storeu_si512(p, x); }
     static U min(U a, U b) { return _mm512_min_epu32(a, b); }

@@ -238,6 +238,7 @@ private:
         const float* boxes = b_.boxes[level] + block * b_.dimension * 2 * fanout;
         unsigned near = near_boxes(boxes, b_.dimension, low_, high_, widest_);
         if (n < fanout) near &= (1U << n) - 1U;
+        if (s_.pairs) near &= from_own(level, block);
         if (level == 0) {
             if (near != 0 && block != visited_) visit_block(block, near);
             return;
@@ -251,6 +252,13 @@ private:
         for (; near != 0; near &= near - 1) {
             visit(level - 1, block * fanout + static_cast<std::size_t>(__builtin_ctz(near)));
         }
+    }
+
+    /// Of the boxes of a block those that the tile's own leaf lies in or before.
+    [[nodiscard]] unsigned from_own(std::size_t level, std::size_t block) const noexcept {
+        const std::size_t own = leaf_ >> 4 * level;
+        if (own <= block * fanout) return 0xFFFFU;
+        return own < (block + 1) * fanout ? 0xFFFFU << own % fanout : 0U;
     }
 
     void visit_block(std::size_t block, unsigned leaves) noexcept {
@@ -296,6 +304,13 @@ private:
             unsigned in = within[v];
             const unsigned unsure = in & ~V::less_equal(near.sum[v], V::set(row.sure));
             if (unsure != 0) in &= ~beyond(unsure, p, leaf, v * V::lanes);
+            if (s_.pairs) {
+                if (leaf == leaf_) in &= behind(p, v);
+                const std::size_t place = leaf * leaf_size + v * V::lanes;
+                V::compress(row.targets + row.n, V::count_from(static_cast<std::uint32_t>(place)), in);
+                row.n += static_cast<std::size_t>(__builtin_popcount(in));
+                continue;
+            }
             const V::U numbers = V::load_u(index + v * V::lanes);
             if (s_.undirected) in &= V::greater(numbers, V::set_u(index_[p]));
             if (leaf == leaf_ && p / V::lanes == v) {
@@ -305,6 +320,12 @@ private:
             V::compress(row.targets + row.n, numbers, in);
             row.n += static_cast<std::size_t>(__builtin_popcount(in));
         }
+    }
+
+    /// The lanes of vector @p v of the own leaf that come behind point @p p.
+    static unsigned behind(std::size_t p, std::size_t v) noexcept {
+        if (p < v * V::lanes) return ~0U;
+        return p < (v + 1) * V::lanes ? ~1U << p % V::lanes : 0U;
     }
 
     /// Which of the @p unsure points are not within the bound by definition.
@@ -350,7 +371,7 @@ private:
             const std::size_t n_found = s_.nearest ? b_.n_points - (s_.loop ? 0 : 1) : row.n + row.n_dropped;
             if (s_.cap != 0 && row.n > s_.cap) shorten(p);
             if (s_.cap != 0 && n_found > s_.cap) ++t_.n_truncated;
-            s_.counts[index_[p]] = static_cast<std::int64_t>(n_found);
+            s_.counts[number(p)] = static_cast<std::int64_t>(n_found);
             n_targets += row.n;
         }
         std::size_t at = 0;
@@ -358,13 +379,18 @@ private:
         for (std::size_t p = 0; p < n_; ++p) {
             const Row& row = rows_[p];
             if (row.n_dropped > 0 && s_.cap == 0) continue;
-            s_.first[index_[p]] = at;
+            s_.first[number(p)] = at;
             at += row.n;
             if (room == nullptr) continue;
-            sort_row(row.targets, row.n);
+            if (!s_.pairs) sort_row(row.targets, row.n);
             __builtin_memcpy(room, row.targets, row.n * sizeof(std::uint32_t));
             room += row.n;
         }
+    }
+
+    /// What the lists know point @p p by.
+    [[nodiscard]] std::size_t number(std::size_t p) const noexcept {
+        return s_.pairs ? leaf_ * leaf_size + p : index_[p];
     }
 
     /// A row that is longer than the scratch was only counted: the search is done again for it alone, and written piece
@@ -372,16 +398,17 @@ private:
     void write_long_row(std::size_t p) noexcept {
         Row& row = rows_[p];
         const std::size_t n = row.n_dropped + row.n;
-        s_.counts[index_[p]] = static_cast<std::int64_t>(n);
+        s_.counts[number(p)] = static_cast<std::int64_t>(n);
         std::size_t at = 0;
         long_row_ = take_room(s_, n, at);
-        s_.first[index_[p]] = at;
+        s_.first[number(p)] = at;
         if (long_row_ == nullptr) return;
         row.n = row.n_dropped = 0;
         active_ = 1U << p;
         visit(b_.n_levels - 1, 0);
         __builtin_memcpy(long_row_ + row.n_dropped, row.targets, row.n * sizeof(std::uint32_t));
-        sort_long_row(long_row_, n);
+        row.n_dropped = n;
+        if (!s_.pairs) sort_long_row(long_row_, n);
         long_row_ = nullptr;
     }
 

@@ -26,6 +26,7 @@ struct V {
     static unsigned less_equal(F a, F b) { return bits(a <= b); }
 
     static U set_u(std::uint32_t x) { return U{x, x, x, x}; }
+    static U count_from(std::uint32_t first) { return U{0, 1, 2, 3} + set_u(first); }
     static U load_u(const std::uint32_t* p) {
         U x;
         __builtin_memcpy(&x, p, sizeof x);

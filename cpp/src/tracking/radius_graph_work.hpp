@@ -42,9 +42,18 @@ struct RadiusSearch {
     std::size_t cap;  ///< 0: none
     bool nearest;     ///< no radius: the `cap` nearest
     bool loop, undirected;
-    std::int64_t* counts;
-    std::uint64_t* first;
+    bool pairs;            ///< each pair once, as places in the tree, and at the one that comes first there
+    std::int64_t* counts;  ///< by point, or by place in the tree
+    std::uint64_t* first;  ///< so too
     RowStore* store;
+};
+
+/// Pairs as a search for pairs leaves them at the front of the room for targets.
+struct PairLists {
+    std::int64_t* counts;    ///< by place in the tree: how many others behind it there
+    std::uint64_t* first;    ///< and where they begin
+    std::uint64_t* row_end;  ///< scratch
+    std::size_t n_pairs;
 };
 
 /// Scratch of one task: a row of targets for each point of a leaf.
@@ -80,6 +89,10 @@ Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Wo
                        const PointsView& points, NeighbourLists& lists, const ParallelFor& parallel_for) noexcept;
 Status write_edges(const RadiusSteps& steps, const RadiusGraphPlan& plan, const NeighbourLists& lists,
                    RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept;
+
+/// Counts and rows of all points from pairs; there is room for both.
+void merge_pairs(const RadiusSteps& steps, const RadiusSearch& search, const PairLists& pairs, NeighbourLists& lists,
+                 std::size_t n_tasks, const ParallelFor& parallel_for) noexcept;
 
 /// What the steps call, of the baseline of the build.
 /// Room in the store for @p n targets, which begins at @p at; nullptr if there is not enough.

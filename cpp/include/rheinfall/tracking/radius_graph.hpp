@@ -41,7 +41,7 @@ struct RadiusGraphLimits {
 struct NeighbourLists {
     std::span<std::int64_t> counts;    ///< one per point: how many there are before any cap
     std::span<std::uint64_t> first;    ///< one per point
-    std::span<std::uint32_t> targets;  ///< room for as many as are kept
+    std::span<std::uint32_t> targets;  ///< room for twice as many as are kept
     std::size_t n_edges = 0;           ///< kept, or, if there was not room enough, to be kept
     std::size_t n_truncated = 0;       ///< points that lost neighbours to the cap
 };
@@ -61,8 +61,7 @@ RHEINFALL_API void check_radius_graph(const RadiusGraphPlan& plan, const PointsV
 
 /// Finds all neighbours in one pass. Returns `empty` without points, `not_finite` if some points are (they are nobody's
 /// neighbours, not even their own), `capacity_exceeded` if the workspace, `lists.counts` or `lists.first` is too small
-/// (nothing is written) or `lists.targets` is (counts, n_edges and n_truncated are right, the rest is not). Allocates
-/// nothing; re-entrant.
+/// (nothing is written) or `lists.targets` is (n_edges is right, the rest is not). Allocates nothing; re-entrant.
 RHEINFALL_API Status find_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
                                      NeighbourLists& lists, const ParallelFor& parallel_for = {}) noexcept;
 
