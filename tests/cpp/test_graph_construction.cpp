@@ -281,52 +281,99 @@ Event event_around(std::size_t n_hits, std::uint64_t n_modules, unsigned seed) {
     return event;
 }
 
-TEST(GraphConstruction, EveryVersionFindsTheEdgesOfThePlainOne) {
+/// Every version that this processor has.
+std::vector<const rheinfall::detail::GraphSteps*> versions() {
     namespace detail = rheinfall::detail;
-    std::vector<const detail::GraphSteps*> versions{&detail::graph_steps_portable(), &detail::graph_steps()};
+    std::vector<const detail::GraphSteps*> all{&detail::graph_steps_portable(), &detail::graph_steps()};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
-        versions.push_back(&detail::graph_steps_avx2());
-    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) all.push_back(&detail::graph_steps_avx2());
 #endif
+    return all;
+}
+
+/// Number of candidates, sources and targets of @p build, which is called with an edge buffer and a workspace of
+/// @p bytes.
+template <class Build>
+auto edges_by(Build&& build, std::size_t bytes) {
+    std::vector<std::int64_t> source(400000), target(400000);
+    rheinfall::Workspace workspace;
+    workspace.reserve(bytes);
+    const GraphResult result = build(rheinfall::EdgesBuffer{source, target}, workspace);
+    EXPECT_NE(result.status, Status::capacity_exceeded);
+    source.resize(result.n_edges);
+    target.resize(result.n_edges);
+    return std::tuple(result.n_doublets, source, target);
+}
+
+/// Expects the edges of the plain version from every other one; gives their number.
+std::size_t expect_the_plain_edges(const ModuleMap& map, const Event& event) {
+    namespace detail = rheinfall::detail;
+    const GraphLimits limits{event.size(), 400000};
+    const auto expected = edges_by(
+        [&](auto edges, auto& workspace) {
+            return detail::build_graph_plain(map, event.view(), limits, edges, workspace);
+        },
+        detail::graph_workspace_size_plain(map, limits));
+    for (const detail::GraphSteps* steps : versions()) {
+        EXPECT_EQ(edges_by(
+                      [&](auto edges, auto& workspace) {
+                          return detail::build_graph_by(*steps, map, event.view(), limits, edges, workspace);
+                      },
+                      rheinfall::graph_workspace_size(map, limits)),
+                  expected);
+    }
+    return std::get<1>(expected).size();
+}
+
+TEST(GraphConstruction, EveryVersionFindsTheEdgesOfThePlainOne) {
     struct Case {
         std::uint64_t n_modules, reach;
         std::size_t n_hits;
     };
-    // From a hit or two a module to hundreds; few doublets, more than 32, 64 and 128 on one module.
+    // From a hit or two a module to hundreds; few doublets, more than 32, 64, 128 and 256 on one module.
     for (const auto& [n_modules, reach, n_hits] :
          {Case{30, 3, 300}, {8, 3, 900}, {60, 40, 300}, {90, 80, 250}, {160, 150, 200}}) {
         for (unsigned seed = 0; seed < 4; ++seed) {
-            const ModuleMap map = random_map(n_modules, reach, seed);
-            const Event event = event_around(n_hits, n_modules, seed);
-            const GraphLimits limits{event.size(), 400000};
-            const auto run = [&](auto&& build, std::size_t bytes) {
-                std::vector<std::int64_t> source(400000), target(400000);
-                rheinfall::Workspace workspace;
-                workspace.reserve(bytes);
-                const GraphResult result = build(rheinfall::EdgesBuffer{source, target}, workspace);
-                EXPECT_NE(result.status, Status::capacity_exceeded);
-                source.resize(result.n_edges);
-                target.resize(result.n_edges);
-                return std::tuple(result.n_doublets, source, target);
-            };
-            const auto expected = run(
-                [&](auto edges, auto& workspace) {
-                    return detail::build_graph_plain(map, event.view(), limits, edges, workspace);
-                },
-                detail::graph_workspace_size_plain(map, limits));
-            EXPECT_GT(std::get<1>(expected).size(), 10U) << n_modules << " modules, seed " << seed;
-            for (const detail::GraphSteps* steps : versions) {
-                EXPECT_EQ(run(
-                              [&](auto edges, auto& workspace) {
-                                  return detail::build_graph_by(*steps, map, event.view(), limits, edges, workspace);
-                              },
-                              rheinfall::graph_workspace_size(map, limits)),
-                          expected)
-                    << n_modules << " modules, seed " << seed;
-            }
+            SCOPED_TRACE(testing::Message() << n_modules << " modules, seed " << seed);
+            const std::size_t n_edges =
+                expect_the_plain_edges(random_map(n_modules, reach, seed), event_around(n_hits, n_modules, seed));
+            EXPECT_GT(n_edges, 10U);
         }
     }
+}
+
+/// More than are listed together: hits on the neighbours of one module, doublets of one module, candidates of one hit.
+TEST(GraphConstruction, MoreThanAnyListHolds) {
+    const DoubletLimits near{any, {-0.02F, 0.02F}, any, {-2.0F, 2.0F}};
+    const ModuleMap crowded = ModuleMap::from_triplets({{{1, 2, 3}, 1, {near, near, any, {-0.3F, 0.3F}}}}, Bend::angle);
+    std::mt19937 random(1);
+    std::uniform_real_distribution<float> turn(-3.14159265F, 3.14159265F);
+    Event event;
+    for (std::size_t i = 0; i < 6000; ++i) {
+        const std::uint64_t module = i < 10 ? 1 : i < 5500 ? 2 : 3;
+        const float phi = turn(random);
+        const float r = 30.0F * static_cast<float>(module);
+        event.add(module, r * std::cos(phi), r * std::sin(phi), 10.0F * turn(random));
+    }
+    EXPECT_GT(expect_the_plain_edges(crowded, event), 100U);
+
+    std::vector<ModuleMap::Triplet> fan;  // 300 doublets leave module 0, and 300 hits stand where they end
+    Event fanned;
+    fanned.add(0, 30, 0, 0);
+    for (std::uint64_t m = 1; m <= 300; ++m) {
+        fan.push_back({{0, m, 1000}, 1, {any_pair, any_pair, {-0.01F, 0.01F}, any}});
+        fanned.add(m, 60, 0, 0.1F * static_cast<float>(m));
+    }
+    fanned.add(1000, 90, 0, 20);
+    EXPECT_GT(expect_the_plain_edges(ModuleMap::from_triplets(std::move(fan), Bend::angle), fanned), 1U);
+
+    Event burst;  // 1000 candidates leave one hit, which meets each hit of module 1
+    for (int i = 0; i < 20; ++i) burst.add(1, 30, 0, static_cast<float>(i));
+    burst.add(2, 60, 0, 0);
+    for (int i = 0; i < 1000; ++i) burst.add(3, 90, 0, static_cast<float>(i % 100) - 50);
+    const ModuleMap line =
+        ModuleMap::from_triplets({{{1, 2, 3}, 1, {any_pair, any_pair, {-0.2F, 0.2F}, any}}}, Bend::slope_difference);
+    EXPECT_GT(expect_the_plain_edges(line, burst), 100U);
 }
 
 }  // namespace

@@ -1,11 +1,7 @@
 #include <rheinfall/tracking/graph_construction.hpp>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <cmath>
 
-#include "tracking/detail/hit_geometry.hpp"
 #include "tracking/graph_construction_hits.hpp"
 #include "tracking/graph_construction_work.hpp"
 
@@ -50,23 +46,6 @@ struct Scratch {
           candidates(limits.n_doublets, workspace) {}
 };
 
-/// Computes the points of modules [first, last).
-void place_points(const HitsView& hits, Scratch& s, std::size_t first, std::size_t last) {
-    const std::size_t end = s.module_offsets[last];
-    for (std::size_t k = s.module_offsets[first]; k < end; ++k) {
-        const std::uint32_t i = s.order[k];
-        const auto point = detail::make_space_point(hits.x[i], hits.y[i], hits.z[i]);
-        s.points.x[k] = point.x;
-        s.points.y[k] = point.y;
-        s.points.z[k] = point.z;
-        s.points.r[k] = point.r;
-        s.points.phi[k] = point.phi;
-        s.points.eta[k] = point.eta;
-        const std::array<float, 4> together{point.r, point.phi, point.z, point.eta};
-        std::ranges::copy(together, s.points.together.begin() + static_cast<std::ptrdiff_t>(4 * k));
-    }
-}
-
 /// Lists the doublets by their inner module, by which they are sorted.
 void list_doublets(const ModuleMap& map, std::span<std::uint32_t> first_doublet) {
     const auto inner = map.doublet_inner();
@@ -88,6 +67,27 @@ void for_each_edge(const Scratch& s, std::size_t n_used, Visit&& visit) {
     }
 }
 
+/// Writes the @p n_edges tagged candidates as they stand. Which are tagged is not to be foreseen: no branch asks.
+void write_in_order(std::span<const CandidateRoom> rooms, std::size_t n_edges, const Scratch& s, EdgesBuffer edges) {
+    std::size_t n = 0;
+    for (const CandidateRoom& room : rooms) {
+        for (std::size_t c = room.begin; c < room.begin + room.n && n < n_edges; ++c) {
+            edges.target[n] = static_cast<std::int64_t>(c);
+            n += s.candidates.tagged[c];
+        }
+    }
+    std::size_t k = 0;
+    for (std::size_t e = 0; e < n_edges;) {
+        const bool leaves = static_cast<std::size_t>(edges.target[e]) < s.rows[k].end;
+        edges.source[e] = s.order[k];
+        e += leaves ? 1 : 0;
+        k += leaves ? 0 : 1;
+    }
+    for (std::size_t e = 0; e < n_edges; ++e) {
+        edges.target[e] = s.order[s.candidates.target[static_cast<std::size_t>(edges.target[e])]];
+    }
+}
+
 /// Writes the tagged candidates, sorted by (source, target) in the caller's numbering.
 std::size_t write_edges(std::span<const CandidateRoom> rooms, std::size_t n_hits, std::size_t n_used, Scratch& s,
                         EdgesBuffer edges) {
@@ -99,11 +99,7 @@ std::size_t write_edges(std::span<const CandidateRoom> rooms, std::size_t n_hits
     if (n_edges > edges.source.size()) return n_edges;
     const auto order = s.order.first(n_used);
     if (std::ranges::is_sorted(order)) {  // hits that come by module: rows and their targets rise already
-        std::size_t at = 0;
-        for_each_edge(s, n_used, [&](std::uint32_t source, std::uint32_t target) {
-            edges.source[at] = source;
-            edges.target[at++] = target;
-        });
+        write_in_order(rooms, n_edges, s, edges);
         return n_edges;
     }
     std::ranges::fill(s.edge_offsets, 0u);
@@ -195,7 +191,9 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
 
     detail::bucket_hits(map, hits, {s.module_of_hit, s.module_offsets, s.order}, result);
     parallel_for(n_tasks, [&](std::size_t t) {
-        place_points(hits, s, map.n_modules() * t / n_tasks, map.n_modules() * (t + 1) / n_tasks);
+        const std::size_t first = map.n_modules() * t / n_tasks;
+        const std::size_t last = map.n_modules() * (t + 1) / n_tasks;
+        steps.place_points(hits, s.order, s.points, s.module_offsets[first], s.module_offsets[last]);
     });
     const GraphWork work{map, s.module_offsets, s.first_doublet, s.points, s.rows, s.candidates};
     list_doublets(map, s.first_doublet);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/detail/triplet_codes.hpp"
@@ -74,7 +75,8 @@ struct Avx2 : Generic<Floats, Ints, Masks> {
 }  // namespace
 
 const GraphSteps& graph_steps_avx2() noexcept {
-    static constexpr GraphSteps steps{StepsOf<Avx2>::find_candidates, StepsOf<Avx2>::tag_triplets};
+    using Steps = StepsOf<Avx2>;
+    static constexpr GraphSteps steps{Steps::place_points, Steps::find_candidates, Steps::tag_triplets};
     return steps;
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/detail/triplet_codes.hpp"
@@ -65,6 +66,16 @@ struct Avx512 {
     static Int count_from(std::uint32_t begin) {
         const Int count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         return _mm512_add_epi32(set(begin), count);
+    }
+    static Float root(Float v) { return _mm512_sqrt_ps(v); }
+    /// Of a normal positive number: m in [0.5, 1) and e of m * 2^e.
+    static Float mantissa(Float v) {
+        const Int bits = _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x007fffff));
+        return _mm512_castsi512_ps(_mm512_or_si512(bits, _mm512_set1_epi32(0x3f000000)));
+    }
+    static Float exponent(Float v) {
+        const Int biased = _mm512_srli_epi32(_mm512_castps_si512(v), 23);
+        return _mm512_cvtepi32_ps(_mm512_sub_epi32(biased, _mm512_set1_epi32(126)));
     }
     /// To the nearest integer, 2^31 where that is none of 32 bits.
     static Int round(Float v) { return _mm512_cvtps_epi32(v); }
@@ -126,7 +137,8 @@ struct Avx512 {
 }  // namespace
 
 const GraphSteps& graph_steps_avx512() noexcept {
-    static constexpr GraphSteps steps{StepsOf<Avx512>::find_candidates, StepsOf<Avx512>::tag_triplets};
+    using Steps = StepsOf<Avx512>;
+    static constexpr GraphSteps steps{Steps::place_points, Steps::find_candidates, Steps::tag_triplets};
     return steps;
 }
 

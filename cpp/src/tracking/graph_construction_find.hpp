@@ -87,6 +87,7 @@ private:
         for (std::size_t d = first; d < w_.first_doublet[module + 1]; ++d) {
             const std::size_t outer = w_.map.doublet_outer()[d];
             const std::size_t last = w_.module_offsets[outer + 1];
+            ask_for(d + 4);
             for (std::size_t j = w_.module_offsets[outer]; j < last; j += Lanes::n) {
                 if (n > Partners::capacity - Lanes::n) {
                     end_list(n);
@@ -101,6 +102,16 @@ private:
         }
         end_list(n);
         return true;
+    }
+
+    /// Asks memory for the hits that the neighbour of doublet @p d has, which may be no doublet.
+    void ask_for(std::size_t d) const {
+        if (d >= w_.map.n_doublets()) return;
+        const std::size_t j = w_.module_offsets[w_.map.doublet_outer()[d]];
+        __builtin_prefetch(&p_.phi[j]);
+        __builtin_prefetch(&p_.eta[j]);
+        __builtin_prefetch(&p_.r[j]);
+        __builtin_prefetch(&p_.z[j]);
     }
 
     void list(std::size_t n, std::size_t j, std::uint32_t reached, const DoubletLimits& limits, std::uint32_t doublet) {

@@ -68,6 +68,17 @@ struct Generic {
         for (std::uint32_t lane = 0; lane < n; ++lane) count[lane] = begin + lane;
         return count;
     }
+    static Float root(Float v) {
+        for (std::size_t lane = 0; lane < n; ++lane) v[lane] = std::sqrt(v[lane]);
+        return v;
+    }
+    /// Of a normal positive number: m in [0.5, 1) and e of m * 2^e.
+    static Float mantissa(Float v) {
+        return reinterpret_cast<Float>((reinterpret_cast<Int>(v) & 0x007fffffu) | 0x3f000000u);
+    }
+    static Float exponent(Float v) {
+        return __builtin_convertvector(reinterpret_cast<Mask>(reinterpret_cast<Int>(v) >> 23) - 126, Float);
+    }
     /// To the nearest integer, 2^31 where that is none of 32 bits.
     static Int round(Float v) {
         Int rounded{};

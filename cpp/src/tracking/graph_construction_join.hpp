@@ -36,6 +36,11 @@ inline StepWindow step_window(const Interval& limits) {
     return {static_cast<std::uint16_t>(static_cast<int>(first)), static_cast<std::uint16_t>(last - first)};
 }
 
+/// To be joined by `&` where `&&` would branch.
+inline std::size_t one_if(bool condition) {
+    return condition ? 1 : 0;
+}
+
 template <class Lanes>
 class Tagger {
     using Float = typename Lanes::Float;
@@ -50,21 +55,18 @@ public:
         const std::size_t end = w_.module_offsets[module + 1];
         if (begin == end || w_.rows[begin].begin == w_.rows[end - 1].end) return;
         first_ = w_.first_doublet[module];
-        const bool listed = list_joints(w_.first_doublet[module + 1] - first_);
-        for (std::size_t i = begin; i < end; ++i) {
-            if (listed) {
-                join(i);
-            } else {
-                join_exactly(i);
-            }
+        const std::size_t n_doublets = w_.first_doublet[module + 1] - first_;
+        if (list_joints(n_doublets)) {
+            join(begin, w_.rows[begin].begin, w_.rows[end - 1].end);
+        } else {
+            for (std::size_t i = begin; i < end; ++i) join_exactly(i);
         }
-        match();
     }
 
-    /// Tags what is still listed.
+    /// Judges what is still listed.
     void finish() {
-        judge_met();
-        judge_near();
+        judge(n_matches_);
+        n_matches_ = 0;
     }
 
 private:
@@ -94,7 +96,7 @@ private:
         const std::size_t begin = offsets[first_ + d];
         const std::size_t end = offsets[first_ + d + 1];
         const std::size_t middle = w_.map.doublet_outer()[first_ + d];
-        m_.n_met_at_most[d] = 0;
+        m_.joints[d] = {0, 0, 0, 0};
         if (begin == end || w_.module_offsets[middle] == w_.module_offsets[middle + 1]) return;
         std::fill_n(&m_.triplets[table], n_outer, none);
         Interval all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
@@ -105,40 +107,55 @@ private:
             m_.triplets[table + w_.map.triplet_outer()[t] - w_.first_doublet[middle]] = static_cast<std::uint32_t>(t);
         }
         const StepWindow window = step_window(all);
-        m_.joints[d] = {static_cast<std::uint32_t>(table), window.first, window.last};
-        m_.n_met_at_most[d] = max_meeting;
+        m_.joints[d] = {static_cast<std::uint16_t>(table), window.first, window.last, max_meeting};
     }
 
-    /// Joins the candidates that leave hit @p i with those that leave their targets.
-    void join(std::size_t i) {
-        const Row row = w_.rows[i];
-        for (std::size_t begin = row.begin; begin < row.end; begin += TaskMemory::max_meetings / 2) {
-            if (n_meetings_ > TaskMemory::max_meetings / 2) match();
-            const std::size_t end = std::min<std::size_t>(row.end, begin + TaskMemory::max_meetings / 2);
-            for (std::size_t c = begin; c < end; ++c) {
-                const std::size_t d = c_.doublet[c];
-                const Joint joint = m_.joints[d];
-                const Row next = w_.rows[c_.target[c]];
-                const std::size_t n_outer = next.end - next.begin;
-                meet(i, c, joint, next.begin, std::min<std::size_t>(n_outer, m_.n_met_at_most[d]));
-                if (n_outer > max_meeting) meet_rest(i, c, joint, next);
+    /// Joins the candidates [begin, end), which leave hits from @p source on, with those that leave their targets.
+    void join(std::size_t source, std::size_t begin, std::size_t end) {
+        source_ = source;
+        constexpr std::size_t most = TaskMemory::max_meetings / 2;
+        for (; begin < end; begin += most) {
+            if (n_meetings_ > most) match();
+            join(begin, std::min(end, begin + most));
+        }
+        match();
+    }
+
+    /// Of these candidates, at most half as many as there is room for meetings. Works on copies of what never changes,
+    /// which the compiler would read again after each write.
+    void join(std::size_t begin, std::size_t end) {
+        const std::uint32_t* const target = c_.target.data();
+        const std::uint16_t* const doublet = c_.doublet.data();
+        const std::uint16_t* const step = c_.step.data();
+        const Row* const rows = w_.rows.data();
+        const Joint* const joints = m_.joints.data();
+        Meeting* to = &m_.meetings[n_meetings_];
+        for (std::size_t c = begin; c < end; ++c) {
+            const Joint joint = joints[doublet[c]];
+            const Row row = rows[target[c]];
+            const std::uint32_t n_outer = row.end - row.begin;
+            const auto from = static_cast<std::uint16_t>(step[c] - joint.first);
+            const std::uint32_t n_met = n_outer < joint.n_most ? n_outer : joint.n_most;
+            *to = {Lanes::meet(step + row.begin, from, joint.last, n_met), c | std::uint64_t{row.begin} << 32};
+            to += to->passed != 0 ? 1 : 0;  // not to be foreseen: no branch
+            if (n_outer > max_meeting) [[unlikely]] {
+                n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
+                meet_rest(c, joint, row, end - c);
+                to = &m_.meetings[n_meetings_];
             }
         }
+        n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
     }
 
-    void meet(std::size_t i, std::size_t c, const Joint& joint, std::size_t outer, std::size_t n_outer) {
+    /// What a candidate meets beyond the first; leaves room for @p n_to_come.
+    void meet_rest(std::size_t c, const Joint& joint, const Row& row, std::size_t n_to_come) {
+        if (joint.n_most == 0) return;
         const auto from = static_cast<std::uint16_t>(c_.step[c] - joint.first);
-        const std::uint64_t passed = Lanes::meet(&c_.step[outer], from, joint.last, n_outer);
-        m_.meetings[n_meetings_] = {passed, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(c),
-                                    static_cast<std::uint32_t>(outer), joint.table};
-        n_meetings_ += passed != 0 ? 1 : 0;  // not to be foreseen: no branch
-    }
-
-    void meet_rest(std::size_t i, std::size_t c, const Joint& joint, const Row& row) {
-        if (m_.n_met_at_most[c_.doublet[c]] == 0) return;
         for (std::size_t outer = row.begin + max_meeting; outer < row.end; outer += max_meeting) {
-            if (n_meetings_ > TaskMemory::max_meetings / 2) match();
-            meet(i, c, joint, outer, std::min(row.end - outer, max_meeting));
+            if (n_meetings_ + n_to_come >= TaskMemory::max_meetings) match();
+            const std::size_t n_met = std::min<std::size_t>(row.end - outer, max_meeting);
+            m_.meetings[n_meetings_] = {Lanes::meet(&c_.step[outer], from, joint.last, n_met), c | outer << 32};
+            n_meetings_ += m_.meetings[n_meetings_].passed != 0 ? 1 : 0;
         }
     }
 
@@ -151,7 +168,11 @@ private:
             for (std::size_t o = row.begin; o < row.end; ++o) {
                 for (std::size_t t = offsets[d]; t < offsets[d + 1]; ++t) {
                     const bool same = w_.map.triplet_outer()[t] == first_outer + c_.doublet[o];
-                    if (same && slope_limits(t).contains(c_.dzdr[c] - c_.dzdr[o])) add_pair(i, c, o, t);
+                    if (!same || !slope_limits(t).contains(c_.dzdr[c] - c_.dzdr[o])) continue;
+                    m_.matches[n_matches_] = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(c),
+                                              static_cast<std::uint32_t>(o), static_cast<std::uint32_t>(d),
+                                              static_cast<std::uint32_t>(t)};
+                    if (++n_matches_ >= TaskMemory::max_matches) finish();
                 }
             }
         }
@@ -159,94 +180,87 @@ private:
 
     /// Lists the pairs within their own triplet's limits of the change of dz/dr.
     void match() {
-        std::size_t n = 0;
         for (std::size_t k = 0; k < n_meetings_; ++k) {
             const Meeting& m = m_.meetings[k];
-            const std::uint32_t* table = &m_.triplets[m.table];
-            const float dzdr = c_.dzdr[m.inner];
-            const auto add = [&](std::uint64_t passed) {
-                const std::size_t o = m.outer + static_cast<std::size_t>(__builtin_ctzll(passed));
-                const std::uint32_t t = table[c_.doublet[o]];
-                m_.matches[n] = {static_cast<std::uint32_t>(k), static_cast<std::uint32_t>(o), t};
-                const Interval limits = slope_limits(t != none ? t : 0);
-                const float change = dzdr - c_.dzdr[o];
-                n += (t != none) & (change >= limits.low) & (change <= limits.high);
+            const std::size_t o = m.outer() + static_cast<std::size_t>(__builtin_ctzll(m.passed));
+            __builtin_prefetch(&c_.doublet[o]);
+            __builtin_prefetch(&c_.dzdr[o]);
+            __builtin_prefetch(&c_.target[o]);
+        }
+        const std::uint16_t* const doublet = c_.doublet.data();
+        const float* const dzdr = c_.dzdr.data();
+        const ModuleMap::TripletCodes* const codes = w_.map.triplet_codes().data();
+        Match* to = &m_.matches[n_matches_];
+        for (std::size_t k = 0; k < n_meetings_; ++k) {
+            const Meeting m = m_.meetings[k];
+            const std::uint32_t d = doublet[m.inner()];
+            const std::uint32_t* const triplets = &m_.triplets[m_.joints[d].table];
+            const float slope = dzdr[m.inner()];
+            while (m.inner() >= w_.rows[source_].end) ++source_;
+            const auto add = [&](std::uint64_t passed, bool exists) {
+                const std::uint32_t o = m.outer() + static_cast<std::uint32_t>(__builtin_ctzll(passed));
+                const std::uint32_t t = triplets[doublet[o]];
+                const auto& limits = codes[t != none ? t : 0].differences;
+                const float change = slope - dzdr[o];
+                *to = {static_cast<std::uint32_t>(source_), m.inner(), o, static_cast<std::uint32_t>(first_) + d, t};
+                to += one_if(t != none) & one_if(change >= decode_bfloat16(limits[0])) &
+                      one_if(change <= decode_bfloat16(limits[1])) & one_if(exists);
             };
-            add(m.passed);
+            add(m.passed, true);
             // Mostly there are one or two: the second is looked at even where there is none.
             std::uint64_t rest = m.passed & (m.passed - 1);
-            const std::size_t n_one = n;
-            add(rest != 0 ? rest : m.passed);
-            n = rest != 0 ? n : n_one;
-            for (rest &= rest - 1; rest != 0; rest &= rest - 1) add(rest);
-            if (n >= TaskMemory::max_matches) {
-                add_pairs(n);
-                n = 0;
+            add(rest != 0 ? rest : m.passed, rest != 0);
+            for (rest &= rest - 1; rest != 0; rest &= rest - 1) add(rest, true);
+            if (to >= &m_.matches[TaskMemory::max_matches]) {
+                judge(static_cast<std::size_t>(to - m_.matches.data()));
+                to = m_.matches.data();
             }
         }
-        add_pairs(n);
+        n_matches_ = static_cast<std::size_t>(to - m_.matches.data());
         n_meetings_ = 0;
     }
 
-    void add_pairs(std::size_t n) {
-        for (std::size_t k = 0; k < n; ++k) {
-            const Match& match = m_.matches[k];
-            const Meeting& m = m_.meetings[match.meeting];
-            add_pair(m.source, m.inner, match.outer, match.triplet);
+    /// Tags those of the @p n matches that bend by as little as their triplet allows, and of which either pair is
+    /// within its limits.
+    void judge(std::size_t n) {
+        for (std::size_t k = 0; k < n; ++k) __builtin_prefetch(hit(c_.target[m_.matches[k].outer]));
+        for (std::size_t k = 0; k < n; ++k) measure(k);
+        std::size_t n_near = 0;
+        for (std::size_t k = 0; k < n; k += Lanes::n) {
+            const auto passed = Lanes::bits(within(bends(k), Lanes::load(&m_.measured.bends[k])) & Lanes::first(n - k));
+            Lanes::store(&m_.near[n_near], Lanes::pack(Lanes::count_from(static_cast<std::uint32_t>(k)), passed));
+            n_near += static_cast<std::size_t>(__builtin_popcount(passed));
         }
-    }
-
-    void add_pair(std::size_t source, std::size_t inner, std::size_t outer, std::size_t triplet) {
-        if (n_met_ == Pairs::capacity) judge_met();
-        const std::size_t n = n_met_++;
-        const std::size_t middle = c_.target[inner];
-        const std::size_t last = c_.target[outer];
-        const auto& differences = w_.map.triplet_codes()[triplet].differences;
-        Pairs& to = m_.met;
-        to.x12[n] = p_.x[middle] - p_.x[source];
-        to.y12[n] = p_.y[middle] - p_.y[source];
-        to.x23[n] = p_.x[last] - p_.x[middle];
-        to.y23[n] = p_.y[last] - p_.y[middle];
-        to.bends[n] = differences[2] | static_cast<std::uint32_t>(differences[3]) << 16;
-        to.source[n] = static_cast<std::uint32_t>(source);
-        to.inner[n] = static_cast<std::uint32_t>(inner);
-        to.outer[n] = static_cast<std::uint32_t>(outer);
-        to.doublet[n] = static_cast<std::uint32_t>(first_ + c_.doublet[inner]);
-        to.triplet[n] = static_cast<std::uint32_t>(triplet);
-    }
-
-    /// Lists those of the pairs that met which bend by as little as their triplet allows.
-    void judge_met() {
-        const Pairs& from = m_.met;
-        for (std::size_t k = 0; k < n_met_; k += Lanes::n) {
-            if (n_near_ > Pairs::capacity - Lanes::n) judge_near();
-            const auto passed = Lanes::bits(within(bends(k), Lanes::load(&from.bends[k])) & Lanes::first(n_met_ - k));
-            Pairs& to = m_.near;
-            Lanes::store(&to.source[n_near_], Lanes::pack(Lanes::load(&from.source[k]), passed));
-            Lanes::store(&to.doublet[n_near_], Lanes::pack(Lanes::load(&from.doublet[k]), passed));
-            Lanes::store(&to.inner[n_near_], Lanes::pack(Lanes::load(&from.inner[k]), passed));
-            Lanes::store(&to.outer[n_near_], Lanes::pack(Lanes::load(&from.outer[k]), passed));
-            Lanes::store(&to.triplet[n_near_], Lanes::pack(Lanes::load(&from.triplet[k]), passed));
-            n_near_ += static_cast<std::size_t>(__builtin_popcount(passed));
-        }
-        n_met_ = 0;
-    }
-
-    /// Tags those of the pairs near to a triplet of which each is within its limits.
-    void judge_near() {
         const auto limits = w_.map.doublet_limits();
-        for (std::size_t k = 0; k < n_near_; ++k) {
-            const std::size_t inner = m_.near.inner[k];
-            const std::size_t outer = m_.near.outer[k];
-            const std::size_t t = m_.near.triplet[k];
-            const bool passed = Lanes::passes_pairs(
-                limits[m_.near.doublet[k]], limits[w_.map.triplet_outer()[t]], w_.map.triplet_codes()[t],
-                &p_.together[4 * std::size_t{m_.near.source[k]}], &p_.together[4 * std::size_t{c_.target[inner]}],
-                &p_.together[4 * std::size_t{c_.target[outer]}]);
-            c_.tag(passed ? inner : trash_);
-            c_.tag(passed ? outer : trash_);
+        const auto outer_doublet = w_.map.triplet_outer();
+        for (std::size_t k = 0; k < n_near; ++k) {
+            __builtin_prefetch(&limits[outer_doublet[m_.matches[m_.near[k]].triplet]]);
         }
-        n_near_ = 0;
+        for (std::size_t k = 0; k < n_near; ++k) {
+            const Match& m = m_.matches[m_.near[k]];
+            const bool passed = Lanes::passes_pairs(limits[m.doublet], limits[outer_doublet[m.triplet]],
+                                                    w_.map.triplet_codes()[m.triplet], hit(m.source),
+                                                    hit(c_.target[m.inner]), hit(c_.target[m.outer]));
+            c_.tag(passed ? m.inner : trash_);
+            c_.tag(passed ? m.outer : trash_);
+        }
+    }
+
+    [[nodiscard]] const float* hit(std::size_t i) const { return p_.together.data() + PointArrays::stride * i; }
+
+    /// The two segments of match @p k.
+    void measure(std::size_t k) {
+        const Match& m = m_.matches[k];
+        const float* a = hit(m.source);
+        const float* b = hit(c_.target[m.inner]);
+        const float* c = hit(c_.target[m.outer]);
+        const auto& differences = w_.map.triplet_codes()[m.triplet].differences;
+        TaskMemory::Measured& to = m_.measured;
+        to.x12[k] = b[PointArrays::x] - a[PointArrays::x];
+        to.y12[k] = b[PointArrays::y] - a[PointArrays::y];
+        to.x23[k] = c[PointArrays::x] - b[PointArrays::x];
+        to.y23[k] = c[PointArrays::y] - b[PointArrays::y];
+        to.bends[k] = differences[2] | static_cast<std::uint32_t>(differences[3]) << 16;
     }
 
     /// Whether @p value is within limits of two bfloat16, the low one in the lower half.
@@ -255,12 +269,12 @@ private:
         return Lanes::ge(value, Lanes::lower_bfloat16(limits)) & Lanes::le(value, Lanes::upper_bfloat16(limits));
     }
 
-    /// As `bend`, of the pairs that met from @p k on.
+    /// As `bend`, of the matches from @p k on.
     [[nodiscard]] Float bends(std::size_t k) const {
-        const Float x12 = Lanes::load(&m_.met.x12[k]);
-        const Float y12 = Lanes::load(&m_.met.y12[k]);
-        const Float x23 = Lanes::load(&m_.met.x23[k]);
-        const Float y23 = Lanes::load(&m_.met.y23[k]);
+        const Float x12 = Lanes::load(&m_.measured.x12[k]);
+        const Float y12 = Lanes::load(&m_.measured.y12[k]);
+        const Float x23 = Lanes::load(&m_.measured.x23[k]);
+        const Float y23 = Lanes::load(&m_.measured.y23[k]);
         if (w_.map.bend_convention() == Bend::slope_difference) {
             return y12 / divisors<Lanes>(x12) - y23 / divisors<Lanes>(x23);
         }
@@ -271,11 +285,11 @@ private:
     const PointArrays& p_;
     const Candidates& c_;
     TaskMemory& m_;
-    std::size_t trash_;      ///< no candidate, tagged for what does not pass
-    std::size_t first_ = 0;  ///< first doublet of the module at work
+    std::size_t trash_;       ///< no candidate, tagged for what does not pass
+    std::size_t first_ = 0;   ///< first doublet of the module at work
+    std::size_t source_ = 0;  ///< hit that the candidates of the next meetings leave
     std::size_t n_meetings_ = 0;
-    std::size_t n_met_ = 0;
-    std::size_t n_near_ = 0;
+    std::size_t n_matches_ = 0;
 };
 
 }  // namespace

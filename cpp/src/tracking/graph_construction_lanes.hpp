@@ -5,6 +5,7 @@
 /// by each version of graph construction after it has chosen its instructions, hence everything has internal linkage.
 
 #include "tracking/detail/hit_geometry.hpp"
+#include "tracking/graph_construction_work.hpp"
 
 namespace rheinfall::detail {
 namespace {  // NOLINT(misc-anonymous-namespace-in-header): see above
@@ -57,6 +58,80 @@ typename Lanes::Float arctan2(typename Lanes::Float y, typename Lanes::Float x) 
     angle = Lanes::select(Lanes::gt(zero, x), Lanes::set(pi) - angle, angle);
     angle = Lanes::select(Lanes::gt(zero, y), -angle, angle);
     return Lanes::select(Lanes::gt(larger, zero), angle, zero);
+}
+
+/// As `log_positive`.
+template <class Lanes>
+typename Lanes::Float logarithm(typename Lanes::Float v) {
+    using Float = typename Lanes::Float;
+    const Float one = Lanes::set(1.0f);
+    const Float half = Lanes::mantissa(v);
+    const auto low = Lanes::gt(Lanes::set(0.707106781f), half);
+    const Float e = Lanes::select(low, Lanes::exponent(v) - one, Lanes::exponent(v));
+    const Float m = Lanes::select(low, half + half, half) - one;
+    const Float w = m * m;
+    Float p = Lanes::set(7.0376836292e-2f);
+    p = p * m - Lanes::set(1.1514610310e-1f);
+    p = p * m + Lanes::set(1.1676998740e-1f);
+    p = p * m - Lanes::set(1.2420140846e-1f);
+    p = p * m + Lanes::set(1.4249322787e-1f);
+    p = p * m - Lanes::set(1.6668057665e-1f);
+    p = p * m + Lanes::set(2.0000714765e-1f);
+    p = p * m - Lanes::set(2.4999993993e-1f);
+    p = p * m + Lanes::set(3.3333331174e-1f);
+    Float y = p * m * w;
+    y = y + e * Lanes::set(-2.12194440e-4f);
+    y = y - Lanes::set(0.5f) * w;
+    return m + y + e * Lanes::set(0.693359375f);
+}
+
+/// As `asinh`.
+template <class Lanes>
+typename Lanes::Float arsinh(typename Lanes::Float t) {
+    using Float = typename Lanes::Float;
+    const Float a = magnitude<Lanes>(t);
+    const Float w = a * a;
+    const Float p =
+        ((Lanes::set(2.0122003309e-2f) * w - Lanes::set(4.2699340972e-2f)) * w + Lanes::set(7.4847586088e-2f)) * w -
+        Lanes::set(1.6666288134e-1f);
+    const auto large = Lanes::gt(a, Lanes::set(1500.0f));
+    const Float log = logarithm<Lanes>(Lanes::select(large, a, a + Lanes::root(w + Lanes::set(1.0f))));
+    const Float far = Lanes::select(large, log + Lanes::set(0.693147182f), log);
+    const Float y = Lanes::select(Lanes::gt(Lanes::set(0.5f), a), p * w * a + a, far);
+    return Lanes::select(Lanes::gt(Lanes::set(0.0f), t), -y, y);
+}
+
+/// As `make_space_point`, of the hits that stand at [begin, end) of the @p order.
+template <class Lanes>
+void place_points_of(const HitsView& hits, std::span<const std::uint32_t> order, const PointArrays& to,
+                     std::size_t begin, std::size_t end) {
+    using Float = typename Lanes::Float;
+    alignas(64) std::array<float, Lanes::n> x{}, y{}, z{}, r, phi, eta;
+    for (std::size_t k = begin; k < end; k += Lanes::n) {
+        const std::size_t n = end - k < Lanes::n ? end - k : Lanes::n;
+        for (std::size_t lane = 0; lane < n; ++lane) {
+            const std::size_t i = order[k + lane];
+            x[lane] = hits.x[i];
+            y[lane] = hits.y[i];
+            z[lane] = hits.z[i];
+        }
+        const Float vx = Lanes::load(x.data());
+        const Float vy = Lanes::load(y.data());
+        const Float vr = Lanes::root(vx * vx + vy * vy);
+        const Float zero = Lanes::set(0.0f);
+        Lanes::store(r.data(), vr);
+        Lanes::store(phi.data(), arctan2<Lanes>(vy, vx));
+        Lanes::store(eta.data(), Lanes::select(Lanes::gt(vr, zero), arsinh<Lanes>(Lanes::load(z.data()) / vr), zero));
+        for (std::size_t lane = 0; lane < n; ++lane) {
+            const std::size_t at = k + lane;
+            to.z[at] = z[lane];
+            to.r[at] = r[lane];
+            to.phi[at] = phi[lane];
+            to.eta[at] = eta[lane];
+            const std::array<float, 6> together{r[lane], phi[lane], z[lane], eta[lane], x[lane], y[lane]};
+            for (std::size_t q = 0; q < together.size(); ++q) to.together[PointArrays::stride * at + q] = together[q];
+        }
+    }
 }
 
 }  // namespace

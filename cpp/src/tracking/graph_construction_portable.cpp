@@ -41,7 +41,8 @@ struct Portable : Generic<Floats, Ints, Masks> {
 }  // namespace
 
 const GraphSteps& graph_steps_portable() noexcept {
-    static constexpr GraphSteps steps{StepsOf<Portable>::find_candidates, StepsOf<Portable>::tag_triplets};
+    using Steps = StepsOf<Portable>;
+    static constexpr GraphSteps steps{Steps::place_points, Steps::find_candidates, Steps::tag_triplets};
     return steps;
 }
 

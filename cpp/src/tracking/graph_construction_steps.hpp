@@ -11,6 +11,10 @@ namespace {  // NOLINT(misc-anonymous-namespace-in-header): see there
 
 template <class Lanes>
 struct StepsOf {
+    static void place_points(const HitsView& hits, std::span<const std::uint32_t> order, const PointArrays& to,
+                             std::size_t begin, std::size_t end) noexcept {
+        place_points_of<Lanes>(hits, order, to, begin, end);
+    }
     static void find_candidates(const GraphWork& work, std::size_t first, std::size_t last, CandidateRoom& room,
                                 TaskMemory& memory) noexcept {
         Finder<Lanes> finder(work, room, memory.partners);

@@ -19,22 +19,23 @@ inline constexpr std::size_t vector_slack = 64;
 
 /// Hits that take part, by module and in the caller's order within one; one array per coordinate.
 struct PointArrays {
-    std::span<float> x, y, z;      ///< [mm]
+    static constexpr std::size_t stride = 8;  ///< from hit to hit in `together`
+    static constexpr std::size_t x = 4, y = 5;
+
+    std::span<float> z;            ///< [mm]
     std::span<float> r, phi, eta;  ///< [mm], [rad]
-    std::span<float> together;     ///< r, phi, z, eta of each hit, for whoever looks at single hits
+    std::span<float> together;     ///< r, phi, z, eta, x, y of each hit, for whoever looks at single hits
 
     static std::size_t bytes(std::size_t n) {
-        return Workspace::padded<float>(4 * n) + 6 * Workspace::padded<float>(n + vector_slack);
+        return Workspace::padded<float>(stride * n) + 4 * Workspace::padded<float>(n + vector_slack);
     }
 
     PointArrays(std::size_t n, Workspace& workspace)
-        : x(workspace.take<float>(n + vector_slack)),
-          y(workspace.take<float>(n + vector_slack)),
-          z(workspace.take<float>(n + vector_slack)),
+        : z(workspace.take<float>(n + vector_slack)),
           r(workspace.take<float>(n + vector_slack)),
           phi(workspace.take<float>(n + vector_slack)),
           eta(workspace.take<float>(n + vector_slack)),
-          together(workspace.take<float>(4 * n)) {}
+          together(workspace.take<float>(stride * n)) {}
 };
 
 /// dz/dr in steps of 1/2048 modulo 65536, to turn most pairs of candidates away 64 at a time.
@@ -42,7 +43,7 @@ struct PointArrays {
 /// Rounding to a step moves a value by at most half of one, so a difference by at most one: windows of differences are
 /// that much wider. What is beyond the range of an int32 is a multiple of 65536 steps.
 inline constexpr float slope_steps = 2048.0f;
-inline constexpr std::size_t max_meeting = 64;
+inline constexpr std::uint16_t max_meeting = 64;
 
 /// Hit pairs within their doublet's limits, by source, then doublet, then target.
 struct Candidates {
@@ -100,36 +101,26 @@ struct Partners {
     Array<std::uint32_t> block, passed;  ///< vectors in which some hit passes the cuts without a division, and which
 };
 
-/// A candidate `inner`, which leaves hit `source`, and those of up to 64 that leave its target, from `outer` on, that
-/// change direction by as little as some triplet of its doublet allows.
+/// A candidate, and those of up to 64 that leave its target which change direction by as little as some triplet of its
+/// doublet allows.
 struct Meeting {
     std::uint64_t passed;
-    std::uint32_t source, inner, outer;
-    std::uint32_t table;  ///< of its doublet
+    std::uint64_t inner_outer;  ///< the candidate, and 2^32 times the first of the others
+
+    [[nodiscard]] std::uint32_t inner() const noexcept { return static_cast<std::uint32_t>(inner_outer); }
+    [[nodiscard]] std::uint32_t outer() const noexcept { return static_cast<std::uint32_t>(inner_outer >> 32); }
 };
 
 /// What one inner doublet needs to be joined.
 struct Joint {
-    std::uint32_t table;  ///< where its triplets stand in `TaskMemory::triplets`
-    std::uint16_t first;  ///< begin of the window that holds those of all its triplets
-    std::uint16_t last;   ///< steps that follow
+    std::uint16_t table;        ///< where its triplets stand in `TaskMemory::triplets`
+    std::uint16_t first, last;  ///< of the window that holds those of all its triplets: begin, and steps that follow
+    std::uint16_t n_most;       ///< `max_meeting`, or 0 for a doublet without triplets
 };
 
-/// Pairs of candidates that meet, with what judges them.
-struct Pairs {
-    static constexpr std::size_t capacity = 512;
-    template <class T>
-    using Array = std::array<T, capacity + vector_slack>;
-
-    alignas(64) Array<float> x12, y12, x23, y23;  ///< the two segments [mm]
-    Array<std::uint32_t> bends;                   ///< low and high of the triplet's bend, two bfloat16
-    Array<std::uint32_t> source, inner, outer;    ///< hit, candidate, candidate
-    Array<std::uint32_t> doublet, triplet;        ///< of the inner one, of both
-};
-
-/// A pair of candidates: the meeting it comes from, the outer one, the triplet.
+/// Two candidates that meet, the hit that the inner one leaves, the doublet of that one and the triplet of both.
 struct Match {
-    std::uint32_t meeting, outer, triplet;
+    std::uint32_t source, inner, outer, doublet, triplet;
 };
 
 /// Memory of one task.
@@ -137,14 +128,21 @@ struct TaskMemory {
     static constexpr std::size_t max_joints = 256;
     static constexpr std::size_t max_triplets = 8192;
     static constexpr std::size_t max_meetings = 1024;
-    static constexpr std::size_t max_matches = 1024;
+    static constexpr std::size_t max_matches = 512;
+    template <class T>
+    using ByMatch = std::array<T, max_matches + max_meeting + vector_slack>;
+    /// What a match's bend is computed from, and its limits.
+    struct Measured {
+        ByMatch<float> x12, y12, x23, y23;  ///< the two segments [mm]
+        ByMatch<std::uint32_t> bends;       ///< low and high end, two bfloat16
+    };
 
     Partners partners;
-    Pairs met, near;  ///< within their triplet's limits of the change of dz/dr; of these, within those of the bend
     std::array<Meeting, max_meetings + 1> meetings;
-    std::array<Match, max_matches + max_meeting> matches;
+    ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr
+    Measured measured;
+    ByMatch<std::uint32_t> near;  ///< matches within their triplet's limits of the bend
     std::array<Joint, max_joints> joints;
-    std::array<std::uint32_t, max_joints> n_met_at_most;  ///< 0 for a doublet without triplets
     /// The triplets of each inner doublet by their outer one, counted from the middle module's first.
     std::array<std::uint32_t, max_triplets> triplets;
 };
@@ -159,8 +157,12 @@ struct GraphWork {
     const Candidates& candidates;
 };
 
-/// The two steps, for the inner modules [first, last).
+/// What is compiled for each set of instructions.
 struct GraphSteps {
+    /// Computes the points [begin, end) of hits in @p order.
+    void (*place_points)(const HitsView&, std::span<const std::uint32_t> order, const PointArrays&, std::size_t begin,
+                         std::size_t end) noexcept;
+    // For the inner modules [first, last):
     void (*find_candidates)(const GraphWork&, std::size_t first, std::size_t last, CandidateRoom&,
                             TaskMemory&) noexcept;
     void (*tag_triplets)(const GraphWork&, std::size_t first, std::size_t last, TaskMemory&) noexcept;
