@@ -81,21 +81,28 @@ struct WordLeaves<16> {
     FOREST_INLINE __m512i add_to(__m512i sum) const { return _mm512_add_epi32(sum, _mm512_cvtepi16_epi32(v)); }
 };
 
+/// The keys of an event.
+template <int n>
+struct Registers {
+    __m512i r[n];
+
+    FOREST_INLINE static Registers load(const void* row) {
+        Registers k;
+        for (int i = 0; i < n; ++i) k.r[i] = _mm512_loadu_si512(static_cast<const std::byte*>(row) + 64 * i);
+        return k;
+    }
+};
+
 /// Sixteen trees with 32-bit keys.
 template <int n_registers, bool packed, int leaf_bits>
 struct Words {
     static constexpr std::size_t lanes = 16;
     using Mask = __mmask16;
     using Leaves = WordLeaves<leaf_bits>;
-    struct Keys {
-        __m512i r[n_registers];
-    };
+    using Keys = Registers<n_registers>;
 
     FOREST_INLINE static Keys load_keys(const ForestPlan& plan, const void* keys, std::size_t event) {
-        Keys k;
-        const auto* row = static_cast<const std::int32_t*>(keys) + event * plan.key_stride;
-        for (int i = 0; i < n_registers; ++i) k.r[i] = _mm512_loadu_si512(row + 16 * i);
-        return k;
+        return Keys::load(static_cast<const std::int32_t*>(keys) + event * plan.key_stride);
     }
     /// The keys of an event whose features are converted here; false if that needs find_keys.
     template <class E>
@@ -175,15 +182,10 @@ struct Halves {
     static constexpr std::size_t lanes = 32;
     using Mask = __mmask32;
     using Leaves = HalfLeaves<leaf_bits>;
-    struct Keys {
-        __m512i r[n_registers];
-    };
+    using Keys = Registers<n_registers>;
 
     FOREST_INLINE static Keys load_keys(const ForestPlan& plan, const void* keys, std::size_t event) {
-        Keys k;
-        const auto* row = static_cast<const std::int16_t*>(keys) + event * plan.key_stride;
-        for (int i = 0; i < n_registers; ++i) k.r[i] = _mm512_loadu_si512(row + 32 * i);
-        return k;
+        return Keys::load(static_cast<const std::int16_t*>(keys) + event * plan.key_stride);
     }
     template <class E>
     FOREST_INLINE static bool convert(const ForestPlan& plan, const E* x, Keys& k) {
