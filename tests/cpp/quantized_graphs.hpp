@@ -48,12 +48,13 @@ public:
         return detail::convert<std::int64_t>(stored(type), type.fraction(), type);
     }
     int input(Shape shape, FixedType type) {
-        graph.inputs.push_back({"x" + std::to_string(graph.inputs.size()), std::move(shape), type, {}});
+        graph.inputs.push_back(
+            {std::string("x").append(std::to_string(graph.inputs.size())), std::move(shape), type, {}});
         return static_cast<int>(graph.inputs.size()) - 1;
     }
     int add(Operation operation, std::vector<int> inputs, FixedType result, Shape shape) {
-        graph.layers.push_back({"layer" + std::to_string(graph.layers.size()), std::move(operation), std::move(inputs),
-                                result, std::move(shape)});
+        graph.layers.push_back({std::string("layer").append(std::to_string(graph.layers.size())), std::move(operation),
+                                std::move(inputs), result, std::move(shape)});
         return graph.n_values() - 1;
     }
     int dense(int x, int n_out, FixedType weight, FixedType bias, FixedType accum, FixedType result) {

@@ -89,7 +89,8 @@ DeviceChain DeviceLowering::keep(const Chain& chain, int n, int padded) {
         return first;
     };
     for (const Stage& s : chain.stages()) {
-        if ((s.flags & (stage_rescale | stage_count)) != 0) refuse(current_, "no CUDA kernel for this requantization");
+        if ((s.flags & (stage_rescale | stage_count | stage_lookup)) != 0)
+            refuse(current_, "no CUDA kernel for this requantization");
         DeviceStage d;
         d.flags = s.flags;
         d.left_shift = s.left_shift;

@@ -95,6 +95,9 @@ template <int N, class Parameters>
                     add(reached, select_greater(p(s.a + static_cast<std::ptrdiff_t>(j) * s.shift), x, zero(), set1(1)));
             return add(set1(s.lo), mul(reached, set1(s.hi)));
         });
+    } else if ((f & stage_lookup) != 0) {
+        const V lo = set1(s.lo), last = set1(s.hi);
+        for_each([&](V x, Parameters) { return look_up(s.table, min(max(sub(x, lo), zero()), last)); });
     }
 }
 

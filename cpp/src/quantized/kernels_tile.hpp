@@ -119,39 +119,55 @@ void dense_tile(const Step& s, std::byte* workspace) noexcept {
     return load(row + i * tile_row);
 }
 
+/// Elements [i, i + N) of a row for all events.
+template <bool Two, int N>
+void map_block(const Step& s, const std::byte* in, const std::byte* in2, std::byte* out, std::size_t i) noexcept {
+    const std::size_t group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
+    for (std::size_t e = 0; e < tile_row; e += vector_bytes) {
+        V v[N];
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < N; ++k) {
+            v[k] = load_tile(s.in, in + e, i + k);
+            if constexpr (Two) v[k] = combine(s, v[k], load_tile(s.in2, in2 + e, i + k));
+        }
+        run_stages<PerTile>(s, v, i, 1);
+        store_block<N>(s.out.lanes, out + i / group * tile_row + e, v);
+    }
+}
+
 template <bool Two>
 void map_tile(const Step& s, std::byte* workspace) noexcept {
-    const std::size_t group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
     for (std::uint32_t r = 0; r < s.n_rows; ++r) {
         const std::byte* in = workspace + s.in.tile + std::size_t{r} * s.in.stride * tile_events;
         const std::byte* in2 = workspace + s.in2.tile + std::size_t{r} * s.in2.stride * tile_events;
         std::byte* out = workspace + s.out.tile + std::size_t{r} * s.out.stride * tile_events;
-        for (std::size_t i = 0; i < s.n_out; i += 4) {
-            const std::size_t n = s.n_out - i < 4 ? s.n_out - i : 4;
-            for (std::size_t e = 0; e < tile_row; e += vector_bytes) {
-                V v[4] = {zero(), zero(), zero(), zero()};
-                for (std::size_t k = 0; k < n; ++k) {
-                    V one[1] = {load_tile(s.in, in + e, i + k)};
-                    if constexpr (Two) one[0] = combine(s, one[0], load_tile(s.in2, in2 + e, i + k));
-                    run_stages<PerTile>(s, one, i + k, 0);
-                    v[k] = one[0];
-                }
-                std::byte* to = out + i / group * tile_row + e;
-                if (n == 4) {
-                    store_block<4>(s.out.lanes, to, v);
-                } else {
-                    // The last block: no group behind the row is written.
-                    const V v3[3] = {v[0], v[1], v[2]}, v2[2] = {v[0], v[1]}, v1[1] = {v[0]};
-                    if (n == 3)
-                        store_block<3>(s.out.lanes, to, v3);
-                    else if (n == 2)
-                        store_block<2>(s.out.lanes, to, v2);
-                    else
-                        store_block<1>(s.out.lanes, to, v1);
-                }
-            }
+        std::size_t i = 0;
+        for (; i + 4 <= s.n_out; i += 4) map_block<Two, 4>(s, in, in2, out, i);
+        switch (s.n_out - i) {  // no group behind the row is written
+            case 3: map_block<Two, 3>(s, in, in2, out, i); break;
+            case 2: map_block<Two, 2>(s, in, in2, out, i); break;
+            case 1: map_block<Two, 1>(s, in, in2, out, i); break;
+            default: break;
         }
     }
+}
+
+/// The terms of N elements, added to @p total.
+template <int N>
+[[gnu::always_inline]] inline V add_terms(const Step& s, const std::byte* x, const std::byte* y, std::size_t i,
+                                          V total) noexcept {
+    const auto kind = static_cast<Reduction>(s.operation);
+    V v[N];
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < N; ++k) {
+        v[k] = load_tile(s.in, x, i + k);
+        if (kind == Reduction::squares) v[k] = mul(v[k], v[k]);
+        if (kind == Reduction::dot) v[k] = mul(v[k], load_tile(s.in2, y, i + k));
+    }
+    run_stage(s.stages[0], v, PerTile{0}, 0);
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) total = add(total, v[k]);
+    return total;
 }
 
 void reduce_tile(const Step& s, std::byte* workspace) noexcept {
@@ -159,11 +175,9 @@ void reduce_tile(const Step& s, std::byte* workspace) noexcept {
         V total[1] = {zero()};
         const std::byte* x = workspace + s.in.tile + e;
         const std::byte* y = workspace + s.in2.tile + e;
-        for (std::size_t i = 0; i < s.n_groups; ++i) {
-            const V vx = load_tile(s.in, x, i);
-            const V vy = s.operation == 0 ? load_tile(s.in2, y, i) : vx;
-            total[0] = add(total[0], reduction_term(s, vx, vy));
-        }
+        std::size_t i = 0;
+        for (; i + 4 <= s.n_groups; i += 4) total[0] = add_terms<4>(s, x, y, i, total[0]);
+        for (; i < s.n_groups; ++i) total[0] = add_terms<1>(s, x, y, i, total[0]);
         run_stages<PerTile>(s, total, 0, 0, 1);
         store_block<1>(s.out.lanes, workspace + s.out.tile + e, total);
     }

@@ -87,8 +87,9 @@ struct CopyStep {
     std::byte filling[chunk] = {};
 };
 
-/// The largest element of each channel under a window, in plain lanes.
+/// The largest element of each channel under a window, or their sum, in plain lanes.
 struct PoolStep {
+    bool sums = false;
     std::size_t channels = 0;
     std::vector<std::uint32_t> first;   ///< per output pixel, and one more: where its sources begin
     std::vector<std::uint32_t> pixels;  ///< sources

@@ -143,7 +143,7 @@ void Chain::clamp(Int128 lo, Int128 hi) {
     const bool below = range_.lo < lo;
     const bool above = range_.hi > hi;
     if (!below && !above) return;
-    if (stages_.empty() || (stages_.back().flags & (stage_rescale | stage_count)) != 0) open();
+    if (stages_.empty() || (stages_.back().flags & (stage_rescale | stage_count | stage_lookup)) != 0) open();
     Stage& s = stages_.back();
     const Int128 old_lo = (s.flags & Stage::at_least) != 0 ? Int128{s.lo} : lane_min;
     const Int128 old_hi = (s.flags & Stage::at_most) != 0 ? Int128{s.hi} : lane_max;

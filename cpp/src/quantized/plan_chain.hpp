@@ -20,6 +20,10 @@ public:
     /// (@p constant_first: it is the left operand). False if the layer is none such.
     bool add_layer(const Layer& layer, const LayerRange& proof, const FixedType& from, const Tensor* constant,
                    bool constant_first);
+    /// Values of @p from become @p table[v - from.lo], in a grid of @p fraction bits.
+    void look_up(const Interval& from, const std::vector<std::int64_t>& table, int fraction, const Interval& result);
+    /// v / n towards zero, in the same grid.
+    void divide(std::int64_t n);
     /// → type: rounding, then overflow if it can happen.
     void convert(const FixedType& type, bool overflows, Interval result);
     void wrap(int width, bool is_signed, Interval result);

@@ -134,6 +134,10 @@ void Lowering::emit_copy(const Place& in, const Place& out, const std::vector<st
                  static_cast<std::uint32_t>(n * bytes)});
         }
     }
+    emit_moves(std::move(copy), in, out);
+}
+
+void Lowering::emit_moves(std::unique_ptr<CopyStep> copy, const Place& in, const Place& out) {
     Step step;
     step.in = in;
     step.out = out;

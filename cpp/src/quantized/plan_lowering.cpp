@@ -109,6 +109,7 @@ bool Lowering::swallow(Chain& chain, int value, int next) const {
     } else if (l.inputs.size() != 1) {
         return false;
     }
+    if (std::holds_alternative<Table>(l.operation)) return swallow_table(chain, value, next);
     return chain.add_layer(l, proof(next), graph_.type(value), other, constant_first) && chain.failed().empty();
 }
 
@@ -358,7 +359,7 @@ void Lowering::lower() {
         } else if (constant(v) != nullptr && !is_output_[static_cast<std::size_t>(v)]) {
             continue;  // swallowed by its readers, or refused by them
         } else if (!lower_dense(v) && !lower_reduction(v) && !lower_merge(v) && !lower_map(v) && !lower_gather(v) &&
-                   !lower_pool(v)) {
+                   !lower_pool(v) && !lower_concatenation(v)) {
             lower_exact(v);
         }
     }

@@ -82,6 +82,7 @@ private:
     void count_uses();
     [[nodiscard]] const Tensor* constant(int value) const;
     [[nodiscard]] bool swallow(Chain& chain, int value, int next) const;
+    [[nodiscard]] bool swallow_table(Chain& chain, int value, int next) const;  // plan_lookup.cpp
     void extend(Group& group);
     [[nodiscard]] std::vector<Want> wants(int value) const;
     const Place& place(int value, const Want& want);
@@ -115,13 +116,20 @@ private:
     [[nodiscard]] std::vector<std::int64_t> patches(int value, const Conv& conv) const;
     [[nodiscard]] static Tensor patch_weight(const Conv& conv);
     Place lower_patches(int value, const Conv& conv, const Want& want);
+    void emit_moves(std::unique_ptr<CopyStep> copy, const Place& in, const Place& out);
     void emit_copy(const Place& in, const Place& out, const std::vector<std::int64_t>& from, std::int32_t filling);
 
     // plan_moves.cpp
     [[nodiscard]] std::optional<std::vector<std::int64_t>> sources(int value) const;
     bool lower_gather(int value);
     bool lower_pool(int value);
+    bool lower_concatenation(int value);  // plan_lookup.cpp
+    Place converted(int value, int reader);
+    [[nodiscard]] bool holds_pixels(int value, const Pool& op) const;
+    [[nodiscard]] std::unique_ptr<PoolStep> pool_windows(int value, const Pool& op) const;
+    std::optional<Group> begin_average(int value, const Pool& op, const PoolStep& pool);
     std::optional<Group> begin_moved(int value, const Interval& range);
+    std::optional<Group> begin_moved(int value, Chain chain);
     Place begin_place(const Group& group, int value);
     void finish_moved(const Group& group, const Place& moved, const char* kernel);
 

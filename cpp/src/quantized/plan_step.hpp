@@ -56,6 +56,7 @@ struct Stage {
     const std::int32_t* a = nullptr;  ///< one per element of the row, padded to whole vectors
     const std::int32_t* b = nullptr;
     const std::int32_t* c = nullptr;
+    const std::int32_t* table = nullptr;
 };
 
 /// Epilogues that have kernels of their own; the others are interpreted stage by stage.
@@ -74,11 +75,13 @@ constexpr bool packs_u8(Epilogue e) noexcept {
 constexpr bool wraps_first(Epilogue e) noexcept {
     return e == Epilogue::wrap_even_clamp || e == Epilogue::wrap_even_u8;
 }
-/// Two stages that are done after all flags of Stage, and alone.
+/// Stages that are done after all flags of Stage, and alone.
 /// With l = left_shift: v = ((v >> l)·a + b[hi + element] + (((v & (2^l - 1))·a + b[element]) >> l)) >> shift
 inline constexpr std::uint32_t stage_rescale = 1u << 30;
 /// v = lo + hi·(how many of the left_shift thresholds a[element], a[shift + element], ... v has reached)
 inline constexpr std::uint32_t stage_count = 1u << 31;
+/// v = table[v - lo], of hi + 1 entries; lanes of the padding may hold anything, and get some entry.
+inline constexpr std::uint32_t stage_lookup = 1u << 29;
 
 enum class Merge : std::uint8_t { add, subtract, multiply, maximum, minimum };
 

@@ -26,7 +26,7 @@ template <class At>
 }
 
 inline constexpr std::size_t pack_events = 16;
-inline constexpr std::size_t pack_stride = 256;  // bytes of a packed row: 64 values of 16 bits, 64 rests, and more
+inline constexpr std::size_t pack_stride = 192;  // bytes of a packed row: 64 values of 16 bits, 64 rests, and more
 
 /// Smallest and largest of what was read; lanes of T.
 template <class T>
@@ -154,8 +154,10 @@ bool pack_some(const TilePack& s, std::size_t first, const std::byte* events, st
             V t[4] = {zero(), zero(), zero(), zero()};
 #pragma GCC unroll 4
             for (std::size_t i = 0; i < N; ++i) {
-                const V x = i + 1 < N || in_last >= 16 ? load_all(from + 16 * i)
-                                                       : load_first(from + 16 * i, static_cast<int>(in_last));
+                V x = i + 1 < N || in_last >= 16 ? load_all(from + 16 * i)
+                                                 : load_first(from + 16 * i, static_cast<int>(in_last));
+                // Or gcc loads it for each use; rows are not aligned, so that every load takes two lines.
+                asm("" : "+v"(x.v));
                 seen.note(x);
                 t[i] = shl(add(x, constant[i]), left[i]);
             }

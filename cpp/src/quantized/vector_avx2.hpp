@@ -71,6 +71,10 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return {_mm256_blendv_epi8(y.v, x.v, _mm256_cmpgt_epi32(a.v, b.v))};
 }
+/// table[i]
+inline V look_up(const std::int32_t* table, V i) noexcept {
+    return {_mm256_i32gather_epi32(table, i.v, 4)};
+}
 /// x with the lowest bit cleared in the lanes where u & mask is zero.
 inline V clear_odd_where_zero(V x, V u, V mask) noexcept {
     const __m256i zeros = _mm256_cmpeq_epi32(_mm256_and_si256(u.v, mask.v), _mm256_setzero_si256());

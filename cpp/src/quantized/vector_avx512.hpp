@@ -71,6 +71,10 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return {_mm512_mask_blend_epi32(_mm512_cmpgt_epi32_mask(a.v, b.v), y.v, x.v)};
 }
+/// table[i]
+inline V look_up(const std::int32_t* table, V i) noexcept {
+    return {_mm512_i32gather_epi32(i.v, table, 4)};
+}
 /// x with the lowest bit cleared in the lanes where u & mask is zero.
 inline V clear_odd_where_zero(V x, V u, V mask) noexcept {
     return {_mm512_mask_and_epi32(x.v, _mm512_testn_epi32_mask(u.v, mask.v), x.v, _mm512_set1_epi32(-2))};

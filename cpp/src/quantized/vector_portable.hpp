@@ -97,6 +97,12 @@ inline V max(V a, V b) noexcept {
 inline V select_greater(V a, V b, V x, V y) noexcept {
     return choose(a.v > b.v, x, y);
 }
+/// table[i]
+inline V look_up(const std::int32_t* table, V i) noexcept {
+    V x = i;
+    for (int k = 0; k < V::n; ++k) x.v[k] = table[i.v[k]];
+    return x;
+}
 /// x with the lowest bit cleared in the lanes where u & mask is zero.
 inline V clear_odd_where_zero(V x, V middle, V mask) noexcept {
     return {x.v & ~(((middle.v & mask.v) == 0) & 1)};

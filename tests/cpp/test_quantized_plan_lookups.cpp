@@ -1,0 +1,110 @@
+#include "quantized_compare.hpp"
+
+using namespace rheinfall;
+using namespace rheinfall::quantized;
+using namespace rheinfall::quantized::testing;
+
+namespace {
+
+/// A table of any kind, as sigmoid, tanh, elu and selu have them.
+int random_table(GraphBuilder& b, int v) {
+    Table t;
+    const FixedType in = b.graph.type(v);
+    t.index.by_bits = b.uniform(0, 1) != 0;
+    std::int64_t n = b.uniform(1, 300);
+    if (t.index.by_bits) {
+        t.index.bits = static_cast<int>(b.uniform(0, std::min(in.width, 8)));
+        n = std::int64_t{1} << t.index.bits;
+    } else {
+        t.index.multiply = b.uniform(1, 2000);
+        t.index.shift = static_cast<int>(b.uniform(0, 12));
+        t.index.offset = b.uniform(0, n);
+    }
+    t.table = b.tensor(any_type(b, 16), {n});
+    if (!t.index.by_bits && b.uniform(0, 2) == 0) {
+        t.bypass = b.pick({TableBypass::nonnegative, TableBypass::positive});
+        t.bypass_multiply = b.tensor(any_type(b, 6), {1});
+        t.table_multiply = b.tensor(any_type(b, 6), {1});
+    }
+    return b.add(std::move(t), {v}, any_type(b, 12), b.graph.shape(v));
+}
+
+/// Two values side by side, along any axis, of types of their own.
+int random_concatenation(GraphBuilder& b, int v) {
+    Shape shape = b.graph.shape(v);
+    const int w = b.relu(v, any_type(b, 9));
+    Concatenate c;
+    c.axis = static_cast<int>(b.uniform(0, static_cast<std::int64_t>(shape.size()) - 1));
+    const bool thrice = b.uniform(0, 3) == 0;
+    shape[static_cast<std::size_t>(c.axis)] *= thrice ? 3 : 2;
+    return b.add(c, thrice ? std::vector{w, v, w} : std::vector{v, w}, any_type(b, 12), shape);
+}
+
+int random_average(GraphBuilder& b, int v) {
+    const Shape in = b.graph.shape(v);
+    if (in.size() < 2 || in[in.size() - 2] < 2) return v;
+    Pool p;
+    p.kind = PoolKind::average;
+    const std::int64_t width = in[in.size() - 2];
+    p.kernel[1] = static_cast<int>(b.uniform(1, std::min<std::int64_t>(4, width)));
+    p.strides[1] = static_cast<int>(b.uniform(1, 2));
+    p.count_padding = b.uniform(0, 1) != 0;
+    if (p.count_padding) p.padding[2] = static_cast<int>(b.uniform(0, p.kernel[1] - 1));
+    const FixedType x = b.graph.type(v);
+    p.accum = x;
+    p.accum.width += static_cast<int>(b.uniform(0, 5));
+    p.accum.integer += static_cast<int>(b.uniform(0, 3));
+    const std::int64_t columns = (width + p.padding[2] - p.kernel[1]) / p.strides[1] + 1;
+    Shape out = in;
+    out[out.size() - 2] = columns;
+    if (in.size() == 3) out[0] = in[0];
+    return b.add(p, {v}, b.uniform(0, 1) != 0 ? p.accum : any_type(b, 12), out);
+}
+
+Graph random_lookups(std::uint64_t seed) {
+    GraphBuilder b(seed);
+    Shape shape{b.uniform(1, 20)};
+    if (b.uniform(0, 1) != 0) shape.insert(shape.begin(), b.uniform(1, 6));
+    int v = b.input(shape, any_type(b, static_cast<int>(b.uniform(2, 14))));
+    const std::int64_t n_layers = b.uniform(1, 5);
+    for (std::int64_t i = 0; i < n_layers; ++i) {
+        switch (b.uniform(0, 5)) {
+            case 0: v = random_concatenation(b, v); break;
+            case 1: v = random_average(b, v); break;
+            case 2: {
+                const FixedType w = any_type(b, 6);
+                const int fraction = b.graph.type(v).fraction() + w.fraction();
+                const FixedType accum{20, 20 - fraction, true, Rounding::trn, Overflow::wrap};
+                v = b.dense(v, static_cast<int>(b.uniform(1, 70)), w, any_type(b, 8), accum, any_type(b, 12));
+                break;
+            }
+            default: v = random_table(b, v);
+        }
+    }
+    if (v == 0) v = random_table(b, v);
+    b.output(v);
+    return std::move(b.graph);
+}
+
+TEST(QuantizedPlan, LookupsAndConcatenations) {
+    int joined = 0, averaged = 0, exact = 0, tables = 0;
+    for (std::uint64_t seed = 0; seed < 400; ++seed) {
+        const Graph graph = random_lookups(seed);
+        compare(graph, seed, 70, false);
+        if (HasFatalFailure()) return;
+        const auto plan = make_plan(graph, prove_ranges(graph), Isa::portable);
+        if (plan == nullptr) continue;
+        for (const Layer& layer : graph.layers) tables += std::holds_alternative<Table>(layer.operation);
+        for (const StepNote& note : plan->notes) {
+            joined += note.kernel == "concatenation";
+            averaged += note.kernel == "mean of pixels";
+            exact += note.kernel.starts_with("exact");
+        }
+    }
+    EXPECT_GT(joined, 150);
+    EXPECT_GT(averaged, 20);
+    EXPECT_GT(tables, 300);
+    EXPECT_LT(exact, 60);
+}
+
+}  // namespace
