@@ -232,7 +232,7 @@ def main() -> None:
         arguments.error("the part cpp needs --cpp bench_forest")
     environment = describe_environment()
     path = ROOT / "bench" / "results" / f"forest-{machine_name()}-{rf.__version__}.json"
-    report = json.loads(path.read_text()) if path.exists() else {}
+    report = json.loads(path.read_text()) if path.exists() else {}  # a part that is not taken stays
     of = {"command": f"python bench/forest_peers.py --parts {' '.join(options.parts)}", "environment": environment}
     if "python" in options.parts:
         report["python_calls"] = of | python_figures(options)
