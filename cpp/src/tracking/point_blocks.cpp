@@ -82,8 +82,8 @@ public:
         for (Key& key : keys) {
             const std::uint32_t i = point(key);
             const auto bits = std::bit_cast<std::uint32_t>(points_.coordinates[i * points_.dimension + d]);
-            const std::uint32_t ordered = (bits >> 31U) != 0 ? ~bits : bits | 0x80000000U;
-            key = Key{ordered} << 32U | i;
+            const std::uint32_t flip = (0U - (bits >> 31U)) | 0x80000000U;  // no branch: signs come in any order
+            key = Key{bits ^ flip} << 32U | i;
         }
         select(keys, spare_.subspan(inside.begin, inside.size()), middle(leaves) * leaf_size - inside.begin);
     }
@@ -121,12 +121,12 @@ private:
         std::array<float, 32> high;
         low.fill(std::numeric_limits<float>::infinity());
         high.fill(-std::numeric_limits<float>::infinity());
-        const std::size_t step = std::max(keys.size() / 64, std::size_t{1});
+        const std::size_t step = std::max(keys.size() / 32, std::size_t{1});
         for (std::size_t i = 0; i < keys.size(); i += step) {
             const float* p = points_.coordinates.data() + point(keys[i]) * points_.dimension;
             for (std::size_t d = 0; d < points_.dimension; ++d) {
-                low[d] = std::min(low[d], p[d]);
-                high[d] = std::max(high[d], p[d]);
+                low[d] = p[d] < low[d] ? p[d] : low[d];  // as a value, not a reference: so it becomes vectors
+                high[d] = p[d] > high[d] ? p[d] : high[d];
             }
         }
         std::size_t best = 0;
@@ -150,8 +150,8 @@ private:
             float high = -low;
             for (std::size_t p = 0; p < n; ++p) {
                 out[p] = points_.coordinates[index[p] * points_.dimension + d];
-                low = std::min(low, out[p]);
-                high = std::max(high, out[p]);
+                low = out[p] < low ? out[p] : low;
+                high = out[p] > high ? out[p] : high;
             }
             std::fill(out + n, out + leaf_size, std::numeric_limits<float>::quiet_NaN());
             *box_of(0, leaf, d) = low;
