@@ -180,30 +180,70 @@ inline void run_binary(const Instruction& i, const Tile& t) {
     }
 }
 
-/// Sums of even and of odd columns apart, for the sake of speed; then both.
+/// The mean over columns of tile_vectors vectors of rows; sums of even and of odd columns apart, for the sake of speed.
+inline void column_mean(const float* in, int width, Vector* mean) {
+    constexpr int L = Vector::tile_vectors;
+    Vector even[L];
+    Vector odd[L];
+    for (int l = 0; l < L; ++l) even[l] = odd[l] = all(0.0f);
+    for (int c = 0; c < width; ++c) {
+        for (int l = 0; l < L; ++l) {
+            const Vector x = load(in + c * tile_rows + l * lanes);
+            if ((c & 1) == 0) {
+                even[l] = even[l] + x;
+            } else {
+                odd[l] = odd[l] + x;
+            }
+        }
+    }
+    for (int l = 0; l < L; ++l) mean[l] = (even[l] + odd[l]) / all(static_cast<float>(width));
+}
+
+/// 1 / sqrt(variance + epsilon) of rows around @p mean, summed likewise.
+inline void column_factor(const float* in, int width, float epsilon, const Vector* mean, Vector* factor) {
+    constexpr int L = Vector::tile_vectors;
+    Vector even[L];
+    Vector odd[L];
+    for (int l = 0; l < L; ++l) even[l] = odd[l] = all(0.0f);
+    const auto square = [&](Vector* sum, const float* column) {
+        for (int l = 0; l < L; ++l) {
+            const Vector x = load(column + l * lanes) - mean[l];
+            sum[l] = fma(x, x, sum[l]);
+        }
+    };
+    int c = 0;
+    for (; c + 1 < width; c += 2) {
+        square(even, in + c * tile_rows);
+        square(odd, in + (c + 1) * tile_rows);
+    }
+    if (c < width) square(even, in + c * tile_rows);
+    const Vector n = all(static_cast<float>(width));
+    for (int l = 0; l < L; ++l) factor[l] = all(1.0f) / sqrt((even[l] + odd[l]) / n + all(epsilon));
+}
+
+template <bool Relu>
+inline void layer_norm(const Instruction& i, const float* in, float* out) {
+    constexpr int L = Vector::tile_vectors;
+    Vector mean[L];
+    Vector factor[L];
+    for (int l = 0; l < L; ++l) mean[l] = all(0.0f);
+    if (!i.centred) column_mean(in, i.width, mean);
+    column_factor(in, i.width, i.a, mean, factor);
+    for (int c = 0; c < i.width; ++c) {
+        const Vector scale = all(i.scale == nullptr ? 1.0f : i.scale[c]);
+        const Vector shift = all(i.shift == nullptr ? 0.0f : i.shift[c]);
+        for (int l = 0; l < L; ++l) {
+            const Vector x = (load(in + c * tile_rows + l * lanes) - mean[l]) * factor[l];
+            store(out + c * tile_rows + l * lanes, rectified(Relu, fma(x, scale, shift)));
+        }
+    }
+}
+
 inline void run_layer_norm(const Instruction& i, const Tile& t) {
-    const Vector n = all(static_cast<float>(i.width));
-    for (int row = 0; row < tile_rows; row += lanes) {
+    for (int row = 0; row < tile_rows; row += Vector::tile_vectors * lanes) {
         const float* in = column(t.scratch, i.in) + row;
         float* out = column(t.scratch, i.out) + row;
-        Vector mean = all(0.0f);
-        if (!i.centred) {
-            Vector sum[2] = {mean, mean};
-            for (int c = 0; c < i.width; ++c) sum[c & 1] = sum[c & 1] + load(in + c * tile_rows);
-            mean = (sum[0] + sum[1]) / n;
-        }
-        Vector squares[2] = {all(0.0f), all(0.0f)};
-        for (int c = 0; c < i.width; ++c) {
-            const Vector x = load(in + c * tile_rows) - mean;
-            squares[c & 1] = fma(x, x, squares[c & 1]);
-        }
-        const Vector factor = all(1.0f) / sqrt((squares[0] + squares[1]) / n + all(i.a));
-        for (int c = 0; c < i.width; ++c) {
-            Vector x = (load(in + c * tile_rows) - mean) * factor;
-            if (i.scale != nullptr) x = x * all(i.scale[c]);
-            if (i.shift != nullptr) x = x + all(i.shift[c]);
-            store(out + c * tile_rows, rectified(i.relu, x));
-        }
+        i.relu ? layer_norm<true>(i, in, out) : layer_norm<false>(i, in, out);
     }
 }
 
@@ -293,8 +333,25 @@ inline void rows_to_columns(float* out, int width, LoadRow&& load_row) {
     }
 }
 
+/// Asks for the rows that the next tile will gather, into the second cache: the first is full of this tile.
+inline void fetch_next_rows(const Instruction& i, const Tile& t, std::int32_t array, Index index) {
+    if (index == Index::self) return;
+    const ArrayView& view = t.event.arrays[array];
+    const std::int32_t next = t.first + tile_rows;
+    const std::int32_t last = next + tile_rows < t.event.n_edges ? next + tile_rows : t.event.n_edges;
+    const std::int32_t* places = index == Index::source   ? t.event.source
+                                 : index == Index::target ? t.event.target
+                                                          : t.event.caller;
+    for (std::int32_t k = next; k < last; ++k) {
+        const float* row = view.data + static_cast<std::ptrdiff_t>(places[k]) * view.stride;
+        for (int c = 0; c < i.width; c += 16) __builtin_prefetch(row + c, 0, 2);
+    }
+}
+
 inline void run_load_rows(const Instruction& i, const Tile& t) {
     const ArrayView& first = t.event.arrays[i.array];
+    fetch_next_rows(i, t, i.array, i.index);
+    if (i.array2 >= 0) fetch_next_rows(i, t, i.array2, i.index2);
     for (int group = 0; group < tile_groups; ++group) {
         const float* rows[lanes];
         const float* added[lanes];
@@ -337,6 +394,11 @@ struct EdgeList {
     std::int32_t n;
 
     [[nodiscard]] std::int32_t edge(std::int32_t k) const { return edges == nullptr ? first + k : edges[first + k]; }
+    /// The one some places on, which may be the next node's.
+    [[nodiscard]] std::int32_t ahead(std::int32_t k, std::int32_t n_edges) const {
+        const std::int32_t last = n_edges - 1 - first;
+        return edge(k + 8 < last ? k + 8 : last);
+    }
 };
 
 inline EdgeList edges_of(const EventView& event, End end, std::int32_t node) {
@@ -353,27 +415,33 @@ inline const float* reduced_row(const Instruction& i, const EventView& event, st
     return array.data + static_cast<std::ptrdiff_t>(row) * array.stride;
 }
 
+inline void fetch_row(const float* row, int width) {
+    for (int c = 0; c < width; c += 16) __builtin_prefetch(row + c);
+}
+
+enum class Reduction : unsigned char { sum, weighted_sum, largest, smallest };
+
 /// Combines N vectors of columns of the edges of one node, in the order of the list.
-template <int N>
+template <int N, Reduction R>
 inline void reduce_columns(const Instruction& i, const EventView& event, const EdgeList& list, int column, int last,
                            float* to) {
     const float* factors = i.array2 < 0 ? nullptr : event.arrays[i.array2].data;
-    const bool sums = i.how == How::add || i.how == How::mean;
+    const bool sums = R == Reduction::sum || R == Reduction::weighted_sum;
     Vector sum[N];
     for (int v = 0; v < N; ++v) sum[v] = all(sums ? 0.0f : i.a);
     for (std::int32_t k = 0; k < list.n; ++k) {
         const std::int32_t edge = list.edge(k);
+        // Rows of other nodes lie anywhere: those of the edges to come are asked for early.
+        if (column == 0) fetch_row(reduced_row(i, event, list.ahead(k, event.n_edges)), i.width);
         const float* row = reduced_row(i, event, edge) + column;
         const Vector factor = all(factors == nullptr ? 1.0f : factors[edge]);
         for (int v = 0; v < N; ++v) {
-            const Vector x = v + 1 < N ? load(row + v * lanes) : load_first(row + v * lanes, last);
-            if (i.how == How::max) {
-                sum[v] = max(sum[v], factors == nullptr ? x : x * factor);
-            } else if (i.how == How::min) {
-                sum[v] = min(sum[v], factors == nullptr ? x : x * factor);
-            } else {
-                sum[v] = factors == nullptr ? sum[v] + x : fma(x, factor, sum[v]);
-            }
+            Vector x = v + 1 < N ? load(row + v * lanes) : load_first(row + v * lanes, last);
+            if (R == Reduction::weighted_sum) sum[v] = fma(x, factor, sum[v]);
+            if (R == Reduction::sum) sum[v] = sum[v] + x;
+            if (!sums && factors != nullptr) x = x * factor;
+            if (R == Reduction::largest) sum[v] = max(sum[v], x);
+            if (R == Reduction::smallest) sum[v] = min(sum[v], x);
         }
     }
     if (i.how == How::mean) {
@@ -383,27 +451,43 @@ inline void reduce_columns(const Instruction& i, const EventView& event, const E
     for (int v = 0; v < N; ++v) store(to + column + v * lanes, sum[v]);
 }
 
+template <Reduction R>
 inline void reduce_row(const Instruction& i, const EventView& event, const EdgeList& list, float* to) {
+    constexpr int most = 80 / lanes < 8 ? 80 / lanes : 8;
     for (int c = 0; c < i.width;) {
         const int left = i.width - c;
+        if (left > 4 * lanes && left <= 5 * lanes && most >= 5) {
+            return reduce_columns<5, R>(i, event, list, c, left - 4 * lanes, to);
+        }
         if (left > 4 * lanes) {
-            reduce_columns<4>(i, event, list, c, lanes, to);
+            reduce_columns<4, R>(i, event, list, c, lanes, to);
             c += 4 * lanes;
             continue;
         }
         const int n = (left + lanes - 1) / lanes;
         const int last = left - (n - 1) * lanes;
-        if (n == 4) return reduce_columns<4>(i, event, list, c, last, to);
-        if (n == 3) return reduce_columns<3>(i, event, list, c, last, to);
-        if (n == 2) return reduce_columns<2>(i, event, list, c, last, to);
-        return reduce_columns<1>(i, event, list, c, last, to);
+        if (n == 4) return reduce_columns<4, R>(i, event, list, c, last, to);
+        if (n == 3) return reduce_columns<3, R>(i, event, list, c, last, to);
+        if (n == 2) return reduce_columns<2, R>(i, event, list, c, last, to);
+        return reduce_columns<1, R>(i, event, list, c, last, to);
+    }
+}
+
+template <Reduction R>
+inline void reduce_rows(const Instruction& i, const Tile& t, int stride) {
+    for (int r = 0; r < tile_rows; ++r) {
+        const EdgeList list = edges_of(t.event, i.end, t.first + smaller(r, t.n - 1));
+        reduce_row<R>(i, t.event, list, t.scratch.rows + r * stride);
     }
 }
 
 inline void run_reduce(const Instruction& i, const Tile& t) {
     const int stride = (i.width + 15) / 16 * 16;
-    for (int r = 0; r < tile_rows; ++r) {
-        reduce_row(i, t.event, edges_of(t.event, i.end, t.first + smaller(r, t.n - 1)), t.scratch.rows + r * stride);
+    switch (i.how) {
+        case How::max: reduce_rows<Reduction::largest>(i, t, stride); break;
+        case How::min: reduce_rows<Reduction::smallest>(i, t, stride); break;
+        default:
+            i.array2 < 0 ? reduce_rows<Reduction::sum>(i, t, stride) : reduce_rows<Reduction::weighted_sum>(i, t, stride);
     }
     for (int group = 0; group < tile_groups; ++group) {
         const float* rows = t.scratch.rows + group * lanes * stride;
