@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <rheinfall/adapters/huge_pages.hpp>
 #include <rheinfall/gnn/edge_classifier.hpp>
 #include <stdexcept>
 #include <string>
@@ -37,7 +38,8 @@ Result run(const EdgeClassifier& classifier, const Features& nodes, const EdgeIn
     rheinfall::Status status{};
     {
         nb::gil_scoped_release no_gil;
-        rheinfall::Workspace workspace;
+        rheinfall::HugePages memory;
+        rheinfall::Workspace workspace(&memory);
         rheinfall::StdThreads threads(n_threads == 0 ? num_threads() : n_threads);
         const rheinfall::ParallelFor parallel_for = threads.parallel_for();
         workspace.reserve(classifier.workspace_size({nodes.shape(0), n}, parallel_for.n_threads()));

@@ -1,0 +1,251 @@
+"""The fused engine of graph networks beside ONNX Runtime and PyTorch: the published Exa.TrkX network on real graphs.
+
+    python bench/gnn.py prepare --shared ../shared            # graphs, once
+    python bench/gnn.py check --case event21000 --out bench/results/gnn-cpu.json
+    python bench/gnn.py time --case event21000 --threads 1 --out bench/results/gnn-cpu.json
+
+`check` compares results, `time` runs each engine once, in turns, and appends to the file: call it several times. ONNX
+Runtime runs the repaired file as it is, with ScatterElements(add); PyTorch runs the network operation by operation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import describe_environment, machine_name
+
+import rheinfall as rf
+from rheinfall.gnn.fused import lower_model
+from rheinfall.gnn.onnx_file import load_model, opset_of
+from rheinfall.gnn.onnx_inputs import find_inputs
+
+CACHE = Path(tempfile.gettempdir()) / "rheinfall-bench-gnn"
+CASES = {"golden": None, "event21000": 325_000, "20k": 100_000}
+
+
+def wide_graph(shared: Path) -> tuple[Any, Any]:
+    """Event 21000: the shipped map's edges and nearest neighbours in direction, 325,000 in all."""
+    hits = rf.io.read_event(shared / "data/trackml/event21000/event000021000-hits.csv.gz").hits
+    x, y, z = (np.asarray(c, np.float64) for c in (hits.x, hits.y, hits.z))
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    points = np.stack([x / radius, y / radius, z / radius, radius / 1e5], axis=1).astype(np.float32)
+    near = rf.knn_graph(points, 6)
+    near = near[:, radius[near[0]] < radius[near[1]]]
+    mapped = rf.build_graph(hits, rf.TrackFinder.load("trackml").module_map).edge_index
+    key = lambda e: e[0] * len(x) + e[1]  # noqa: E731
+    extra = np.setdiff1d(key(near), key(mapped))
+    wanted = CASES["event21000"]
+    assert wanted is not None
+    extra = np.random.default_rng(0).choice(extra, wanted - mapped.shape[1], replace=False)
+    keys = np.concatenate([key(mapped), extra])
+    r = np.hypot(x, y)
+    nodes = np.stack([r / 1000, np.arctan2(y, x) / np.pi, z / 1000], axis=1).astype(np.float32)
+    return nodes, np.stack([keys // len(x), keys % len(x)])
+
+
+def small_graph() -> tuple[Any, Any]:
+    """20,000 nodes and 100,000 edges to nodes not far behind."""
+    rng, n, n_edges = np.random.default_rng(1), 20_000, CASES["20k"]
+    source = rng.integers(0, n - 1, n_edges)
+    target = np.minimum(source + rng.geometric(1 / 500, n_edges), n - 1)
+    return rng.normal(size=(n, 3)).astype(np.float32) * np.float32(0.5), np.stack([source, target])
+
+
+def prepare(shared: Path) -> None:
+    """Write the graphs to the cache, beside the network."""
+    CACHE.mkdir(exist_ok=True)
+    golden = shared / "data/exatrkx/golden"
+    read = lambda name: np.loadtxt(golden / f"{name}.csv", delimiter=",")  # noqa: E731
+    edges = np.ascontiguousarray(read("applyfilter_output_EDGE_LIST_AFTER_FILTER").astype(np.int64))
+    np.savez(CACHE / "golden.npz", nodes=read("in_e").astype(np.float32), edges=edges, logits=read("gnn_output_OUTPUT__0"))
+    for name, (nodes, edge_index) in {"event21000": wide_graph(shared), "20k": small_graph()}.items():
+        np.savez(CACHE / f"{name}.npz", nodes=nodes, edges=edge_index)
+    model = rf.EdgeClassifier.load(shared / "data/exatrkx/gnn.onnx", repair_scatter=True)
+    model.save(CACHE / "gnn.onnx")
+
+
+class Fused:
+    """Our engine."""
+
+    def __init__(self, threads: int) -> None:
+        rf.set_num_threads(threads)
+        self.model = rf.EdgeClassifier.load(CACHE / "gnn.onnx", engine="fused")
+
+    def __call__(self, nodes: Any, edges: Any) -> Any:
+        return self.model.logits(nodes, edges)
+
+
+class OnnxRuntime:
+    """The repaired file in ONNX Runtime as it comes."""
+
+    def __init__(self, threads: int) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = ort.InferenceSession(str(CACHE / "gnn.onnx"), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, nodes: Any, edges: Any) -> Any:
+        names = [i.name for i in self.session.get_inputs()]
+        return self.session.run(None, dict(zip(names, (nodes, edges), strict=True)))[0].reshape(-1)
+
+
+class Torch:
+    """The network's operations in PyTorch, norms as F.layer_norm, sums by index_add_."""
+
+    def __init__(self, threads: int) -> None:
+        import torch
+
+        from rheinfall.gnn.ir import rewrite
+        from rheinfall.gnn.lower_onnx import lower
+        from rheinfall.gnn.rewriting import _name_norms, _spell_norms
+
+        torch.set_num_threads(threads)
+        model = load_model(CACHE / "gnn.onnx")
+        inputs = find_inputs(model, "gnn.onnx", None, None, None)
+        network = lower(model, inputs, model.graph.output[0].name, opset_of(model))
+        self.network = rewrite(rewrite(network, _spell_norms), _name_norms)
+        self.torch = torch
+        self.weights = [{k: torch.tensor(v) for k, v in o.weights.items()} for o in self.network.operations]
+
+    def __call__(self, nodes: Any, edges: Any) -> Any:
+        torch = self.torch
+        ends = {"source": torch.from_numpy(edges[0]), "target": torch.from_numpy(edges[1])}
+        values: list[Any] = []
+        last_use = {i: k for k, o in enumerate(self.network.operations) for i in o.inputs}
+        with torch.inference_mode():
+            for k, (o, w) in enumerate(zip(self.network.operations, self.weights, strict=True)):
+                x = [values[i] for i in o.inputs]
+                values.append(self._apply(o, w, x, ends, torch.from_numpy(nodes)))
+                for i in o.inputs:
+                    if last_use[i] == k:
+                        values[i] = None
+        return values[self.network.output][:, 0].numpy()
+
+    def _apply(self, o: Any, w: Any, x: Any, ends: Any, nodes: Any) -> Any:
+        torch, functional = self.torch, self.torch.nn.functional
+        if o.op == "input":
+            return nodes
+        if o.op == "linear":
+            return torch.addmm(w["bias"], x[0], w["weight"])
+        if o.op == "layer_norm":
+            return functional.layer_norm(x[0], (o.width,), w["scale"], w["shift"], o.attributes["epsilon"])
+        if o.op == "gather":
+            return x[0][ends[o.attributes["end"]]]
+        if o.op == "reduce":
+            return torch.zeros(len(nodes), o.width).index_add_(0, ends[o.attributes["end"]], x[0])
+        if o.op == "concat":
+            return torch.cat(x, dim=1)
+        return {"relu": torch.relu, "sigmoid": torch.sigmoid, "add": torch.add, "mul": torch.mul}[o.op](*x)
+
+
+ENGINES = {"fused": Fused, "onnxruntime": OnnxRuntime, "torch": Torch}
+
+
+def fma_peak() -> float:
+    """GFLOP/s of one thread of NumPy's largest matrix product, an upper bound that a library reaches."""
+    import os
+
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    a, b = np.ones((1536, 1536), np.float32), np.ones((1536, 1536), np.float32)
+    best = min(_timed(lambda: a @ b) for _ in range(5))
+    return 2 * 1536**3 / best / 1e9
+
+
+def _timed(call: Any) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def check(case: str) -> dict[str, Any]:
+    """Differences to the others, and bit identity over threads, instruction sets and order of edges."""
+    data = np.load(CACHE / f"{case}.npz")
+    nodes, edges = data["nodes"], data["edges"]
+    fused = Fused(1)(nodes, edges)
+    result: dict[str, Any] = {"n_nodes": len(nodes), "n_edges": edges.shape[1]}
+    if "logits" in data:
+        result["max_difference_to_golden"] = float(np.abs(fused - data["logits"]).max())
+    order = np.random.default_rng(2).permutation(edges.shape[1])
+    shuffled = np.ascontiguousarray(edges[:, order])
+    result["bit_identical"] = {
+        f"{threads} threads, shuffled": bool(np.array_equal(Fused(threads)(nodes, shuffled), fused[order]))
+        for threads in (1, 2, 8)
+    }
+    for name in ("onnxruntime", "torch"):
+        other = ENGINES[name](1)(nodes, edges)
+        result[name] = {
+            "max_difference": float(np.abs(fused - other).max()),
+            "decisions_changed_at_0.5": int(((fused > 0) != (other > 0)).sum()),
+        }
+    result["max_logit"] = float(np.abs(fused).max())
+    return result
+
+
+def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
+    """Seconds of one call of each engine, after a small one; memory is the growth of the peak during the call."""
+    data = np.load(CACHE / f"{case}.npz")
+    small = np.load(CACHE / "golden.npz")
+    result: dict[str, Any] = {"threads": threads, "seconds": {}, "cpu_seconds": {}, "peak_growth_MB": {}}
+    for name in engines:
+        engine = ENGINES[name](threads)
+        engine(small["nodes"], small["edges"])
+        before, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+        result["seconds"][name] = round(_timed(lambda e=engine: e(data["nodes"], data["edges"])), 4)
+        result["cpu_seconds"][name] = round(time.process_time() - cpu, 4)
+        result["peak_growth_MB"][name] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    model = load_model(CACHE / "gnn.onnx")
+    inputs = find_inputs(model, "gnn.onnx", None, None, None)
+    network = lower_model(model, inputs, model.graph.output[0].name, opset_of(model), "gnn.onnx")
+    rows = {"node": len(data["nodes"]), "edge": data["edges"].shape[1], "event": 1}
+    flops = sum(2 * rows[o.kind] * o.weights["weight"].size for o in network.operations if o.op == "linear")
+    result["linear_GFLOP"] = round(flops / 1e9, 2)
+    if "fused" in engines:
+        result["fused_GFLOP_per_s"] = round(flops / 1e9 / result["seconds"]["fused"], 1)
+    return result
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["prepare", "check", "time", "peak"])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--case", choices=CASES, default="event21000")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--engines", default="fused,torch,onnxruntime")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.what == "prepare":
+        return prepare(arguments.shared)
+    if arguments.what == "peak":
+        result: Any = {"peak_GFLOP_per_s": round(fma_peak(), 1)}
+    elif arguments.what == "check":
+        result = check(arguments.case)
+    else:
+        result = measure(arguments.case, arguments.threads, arguments.engines.split(","))
+    json.dump(result, sys.stdout, indent=1)
+    if arguments.out is not None:
+        keep(arguments.out, arguments.what, arguments.case, result)
+
+
+def keep(path: Path, what: str, case: str, result: Any) -> None:
+    """Add a result to the file; checks are replaced, timings collected."""
+    known = json.loads(path.read_text()) if path.exists() else {"machine": machine_name()}
+    known["environment"] = describe_environment()
+    if what == "time":
+        known.setdefault("time", {}).setdefault(case, []).append(result)
+    else:
+        known.setdefault(what, {})[case] = result
+    path.write_text(json.dumps(known, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
