@@ -65,7 +65,9 @@ def prepare(shared: Path) -> None:
     golden = shared / "data/exatrkx/golden"
     read = lambda name: np.loadtxt(golden / f"{name}.csv", delimiter=",")  # noqa: E731
     edges = np.ascontiguousarray(read("applyfilter_output_EDGE_LIST_AFTER_FILTER").astype(np.int64))
-    np.savez(CACHE / "golden.npz", nodes=read("in_e").astype(np.float32), edges=edges, logits=read("gnn_output_OUTPUT__0"))
+    np.savez(
+        CACHE / "golden.npz", nodes=read("in_e").astype(np.float32), edges=edges, logits=read("gnn_output_OUTPUT__0")
+    )
     for name, (nodes, edge_index) in {"event21000": wide_graph(shared), "20k": small_graph()}.items():
         np.savez(CACHE / f"{name}.npz", nodes=nodes, edges=edge_index)
     model = rf.EdgeClassifier.load(shared / "data/exatrkx/gnn.onnx", repair_scatter=True)
@@ -106,13 +108,13 @@ class Torch:
 
         from rheinfall.gnn.ir import rewrite
         from rheinfall.gnn.lower_onnx import lower
-        from rheinfall.gnn.rewriting import _name_norms, _spell_norms
+        from rheinfall.gnn.rewriting import name_norms, spell_norms
 
         torch.set_num_threads(threads)
         model = load_model(CACHE / "gnn.onnx")
         inputs = find_inputs(model, "gnn.onnx", None, None, None)
         network = lower(model, inputs, model.graph.output[0].name, opset_of(model))
-        self.network = rewrite(rewrite(network, _spell_norms), _name_norms)
+        self.network = rewrite(rewrite(network, spell_norms), name_norms)
         self.torch = torch
         self.weights = [{k: torch.tensor(v) for k, v in o.weights.items()} for o in self.network.operations]
 
@@ -216,7 +218,7 @@ def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["prepare", "check", "time", "peak"])
+    parser.add_argument("what", choices=["prepare", "check", "time"])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--case", choices=CASES, default="event21000")
     parser.add_argument("--threads", type=int, default=1)

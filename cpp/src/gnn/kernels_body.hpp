@@ -487,7 +487,8 @@ inline void run_reduce(const Instruction& i, const Tile& t) {
         case How::max: reduce_rows<Reduction::largest>(i, t, stride); break;
         case How::min: reduce_rows<Reduction::smallest>(i, t, stride); break;
         default:
-            i.array2 < 0 ? reduce_rows<Reduction::sum>(i, t, stride) : reduce_rows<Reduction::weighted_sum>(i, t, stride);
+            i.array2 < 0 ? reduce_rows<Reduction::sum>(i, t, stride)
+                         : reduce_rows<Reduction::weighted_sum>(i, t, stride);
     }
     for (int group = 0; group < tile_groups; ++group) {
         const float* rows = t.scratch.rows + group * lanes * stride;

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rheinfall._extras import require
 from rheinfall.gnn.ir import Builder, Network
 from rheinfall.gnn.lower_operators import OPERATORS
 from rheinfall.gnn.lower_values import EDGES, Ends, LoweringError, Rows, Tensor
+from rheinfall.gnn.onnx_checks import nodes_of, subgraphs
 from rheinfall.gnn.onnx_inputs import ModelInputs
 
 
@@ -43,6 +46,8 @@ class Lowering:
         Raises:
             LoweringError: it cannot be; names the node.
         """
+        if node.op_type == "If" and node.domain in ("", "ai.onnx"):
+            return self._run_branch(node)
         name = node.name or (node.output[0] if node.output else "")
         self.builder.name = str(name)
         operator = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
@@ -55,6 +60,21 @@ class Lowering:
             raise LoweringError(f"node {name!r} ({node.op_type}): {error}") from error
         for output, value in zip(node.output, results, strict=False):
             self.tensors[output] = value
+
+    def _run_branch(self, node: Any) -> None:
+        """The branch of an If whose condition is known: exporters ask whether a tensor has dimensions."""
+        condition = self._tensor(node.input[0])
+        if not isinstance(condition, np.ndarray) or condition.size != 1:
+            raise LoweringError(f"node {node.name!r} (If): a condition that hangs on the event")
+        wanted = "then_branch" if bool(condition.ravel()[0]) else "else_branch"
+        graph = next(a.g for a in node.attribute if a.name == wanted)
+        numpy_helper = require("onnx.numpy_helper", "onnx")
+        for tensor in graph.initializer:
+            self.tensors[tensor.name] = numpy_helper.to_array(tensor)
+        for inner in graph.node:
+            self.run(inner)
+        for output, value in zip(node.output, graph.output, strict=True):
+            self.tensors[output] = self._tensor(value.name)
 
     def _tensor(self, name: str) -> Tensor | None:
         if name not in self.tensors:
@@ -96,6 +116,7 @@ def _ancestors(graph: Any, output: str) -> set[str]:
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
+            needed.update(i for graph in subgraphs(node) for inner in nodes_of(graph) for i in inner.input)
     return needed
 
 

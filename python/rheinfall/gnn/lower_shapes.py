@@ -52,6 +52,12 @@ def _shape(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
     return [result]
 
 
+def _size(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if not isinstance(x[0], np.ndarray):
+        raise LoweringError("the number of elements of values")
+    return [np.asarray(x[0].size)]
+
+
 def _dims(tensor: Any) -> tuple[Any, ...]:
     if not isinstance(tensor, np.ndarray):
         raise LoweringError("a shape that is not known")
@@ -167,7 +173,10 @@ def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
 
 
 def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    starts, stops = as_ints(x[1], "starts"), as_ints(x[2], "ends")
+    starts = as_ints(x[1], "starts")
+    if isinstance(x[2], np.ndarray) and x[2].dtype == object and not any(starts) and tuple(x[2]) == shape_of(x[0]):
+        return [x[0]]  # all of it, which exporters cut out of what is scattered
+    stops = as_ints(x[2], "ends")
     axes = as_ints(x[3], "axes") if len(x) > 3 and x[3] is not None else list(range(len(starts)))
     steps = as_ints(x[4], "steps") if len(x) > 4 and x[4] is not None else [1] * len(starts)
     data = x[0]
@@ -216,6 +225,7 @@ SHAPE_OPERATORS: dict[str, Operator] = {
     "Cast": _cast,
     "CastLike": _identity,
     "Shape": _shape,
+    "Size": _size,
     "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
     "Reshape": _reshape,

@@ -11,7 +11,7 @@ from rheinfall.gnn.ir import Builder, Network, Operation, rewrite, sum_all
 
 def optimise(network: Network) -> Network:
     """The network that the engine runs."""
-    for rule in (_spell_norms, _name_norms, _fold_affine, _split_ends, _merge_linears):
+    for rule in (spell_norms, name_norms, _fold_affine, _split_ends, _merge_linears):
         network = rewrite(network, rule)
     return _centre_norms(network)
 
@@ -20,7 +20,7 @@ def _same(a: Operation, op: str, **attributes: Any) -> bool:
     return a.op == op and all(a.attributes.get(k) == v for k, v in attributes.items())
 
 
-def _spell_norms(b: Builder, network: Network, position: int, inputs: list[int]) -> int | None:
+def spell_norms(b: Builder, network: Network, position: int, inputs: list[int]) -> int | None:
     """(x - mean) / sqrt(var + epsilon), spelled out over columns or rows, becomes a norm."""
     o = network.operations[position]
     if o.op not in ("div", "mul"):
@@ -54,7 +54,7 @@ def _norm_of(b: Builder, centred: Operation, above: int, root: Operation) -> int
     return b.add(name, centred.inputs[0], epsilon=float(epsilon.ravel()[0]))
 
 
-def _name_norms(b: Builder, network: Network, position: int, inputs: list[int]) -> int | None:
+def name_norms(b: Builder, network: Network, position: int, inputs: list[int]) -> int | None:
     """A scale and a shift behind a norm are the norm's own."""
     o = network.operations[position]
     if o.op != "affine":
