@@ -61,6 +61,26 @@ int random_average(GraphBuilder& b, int v) {
     return b.add(p, {v}, b.uniform(0, 1) != 0 ? p.accum : any_type(b, 12), out);
 }
 
+/// Softmax of the last axis, stable or of low latency, any types.
+int random_softmax(GraphBuilder& b, int v) {
+    const auto positive = [&](int width) {
+        const int w = static_cast<int>(b.uniform(4, width));
+        return ufixed(w, static_cast<int>(b.uniform(1, w)), b.pick({Rounding::trn, Rounding::rnd_conv}),
+                      b.pick({Overflow::sat, Overflow::wrap}));
+    };
+    Softmax s;
+    s.kind = b.pick({SoftmaxKind::stable, SoftmaxKind::stable, SoftmaxKind::latency, SoftmaxKind::legacy});
+    const FixedType in = b.graph.type(v);
+    s.norm = positive(12);
+    s.inv_input = b.uniform(0, 1) != 0 ? positive(14) : any_type(b, 14);
+    s.accum = fixed(static_cast<int>(b.uniform(14, 20)), static_cast<int>(b.uniform(8, 12)));
+    const auto entries = [&](const FixedType& of) { return std::int64_t{1} << b.uniform(0, std::min(of.width, 9)); };
+    s.exp_table = b.tensor(positive(12), {entries(s.kind == SoftmaxKind::latency ? in : s.norm)});
+    s.inv_table = b.tensor(positive(12), {entries(s.inv_input)});
+    s.axis_size = b.graph.shape(v).back();
+    return b.add(std::move(s), {v}, any_type(b, 14), b.graph.shape(v));
+}
+
 Graph random_lookups(std::uint64_t seed) {
     GraphBuilder b(seed);
     Shape shape{b.uniform(1, 20)};
@@ -68,7 +88,8 @@ Graph random_lookups(std::uint64_t seed) {
     int v = b.input(shape, any_type(b, static_cast<int>(b.uniform(2, 14))));
     const std::int64_t n_layers = b.uniform(1, 5);
     for (std::int64_t i = 0; i < n_layers; ++i) {
-        switch (b.uniform(0, 5)) {
+        switch (b.uniform(0, 6)) {
+            case 3: v = random_softmax(b, v); break;
             case 0: v = random_concatenation(b, v); break;
             case 1: v = random_average(b, v); break;
             case 2: {
@@ -87,7 +108,7 @@ Graph random_lookups(std::uint64_t seed) {
 }
 
 TEST(QuantizedPlan, LookupsAndConcatenations) {
-    int joined = 0, averaged = 0, exact = 0, tables = 0;
+    int joined = 0, averaged = 0, exact = 0, tables = 0, softmax = 0;
     for (std::uint64_t seed = 0; seed < 400; ++seed) {
         const Graph graph = random_lookups(seed);
         compare(graph, seed, 70, false);
@@ -98,13 +119,15 @@ TEST(QuantizedPlan, LookupsAndConcatenations) {
         for (const StepNote& note : plan->notes) {
             joined += note.kernel == "concatenation";
             averaged += note.kernel == "mean of pixels";
+            softmax += note.kernel == "softmax";
             exact += note.kernel.starts_with("exact");
         }
     }
     EXPECT_GT(joined, 150);
     EXPECT_GT(averaged, 20);
     EXPECT_GT(tables, 300);
-    EXPECT_LT(exact, 60);
+    EXPECT_GT(softmax, 40);
+    EXPECT_LT(exact, 140);
 }
 
 }  // namespace

@@ -22,6 +22,8 @@ public:
                    bool constant_first);
     /// Values of @p from become @p table[v - from.lo], in a grid of @p fraction bits.
     void look_up(const Interval& from, const std::vector<std::int64_t>& table, int fraction, const Interval& result);
+    /// floor(v / 2^n), as a new grid's unit.
+    void cut(int n) { round_right(n, Rounding::trn); }
     /// v / n towards zero, in the same grid.
     void divide(std::int64_t n);
     /// → type: rounding, then overflow if it can happen.

@@ -82,15 +82,7 @@ Place Lowering::converted(int value, int reader) {
     chain.convert(result, proof(reader).result_overflows, proof(reader).result.all);
     if (!chain.failed().empty()) refuse(value, chain.failed());
     if (chain.stages().empty()) return plain;
-    Step step;
-    step.in = plain;
-    step.out.columns = static_cast<std::uint32_t>(size(value));
-    step.out.stride = step.out.columns * 4;
-    allot(step.out);
-    step.n_out = step.out.columns;
-    set_stages(step, chain.stages(), 0);
-    emit(step, plan_.kernels->map, plan_.kernels->map_tile);
-    return step.out;
+    return emit_map(plain, nullptr, Merge::add, chain, temporary(size(value)));
 }
 
 bool Lowering::lower_concatenation(int value) {

@@ -125,6 +125,12 @@ private:
     bool lower_pool(int value);
     bool lower_concatenation(int value);  // plan_lookup.cpp
     Place converted(int value, int reader);
+    bool lower_softmax(int value);  // plan_softmax.cpp
+    Place temporary(std::size_t n);
+    Place reduce_slices(const Place& in, std::size_t n, bool sums);
+    Place repeat(const Place& in, std::size_t n);
+    Place emit_map(const Place& in, const Place* in2, Merge merge, const Chain& chain, const Place& out);
+    Place emit_pool(std::unique_ptr<PoolStep> pool, const Place& in, const Place& out);  // plan_moves.cpp
     [[nodiscard]] bool holds_pixels(int value, const Pool& op) const;
     [[nodiscard]] std::unique_ptr<PoolStep> pool_windows(int value, const Pool& op) const;
     std::optional<Group> begin_average(int value, const Pool& op, const PoolStep& pool);

@@ -95,11 +95,7 @@ std::optional<Group> Lowering::begin_moved(int value, Chain chain) {
 Place Lowering::begin_place(const Group& group, int value) {
     const Want plain{Lanes::s32, static_cast<std::uint32_t>(size(group.value)), 0, 0};
     if (group.chain->stages().empty() && primary(group, 0) == plain) return place(group.value, plain);
-    Place p;
-    p.columns = static_cast<std::uint32_t>(size(value));
-    p.stride = p.columns * 4;
-    allot(p);
-    return p;
+    return temporary(size(value));
 }
 
 void Lowering::finish_moved(const Group& group, const Place& moved, const char* kernel) {
@@ -192,6 +188,16 @@ std::optional<Group> Lowering::begin_average(int value, const Pool& op, const Po
     return begin_moved(value, std::move(chain));
 }
 
+Place Lowering::emit_pool(std::unique_ptr<PoolStep> pool, const Place& in, const Place& out) {
+    Step step;
+    step.in = in;
+    step.out = out;
+    step.pool = pool.get();
+    plan_.pools.push_back(std::move(pool));
+    emit(step, pool_one, pool_tile);
+    return out;
+}
+
 /// Pooling whose accumulator holds each pixel exactly.
 bool Lowering::lower_pool(int value) {
     const Layer& l = layer(value);
@@ -202,14 +208,9 @@ bool Lowering::lower_pool(int value) {
     const std::optional<Group> group =
         pool->sums ? begin_average(value, *op, *pool) : begin_moved(value, ranges_.value(l.inputs[0]).all);
     if (!group) return false;
-    const char* kernel = pool->sums ? "mean of pixels" : "maximum of pixels";
-    Step step;
-    step.in = plain_operand(l.inputs[0]);
-    step.out = begin_place(*group, value);
-    step.pool = pool.get();
-    plan_.pools.push_back(std::move(pool));
-    emit(step, pool_one, pool_tile);
-    finish_moved(*group, step.out, kernel);
+    const char* kernel_name = pool->sums ? "mean of pixels" : "maximum of pixels";
+    const Place in = plain_operand(l.inputs[0]);
+    finish_moved(*group, emit_pool(std::move(pool), in, begin_place(*group, value)), kernel_name);
     return true;
 }
 
