@@ -159,18 +159,19 @@ def test_golden_logits_hold_for_any_numbering_of_nodes():
     assert np.abs(logits - expected).max() < 2e-4
 
 
+@pytest.mark.parametrize("engine", ["fused", "onnxruntime"])
 @pytest.mark.parametrize("sigmoid", [False, True])
 @pytest.mark.parametrize("features_name", [None, "edge_attr"])
-def test_scores_and_logits_match_numpy(tmp_path, sigmoid, features_name):
+def test_scores_and_logits_match_numpy(tmp_path, sigmoid, features_name, engine):
     nodes, edges, features = toy_graph()
     features = features if features_name else None
     model = EdgeClassifier.load(
-        write_model(tmp_path / "m.onnx", sigmoid=sigmoid, names=("x", "edge_index", features_name))
+        write_model(tmp_path / "m.onnx", sigmoid=sigmoid, names=("x", "edge_index", features_name)), engine
     )
     expected = toy_logits(nodes, edges, features)
     logits = model.logits(nodes, edges, features)
     assert logits.dtype == np.float32
-    assert model.engine == "onnxruntime"
+    assert model.engine == engine
     assert model.info["output_is"] == "logits"  # taken before the Sigmoid, so saturated scores keep their logits
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
     scores = model(nodes, edges, features)
@@ -258,7 +259,7 @@ def test_assignment_to_a_constant_slice_is_not_a_lost_sum(tmp_path):
     next(n for n in model.graph.node if n.op_type == "MatMul").input[0] = "x_with_zero"
     onnx.save(model, path)
     nodes, edges, _ = toy_graph()
-    logits = EdgeClassifier.load(path).logits(nodes, edges)
+    logits = EdgeClassifier.load(path, "onnxruntime").logits(nodes, edges)
     nodes[0] = 0
     np.testing.assert_allclose(logits, toy_logits(nodes, edges), rtol=1e-5, atol=1e-4)
 

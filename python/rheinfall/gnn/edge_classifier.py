@@ -69,7 +69,7 @@ class EdgeClassifier:
 
         Args:
             path: the file.
-            engine: "fused", our own, which refuses what it cannot lower; "onnxruntime"; "auto" means "onnxruntime".
+            engine: "auto" and "fused": our own, which refuses what it cannot lower; "onnxruntime" runs that too.
             repair_scatter: make scatters that lost their reduction add, instead of refusing the file.
             node_features, edge_index, edge_features: names of the inputs where the file does not tell them apart.
             output: what the file gives: "logits", "scores" (probabilities), or "auto": logits, unless it ends in a
@@ -92,7 +92,7 @@ class EdgeClassifier:
             info["repaired_scatters"] = _restore_sums(model, inputs.edge_index, name, repair_scatter)
             fetch, is_logits = find_logits(model, name, output, output_name)
             saved = model.SerializeToString()
-            if engine == "fused":
+            if engine != "onnxruntime":
                 runner: OrtSessions | FusedNetwork = compile_model(model, inputs, fetch, info["opset"], name)
             else:
                 runner = _open_sessions(model, name)
