@@ -51,7 +51,7 @@ def draw_bins(axis: Any, pions: dict[str, Any], variable: str) -> None:
         centres = [(a + b) / 2 for a, b in zip(bins["edges"], bins["edges"][1:], strict=False)]
         widths = [(b - a) / 2 for a, b in zip(bins["edges"], bins["edges"][1:], strict=False)]
         axis.errorbar(centres, bins["efficiency"], xerr=widths, fmt="o", markersize=3, label=f"10,000 pions, {stage}")
-    axis.set_ylim(0.98, 1.0005)
+    axis.set_ylim(0.96, 1.0005)
     axis.set_ylabel("edge efficiency")
 
 
