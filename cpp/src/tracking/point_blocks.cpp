@@ -88,6 +88,7 @@ public:
         select(keys, spare_.subspan(inside.begin, inside.size()), middle(leaves) * leaf_size - inside.begin);
     }
 
+    // NOLINTNEXTLINE(misc-no-recursion): as deep as the tree, the logarithm of the leaves
     void divide_all(Range leaves) noexcept {
         if (leaves.size() < 2) return fill_leaf(leaves);
         divide(leaves);

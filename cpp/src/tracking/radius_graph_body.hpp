@@ -233,6 +233,7 @@ private:
     }
 
     /// Goes down to the leaves that come near the tile.
+    // NOLINTNEXTLINE(misc-no-recursion): as deep as there are levels, at most 8
     void visit(std::size_t level, std::size_t block) noexcept {
         const std::size_t n = b_.n_boxes[level] - block * fanout;
         const float* boxes = b_.boxes[level] + block * b_.dimension * 2 * fanout;

@@ -56,7 +56,7 @@ def radius_graph(
         directed: both directions of each edge; if False each pair once, source < target (source = target for loops);
             after a cap, a pair stays if it was kept in one direction at least.
         return_counts: return (edge_index, counts) with the number of neighbours of each point before any cap, in either
-            direction, int64 (n,).
+            direction, int64 (n,); a cap truncated the points where `counts > max_neighbours`.
 
     Returns:
         edge_index, int64 (2, n_edges), sorted by (source, target), without duplicates.
