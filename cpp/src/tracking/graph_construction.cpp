@@ -12,9 +12,10 @@ using detail::CandidateRoom;
 using detail::Candidates;
 using detail::GraphSteps;
 using detail::GraphWork;
+using detail::Partners;
 using detail::PointArrays;
 using detail::Row;
-using detail::TaskMemory;
+using detail::TagMemory;
 
 /// Everything that one event needs, carved out of the workspace.
 struct Scratch {
@@ -127,13 +128,18 @@ std::size_t write_edges(std::span<const CandidateRoom> rooms, std::size_t n_hits
 /// Cuts the inner modules into runs of about equal work, each with its share of the candidates' room.
 void share_out(const ModuleMap& map, const Scratch& s, std::size_t capacity, std::span<CandidateRoom> rooms,
                std::span<std::size_t> first_module) {
+    // Listing the hits of a neighbour costs as much as some 60 pairs of hits.
+    constexpr double neighbour_cost = 60;
     const auto cost = [&](std::size_t m) {
+        const std::size_t n_inner = s.module_offsets[m + 1] - s.module_offsets[m];
+        if (n_inner == 0) return 0.0;
         std::size_t n_outer = 0;
         for (std::size_t d = s.first_doublet[m]; d < s.first_doublet[m + 1]; ++d) {
             const std::uint32_t outer = map.doublet_outer()[d];
             n_outer += s.module_offsets[outer + 1] - s.module_offsets[outer];
         }
-        return 1.0 + static_cast<double>(s.module_offsets[m + 1] - s.module_offsets[m]) * static_cast<double>(n_outer);
+        return neighbour_cost * static_cast<double>(s.first_doublet[m + 1] - s.first_doublet[m]) +
+               static_cast<double>(n_inner) * static_cast<double>(n_outer);
     };
     const std::size_t n = rooms.size();
     double total = 0;
@@ -152,6 +158,27 @@ void share_out(const ModuleMap& map, const Scratch& s, std::size_t capacity, std
     first_module[n] = map.n_modules();
 }
 
+/// What a candidate meets differs by far, so threads take one small part after the other.
+std::size_t parts_to_tag(std::size_t n_tasks) {
+    return n_tasks == 1 ? 1 : 4 * n_tasks;
+}
+
+/// Cuts the inner modules into runs of about as many candidates.
+void share_candidates(const ModuleMap& map, const Scratch& s, std::size_t n_candidates,
+                      std::span<std::size_t> first_module) {
+    const std::size_t n = first_module.size() - 1;
+    std::size_t done = 0;
+    std::size_t t = 1;
+    first_module[0] = 0;
+    first_module[n] = map.n_modules();
+    for (std::size_t m = 0; m < map.n_modules() && t < n; ++m) {
+        const std::size_t begin = s.module_offsets[m];
+        const std::size_t end = s.module_offsets[m + 1];
+        if (begin != end) done += s.rows[end - 1].end - s.rows[begin].begin;
+        for (; t < n && done * n >= n_candidates * t; ++t) first_module[t] = m + 1;
+    }
+}
+
 /// Gives each task the room for as many candidates as it found before.
 void share_by_need(std::span<CandidateRoom> rooms) {
     std::size_t begin = 0;
@@ -166,7 +193,8 @@ void share_by_need(std::span<CandidateRoom> rooms) {
 
 std::size_t graph_workspace_size(const ModuleMap& map, const GraphLimits& limits, std::size_t n_threads) {
     return Scratch::size(map, limits) + Workspace::padded<CandidateRoom>(n_threads) +
-           Workspace::padded<std::size_t>(n_threads + 1) + Workspace::padded<TaskMemory>(n_threads);
+           Workspace::padded<std::size_t>(parts_to_tag(n_threads) + 1) + Workspace::padded<Partners>(n_threads) +
+           Workspace::padded<TagMemory>(parts_to_tag(n_threads));
 }
 
 GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map, const HitsView& hits,
@@ -180,8 +208,10 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     const WorkspaceScope scope(workspace);
     const std::size_t n_tasks = parallel_for.n_threads();
     const auto rooms = workspace.take<CandidateRoom>(n_tasks);
-    const auto first_module = workspace.take<std::size_t>(n_tasks + 1);
-    const auto memory = workspace.take<TaskMemory>(n_tasks);
+    const std::size_t n_parts = parts_to_tag(n_tasks);
+    const auto first_module = workspace.take<std::size_t>(n_parts + 1);
+    const auto partners = workspace.take<Partners>(n_tasks);
+    const auto memory = workspace.take<TagMemory>(n_parts);
     Scratch s(map, limits, hits.size(), workspace);
     if (hits.size() > limits.n_hits || limits.n_hits > detail::max_number || limits.n_doublets > detail::max_number ||
         workspace.overflowed()) {
@@ -197,10 +227,10 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     });
     const GraphWork work{map, s.module_offsets, s.first_doublet, s.points, s.rows, s.candidates};
     list_doublets(map, s.first_doublet);
-    share_out(map, s, limits.n_doublets, rooms, first_module);
+    share_out(map, s, limits.n_doublets, rooms, first_module.first(n_tasks + 1));
     const auto find_all = [&] {
         parallel_for(n_tasks, [&](std::size_t t) {
-            steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t], memory[t]);
+            steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t], partners[t]);
         });
     };
     find_all();
@@ -223,7 +253,8 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         std::fill_n(s.candidates.tagged.begin() + static_cast<std::ptrdiff_t>(room.begin), room.n, all_are_edges);
     }
     if (!map.doublets_only()) {
-        parallel_for(n_tasks,
+        share_candidates(map, s, result.n_doublets, first_module);
+        parallel_for(n_parts,
                      [&](std::size_t t) { steps.tag_triplets(work, first_module[t], first_module[t + 1], memory[t]); });
     }
     result.n_edges = write_edges(rooms, hits.size(), s.module_offsets[map.n_modules()], s, edges);

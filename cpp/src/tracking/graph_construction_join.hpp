@@ -46,8 +46,7 @@ class Tagger {
     using Float = typename Lanes::Float;
 
 public:
-    Tagger(const GraphWork& work, TaskMemory& memory)
-        : w_(work), p_(work.points), c_(work.candidates), m_(memory), trash_(c_.tagged.size() - 1) {}
+    Tagger(const GraphWork& work, TagMemory& memory) : w_(work), p_(work.points), c_(work.candidates), m_(memory) {}
 
     /// Tags what begins on @p module.
     void tag(std::size_t module) {
@@ -79,12 +78,12 @@ private:
 
     /// Lists the triplets of the module's @p n_doublets doublets; false if they are too many.
     bool list_joints(std::size_t n_doublets) {
-        if (n_doublets > TaskMemory::max_joints) return false;
+        if (n_doublets > TagMemory::max_joints) return false;
         std::size_t table = 0;
         for (std::size_t d = 0; d < n_doublets; ++d) {
             const std::size_t middle = w_.map.doublet_outer()[first_ + d];
             const std::size_t n_outer = w_.first_doublet[middle + 1] - w_.first_doublet[middle];
-            if (table + n_outer > TaskMemory::max_triplets) return false;
+            if (table + n_outer > TagMemory::max_triplets) return false;
             list_joint(d, table, n_outer);
             table += n_outer;
         }
@@ -113,7 +112,7 @@ private:
     /// Joins the candidates [begin, end), which leave hits from @p source on, with those that leave their targets.
     void join(std::size_t source, std::size_t begin, std::size_t end) {
         source_ = source;
-        constexpr std::size_t most = TaskMemory::max_meetings / 2;
+        constexpr std::size_t most = TagMemory::max_meetings / 2;
         for (; begin < end; begin += most) {
             if (n_meetings_ > most) match();
             join(begin, std::min(end, begin + most));
@@ -152,7 +151,7 @@ private:
         if (joint.n_most == 0) return;
         const auto from = static_cast<std::uint16_t>(c_.step[c] - joint.first);
         for (std::size_t outer = row.begin + max_meeting; outer < row.end; outer += max_meeting) {
-            if (n_meetings_ + n_to_come >= TaskMemory::max_meetings) match();
+            if (n_meetings_ + n_to_come >= TagMemory::max_meetings) match();
             const std::size_t n_met = std::min<std::size_t>(row.end - outer, max_meeting);
             m_.meetings[n_meetings_] = {Lanes::meet(&c_.step[outer], from, joint.last, n_met), c | outer << 32};
             n_meetings_ += m_.meetings[n_meetings_].passed != 0 ? 1 : 0;
@@ -172,7 +171,7 @@ private:
                     m_.matches[n_matches_] = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(c),
                                               static_cast<std::uint32_t>(o), static_cast<std::uint32_t>(d),
                                               static_cast<std::uint32_t>(t)};
-                    if (++n_matches_ >= TaskMemory::max_matches) finish();
+                    if (++n_matches_ >= TagMemory::max_matches) finish();
                 }
             }
         }
@@ -211,7 +210,7 @@ private:
             std::uint64_t rest = m.passed & (m.passed - 1);
             add(rest != 0 ? rest : m.passed, rest != 0);
             for (rest &= rest - 1; rest != 0; rest &= rest - 1) add(rest, true);
-            if (to >= &m_.matches[TaskMemory::max_matches]) {
+            if (to >= &m_.matches[TagMemory::max_matches]) {
                 judge(static_cast<std::size_t>(to - m_.matches.data()));
                 to = m_.matches.data();
             }
@@ -241,8 +240,8 @@ private:
             const bool passed = Lanes::passes_pairs(limits[m.doublet], limits[outer_doublet[m.triplet]],
                                                     w_.map.triplet_codes()[m.triplet], hit(m.source),
                                                     hit(c_.target[m.inner]), hit(c_.target[m.outer]));
-            c_.tag(passed ? m.inner : trash_);
-            c_.tag(passed ? m.outer : trash_);
+            Candidates::tag(passed ? c_.tagged[m.inner] : m_.trash);
+            Candidates::tag(passed ? c_.tagged[m.outer] : m_.trash);
         }
     }
 
@@ -255,7 +254,7 @@ private:
         const float* b = hit(c_.target[m.inner]);
         const float* c = hit(c_.target[m.outer]);
         const auto& differences = w_.map.triplet_codes()[m.triplet].differences;
-        TaskMemory::Measured& to = m_.measured;
+        TagMemory::Measured& to = m_.measured;
         to.x12[k] = b[PointArrays::x] - a[PointArrays::x];
         to.y12[k] = b[PointArrays::y] - a[PointArrays::y];
         to.x23[k] = c[PointArrays::x] - b[PointArrays::x];
@@ -284,7 +283,7 @@ private:
     const GraphWork& w_;
     const PointArrays& p_;
     const Candidates& c_;
-    TaskMemory& m_;
+    TagMemory& m_;
     std::size_t trash_;       ///< no candidate, tagged for what does not pass
     std::size_t first_ = 0;   ///< first doublet of the module at work
     std::size_t source_ = 0;  ///< hit that the candidates of the next meetings leave

@@ -16,11 +16,13 @@ struct StepsOf {
         place_points_of<Lanes>(hits, order, to, begin, end);
     }
     static void find_candidates(const GraphWork& work, std::size_t first, std::size_t last, CandidateRoom& room,
-                                TaskMemory& memory) noexcept {
-        Finder<Lanes> finder(work, room, memory.partners);
+                                Partners& partners) noexcept {
+        CandidateRoom own = room;  // the tasks' rooms share cache lines
+        Finder<Lanes> finder(work, own, partners);
         for (std::size_t m = first; m < last; ++m) finder.find(m);
+        room = own;
     }
-    static void tag_triplets(const GraphWork& work, std::size_t first, std::size_t last, TaskMemory& memory) noexcept {
+    static void tag_triplets(const GraphWork& work, std::size_t first, std::size_t last, TagMemory& memory) noexcept {
         Tagger<Lanes> tagger(work, memory);
         for (std::size_t m = first; m < last; ++m) tagger.tag(m);
         tagger.finish();

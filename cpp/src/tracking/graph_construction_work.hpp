@@ -51,7 +51,7 @@ struct Candidates {
     std::span<float> dzdr;
     std::span<std::uint16_t> step;     ///< dz/dr in `slope_steps`
     std::span<std::uint16_t> doublet;  ///< counted from the first doublet of the source's module
-    std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph; behind the last one for no candidate
+    std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph
 
     static std::size_t bytes(std::size_t n) {
         n += vector_slack;
@@ -67,8 +67,8 @@ struct Candidates {
           tagged(workspace.take<std::uint8_t>(n + vector_slack)) {}
 
     /// Tasks may tag the same candidate.
-    void tag(std::size_t candidate) const noexcept {
-        std::atomic_ref<std::uint8_t>(tagged[candidate]).store(1, std::memory_order_relaxed);
+    static void tag(std::uint8_t& tagged) noexcept {
+        std::atomic_ref<std::uint8_t>(tagged).store(1, std::memory_order_relaxed);
     }
 };
 
@@ -113,7 +113,7 @@ struct Meeting {
 
 /// What one inner doublet needs to be joined.
 struct Joint {
-    std::uint16_t table;        ///< where its triplets stand in `TaskMemory::triplets`
+    std::uint16_t table;        ///< where its triplets stand in `TagMemory::triplets`
     std::uint16_t first, last;  ///< of the window that holds those of all its triplets: begin, and steps that follow
     std::uint16_t n_most;       ///< `max_meeting`, or 0 for a doublet without triplets
 };
@@ -123,8 +123,8 @@ struct Match {
     std::uint32_t source, inner, outer, doublet, triplet;
 };
 
-/// Memory of one task.
-struct TaskMemory {
+/// Memory of one task that tags.
+struct TagMemory {
     static constexpr std::size_t max_joints = 256;
     static constexpr std::size_t max_triplets = 8192;
     static constexpr std::size_t max_meetings = 1024;
@@ -137,11 +137,11 @@ struct TaskMemory {
         ByMatch<std::uint32_t> bends;       ///< low and high end, two bfloat16
     };
 
-    Partners partners;
     std::array<Meeting, max_meetings + 1> meetings;
     ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr
     Measured measured;
     ByMatch<std::uint32_t> near;  ///< matches within their triplet's limits of the bend
+    std::uint8_t trash;           ///< tagged for pairs that do not pass
     std::array<Joint, max_joints> joints;
     /// The triplets of each inner doublet by their outer one, counted from the middle module's first.
     std::array<std::uint32_t, max_triplets> triplets;
@@ -163,9 +163,8 @@ struct GraphSteps {
     void (*place_points)(const HitsView&, std::span<const std::uint32_t> order, const PointArrays&, std::size_t begin,
                          std::size_t end) noexcept;
     // For the inner modules [first, last):
-    void (*find_candidates)(const GraphWork&, std::size_t first, std::size_t last, CandidateRoom&,
-                            TaskMemory&) noexcept;
-    void (*tag_triplets)(const GraphWork&, std::size_t first, std::size_t last, TaskMemory&) noexcept;
+    void (*find_candidates)(const GraphWork&, std::size_t first, std::size_t last, CandidateRoom&, Partners&) noexcept;
+    void (*tag_triplets)(const GraphWork&, std::size_t first, std::size_t last, TagMemory&) noexcept;
 };
 
 const GraphSteps& graph_steps_portable() noexcept;
