@@ -79,6 +79,8 @@ private:
     static unsigned bits(U x) { return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(x))); }
 };
 
+#include "tracking/radius_graph_sort.hpp"
+// Behind the sort that it uses.
 #include "tracking/radius_graph_body.hpp"
 
 }  // namespace

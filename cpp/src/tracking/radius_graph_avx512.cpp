@@ -63,6 +63,8 @@ private:
     static U iota() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 };
 
+#include "tracking/radius_graph_sort.hpp"
+// Behind the sort that it uses.
 #include "tracking/radius_graph_body.hpp"
 
 }  // namespace

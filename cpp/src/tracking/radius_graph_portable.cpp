@@ -62,6 +62,8 @@ private:
     }
 };
 
+#include "tracking/radius_graph_sort.hpp"
+// Behind the sort that it uses.
 #include "tracking/radius_graph_body.hpp"
 
 }  // namespace
