@@ -20,6 +20,7 @@ struct InputStep {
     std::uint32_t first = 0;  ///< element of the event
     std::int32_t smallest = 0;
     std::int32_t largest = 0;
+    const ChainInput* chain = nullptr;  ///< what reads the input runs the dense layers behind it
 };
 using InputFunction = bool (*)(const InputStep&, const void* event, std::byte* workspace) noexcept;
 
@@ -56,6 +57,19 @@ inline constexpr int pack_columns = 64;
 
 using OutputFunction = void (*)(const std::byte* values, std::size_t n, void* to) noexcept;
 
+inline constexpr int n_link_epilogues = 4;
+
+/// Kernels of chains of dense layers. [Lanes] is u8 or s16, [epilogue] is even_clamp, wrap_even_clamp, even_u8 or
+/// wrap_even_u8.
+struct LinkKernels {
+    LinkFunction link[2][5][max_dense_vectors + 1][n_link_epilogues] = {};  ///< [Lanes][dwords of a quarter][vectors]
+    StepFunction head[2][max_dense_vectors + 1][n_link_epilogues] = {};     ///< first link, input in memory
+    PlanesFunction planes[max_dense_vectors + 1][n_link_epilogues] = {};    ///< first link, input cut into bytes
+    LinkFunction merge = nullptr;                                           ///< of an image of 16 shorts at most
+    LinkFunction reduce = nullptr;                                     ///< the same: sum, sum of squares; the last link
+    InputFunction input[max_dense_vectors + 1][n_element_types] = {};  ///< [vectors of inputs][ElementType]
+};
+
 struct Kernels {
     int lanes = 0;        ///< 32-bit lanes of a vector
     bool wide = false;    ///< has kernels for special epilogues, and splits inputs of more than 16 bits
@@ -63,7 +77,7 @@ struct Kernels {
     StepFunction dense[3][n_epilogues][max_dense_vectors + 1] = {};  ///< [Lanes][Epilogue][vectors of outputs]
     StepFunction dense_rows[3][max_dense_vectors + 1] = {};          ///< several rows, or taps of a convolution
     StepFunction dense_tile[3][n_epilogues] = {};
-    StepFunction dense_chain = nullptr;  ///< null: each layer of a chain is a step of its own
+    const LinkKernels* links = nullptr;  ///< null: each dense layer is a step of its own
     StepFunction map = nullptr;
     StepFunction map_tile = nullptr;
     StepFunction merge = nullptr;

@@ -15,7 +15,7 @@ namespace {
 
 #include "quantized/kernels_body.hpp"
 // Behind the kernels that it is made of.
-#include "quantized/dense_chain_avx512.hpp"
+#include "quantized/links_avx512.hpp"
 
 #include "quantized/tile_input_avx512.hpp"
 
@@ -36,7 +36,7 @@ const Kernels& avx512_kernels() noexcept {
         avx512::fill_epilogue<Lanes::u8, Epilogue::wrap_even_u8>(k);
         avx512::fill_epilogue<Lanes::s16, Epilogue::even_u8>(k);
         avx512::fill_epilogue<Lanes::s16, Epilogue::wrap_even_u8>(k);
-        k.dense_chain = avx512::dense_chain;
+        k.links = &avx512::link_kernels;
         k.dot_u8 = true;
         avx512::fill_packs(k);
         k.transpose = avx512::transpose_tile;

@@ -1,18 +1,28 @@
 #include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
 #include <new>
 #include <utility>
 
 #include "quantized/plan_lowering.hpp"
 
+/// Chains of dense layers: see DenseLink in plan_step.hpp.
 namespace rheinfall::quantized {
 namespace {
 
-/// A batch-1 step that does a whole dense layer of one vector of outputs, with a special epilogue.
-bool is_link(const Kernels& kernels, const Step& s) {
+constexpr std::size_t lanes = 16;  // of the only kernels that have links
+constexpr std::uint32_t image_bytes = 64;
+
+std::size_t vectors_of(std::size_t n) noexcept {
+    return (n + lanes - 1) / lanes;
+}
+
+bool is_dense(const Kernels& kernels, const Step& s) {
     if (s.n_rows != 1 || s.taps != nullptr || s.epilogue == Epilogue::any || s.in.lanes == Lanes::s32) return false;
-    if (s.n_out > static_cast<std::uint32_t>(kernels.lanes) || s.out.low_mask != nullptr) return false;
-    const auto l = static_cast<std::size_t>(s.in.lanes);
-    const StepFunction f = kernels.dense[l][static_cast<std::size_t>(s.epilogue)][1];
+    const std::size_t n = vectors_of(s.n_out);
+    if (n > max_dense_vectors || s.out.low_mask != nullptr) return false;
+    const StepFunction f = kernels.dense[static_cast<int>(s.in.lanes)][static_cast<int>(s.epilogue)][n];
     return f != nullptr && s.run == f;
 }
 
@@ -22,70 +32,323 @@ bool is_copy(const Kernels& kernels, const Step& s, const Step& copy) {
            copy.in.one == s.out.one && copy.in.lanes == s.out.lanes && copy.out.low_mask == nullptr;
 }
 
-DenseLink link_of(const Step& s) {
-    DenseLink k;
-    k.weights = s.weights;
-    k.bias = s.bias;
+std::size_t epilogue_index(Epilogue e) noexcept {
+    switch (e) {
+        case Epilogue::wrap_even_clamp: return 1;
+        case Epilogue::even_u8: return 2;
+        case Epilogue::wrap_even_u8: return 3;
+        default: return 0;
+    }
+}
+
+constexpr bool fits_shorts(std::int32_t lo, std::int32_t hi) noexcept {
+    return lo >= std::numeric_limits<std::int16_t>::min() && hi <= std::numeric_limits<std::int16_t>::max();
+}
+
+/// All of a link but its kernel and weights: epilogue, biases, what it stores.
+LinkDraft draft_of(const Step& s) {
+    LinkDraft d;
+    d.vectors = vectors_of(s.n_out);
+    d.n_out = s.n_out;
+    DenseLink& k = d.link;
     k.out = s.out.one;
     k.out_lanes = s.out.lanes;
-    k.wraps = wraps_first(s.epilogue);
-    const Stage& last = s.stages[k.wraps ? 1 : 0];
-    if (k.wraps) {
+    k.n_stored = 1;
+    const bool wraps = wraps_first(s.epilogue);
+    const Stage& last = s.stages[wraps ? 1 : 0];
+    if (wraps) {
         k.left = s.stages[0].left_shift;
         k.right = s.stages[0].shift;
         k.c0 = last.c0;
     }
     k.shift = last.shift;
-    k.middle = last.c1;
     k.lo = last.lo;
     k.hi = last.hi;
-    k.in = s.in.lanes;
-    return k;
+    d.fits_shorts = fits_shorts(last.lo, last.hi);
+    d.parameters.resize(d.vectors * lanes);
+    std::memcpy(d.parameters.data(), s.bias, d.parameters.size() * sizeof(std::uint32_t));
+    if (last.c1 == -1) return d;
+    // Rounds to even. In grid units of what is rounded, floor((v + half) / 2·half) with ties to even is floor((v + half
+    // - 1 + (1 if floor(v / 2·half) is odd)) / 2·half); the biases hold half already if nothing wraps in between.
+    const std::int64_t half = std::int64_t{1} << (last.shift - 1);
+    k.odd = static_cast<std::int32_t>(2 * half - last.c1);
+    k.odd_shift = last.shift - std::countr_zero(static_cast<std::uint32_t>(k.odd));
+    k.c0 = static_cast<std::int32_t>(half - k.odd);
+    if (!wraps)
+        for (std::uint32_t& b : d.parameters) b -= static_cast<std::uint32_t>(half);
+    return d;
+}
+
+/// True if @p in are the values of @p before, in one of the forms that it has.
+bool is_of(const LinkDraft& before, const Place& in) {
+    const DenseLink& k = before.link;
+    if (in.low_mask != nullptr) return false;
+    if (in.one == k.out) return in.lanes == k.out_lanes;
+    return k.n_stored > 1 && in.one == k.copy && in.lanes == k.copy_lanes;
+}
+
+/// True if @p s reads all of the values of @p before, and they fit an image.
+bool follows(const LinkDraft& before, const Step& s) {
+    if (s.in.columns != before.n_out) return false;
+    if (s.in.columns * 4 / static_cast<std::uint32_t>(elements_per_group(s.in.lanes)) > image_bytes) return false;
+    return is_of(before, s.in);
+}
+
+/// The kernel of @p s on an image of @p in vectors, and its weights in the order of the image's dwords.
+void take_image(const Kernels& kernels, const Step& s, std::size_t in, LinkDraft& d) {
+    const bool bytes = s.in.lanes == Lanes::u8;
+    const std::size_t dwords = bytes ? in : 2 * in;  // of a quarter
+    const std::size_t n_groups = s.in.stride / 4;
+    const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
+    const std::size_t row = d.vectors * lanes;
+    d.link.run = kernels.links->link[bytes ? 0 : 1][dwords][d.vectors][epilogue_index(s.epilogue)];
+    d.link.n_quarters = static_cast<std::uint8_t>((std::min<std::size_t>(s.in.columns, lanes) + 3) / 4);
+    for (std::size_t q = 0; q < d.link.n_quarters; ++q)
+        for (std::size_t k = 0; k < dwords; ++k) {
+            const std::size_t group = bytes ? 4 * k + q : 8 * (k / 2) + 2 * q + k % 2;
+            const std::size_t at = d.parameters.size();
+            d.parameters.resize(at + row);
+            if (group < n_groups) std::copy_n(weights + group * row, row, d.parameters.data() + at);
+        }
+}
+
+/// The weight of element @p i and output @p o of a layer whose inputs are shorts.
+std::int32_t short_weight(const Step& s, std::size_t i, std::size_t o) noexcept {
+    const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
+    const std::uint32_t pair = weights[i / 2 * vectors_of(s.n_out) * lanes + o];
+    return static_cast<std::int16_t>(static_cast<std::uint16_t>(i % 2 == 0 ? pair : pair >> 16));
+}
+
+/// Weights of four elements, as bytes; an element behind the last one has none.
+void append_quad(const Step& s, const std::vector<std::size_t>& elements, std::size_t first, LinkDraft& d) {
+    for (std::size_t o = 0; o < d.vectors * lanes; ++o) {
+        std::uint32_t quad = 0;
+        for (std::size_t k = 0; k < 4 && first + k < elements.size(); ++k)
+            quad |= static_cast<std::uint32_t>(short_weight(s, elements[first + k], o) & 0xff) << (8 * k);
+        d.parameters.push_back(quad);
+    }
+}
+
+/// The kernel of @p s on inputs cut into bytes, and its weights; @p wide elements have more than 16 bits.
+PlanesFunction take_planes(const Kernels& kernels, const Step& s, const std::vector<std::size_t>& wide, LinkDraft& d) {
+    std::vector<std::size_t> all(s.in.columns);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+    d.link.n_quarters = static_cast<std::uint8_t>((all.size() + 3) / 4);
+    d.link.n_high = static_cast<std::uint8_t>((wide.size() + 3) / 4);
+    for (std::size_t i = 0; i < all.size(); i += 4) append_quad(s, all, i, d);
+    for (std::size_t h = 0; h * lanes < wide.size(); ++h) {
+        for (std::size_t i = 0; i < lanes; ++i) {
+            const std::size_t element = h * lanes + i < wide.size() ? wide[h * lanes + i] : 0;
+            d.parameters.push_back(static_cast<std::uint32_t>(element));
+        }
+        for (std::size_t i = 0; i < lanes; i += 4) append_quad(s, wide, h * lanes + i, d);
+    }
+    return kernels.links->planes[d.vectors][epilogue_index(s.epilogue)];
+}
+
+std::size_t bytes_of(const LinkDraft& d) noexcept {
+    return sizeof(DenseLink) + d.parameters.size() * sizeof(std::uint32_t);
+}
+
+std::size_t bytes_of(const std::vector<LinkDraft>& chain) noexcept {
+    std::size_t n = 0;
+    for (const LinkDraft& d : chain) n += bytes_of(d);
+    return n;
+}
+
+const DenseLink* write_links(const std::vector<LinkDraft>& chain, std::byte* to) {
+    const auto* first = reinterpret_cast<const DenseLink*>(to);
+    for (const LinkDraft& d : chain) {
+        auto* k = new (to) DenseLink(d.link);
+        k->bytes = &d == &chain.back() ? 0 : static_cast<std::uint32_t>(bytes_of(d));
+        std::memcpy(to + sizeof *k, d.parameters.data(), bytes_of(d) - sizeof *k);
+        to += bytes_of(d);
+    }
+    return first;
 }
 
 }  // namespace
 
-/// Makes one step of dense layers that follow each other in batch 1, each the only thing between its neighbours.
+/// True if something but the link @p next, from its image, may read the values that @p by stores at @p place.
+bool Lowering::is_read(std::uint32_t place, const LinkDraft& by, const LinkDraft* next) const {
+    for (std::size_t i = 0; i < plan_.one.size(); ++i) {
+        const Step& s = plan_.one[i];
+        if (s.taps != nullptr || s.copy != nullptr || s.pool != nullptr) return true;
+        if (i == by.copy || i == by.step) continue;
+        bool first = s.in.one == place;
+        bool second = s.in2.one == place;
+        if (next != nullptr && i == next->step) {
+            const bool is_merge = next->link.run == plan_.kernels->links->merge;
+            first = first && is_merge && next->link.is_second;
+            second = second && is_merge && !next->link.is_second;
+        }
+        if (first || second) return true;
+    }
+    for (const auto& exact : plan_.exact)
+        for (const Place& p : exact->in)
+            if (p.one == place) return true;
+    for (const Output& output : graph_.outputs)
+        for (const auto& [want, p] : places_[static_cast<std::size_t>(output.value)])
+            if (p.one == place) return true;
+    return false;
+}
+
+/// Stores no form of the values that nothing reads.
+void Lowering::drop_unread(LinkDraft& d, const LinkDraft* next) const {
+    DenseLink& k = d.link;
+    if (k.n_stored > 1 && !is_read(k.copy, d, next)) k.n_stored = 1;
+    if (is_read(k.out, d, next)) return;
+    --k.n_stored;
+    k.out = k.copy;
+    k.out_lanes = k.copy_lanes;
+}
+
+/// The first link of a chain that reads its events itself, where @p s alone reads the only input.
+bool Lowering::join_input(const Step& s, ChainInput& head, LinkDraft& d) {
+    if (plan_.inputs.size() != 1 || !is_dense(*plan_.kernels, s)) return false;
+    const PlanInput& input = plan_.inputs.front();
+    const Step& read = input.one.step;
+    const auto value = static_cast<std::size_t>(input.value);
+    if (read.n_rows != 1 || s.in.one != read.out.one || s.in.columns > 4 * lanes || uses_[value] != 1) return false;
+    head.stages = read.stages;
+    head.n_stages = read.n_stages;
+    head.first = input.one.first;
+    head.n_in = s.in.columns;
+    head.smallest = input.one.smallest;
+    head.largest = input.one.largest;
+    head.image = s.in.lanes;
+    head.scales = head.n_stages > 0 && head.stages->flags == (Stage::add_each | Stage::shift_each);
+    d = draft_of(s);
+    if (s.in.low_mask == nullptr && (s.in.lanes == Lanes::u8 || s.in.columns <= 2 * lanes)) {
+        take_image(*plan_.kernels, s, vectors_of(s.in.columns), d);
+        return true;
+    }
+    return cut_input(s, head, d);
+}
+
+/// Cuts the elements of an input into bytes without a sign. False if a weight does not fit a byte.
+bool Lowering::cut_input(const Step& s, ChainInput& head, LinkDraft& d) {
+    const ValueRange& range = ranges_.value(plan_.inputs.front().value);
+    std::vector<std::size_t> wide;
+    auto* offset = plan_.parameters.take<std::int32_t>(s.in.columns + lane_padding);
+    for (std::size_t i = 0; i < s.in.columns; ++i) {
+        const Interval& x = range.at(i);
+        const Int128 up = std::max(-x.lo, Int128{0});
+        if (x.hi + up >= Int128{1} << 24) return false;
+        if (x.hi + up >= Int128{1} << 16) wide.push_back(i);
+        offset[i] = static_cast<std::int32_t>(up);
+        for (std::size_t o = 0; o < s.n_out; ++o) {
+            const std::int32_t w = short_weight(s, i, o);
+            if (w != static_cast<std::int8_t>(w)) return false;
+            // Modulo 2^32, as the sums.
+            d.parameters[o] -= static_cast<std::uint32_t>(w) * static_cast<std::uint32_t>(offset[i]);
+        }
+    }
+    head.offset = offset;
+    head.planes = take_planes(*plan_.kernels, s, wide, d);
+    return true;
+}
+
+/// Adds a merge of the last values with others, or a reduction, to a chain of at most 16 shorts. The last link then
+/// ends it or not as a dense layer would.
+bool Lowering::join_tail(std::vector<LinkDraft>& chain, std::size_t step) const {
+    const Kernels& kernels = *plan_.kernels;
+    const Step& s = plan_.one[step];
+    const LinkDraft& before = chain.back();
+    if (before.vectors != 1 || !before.fits_shorts) return false;
+    const bool first = is_of(before, s.in);
+    const bool second = is_of(before, s.in2);
+    LinkDraft d;
+    d.step = step;
+    if (s.run == kernels.merge && s.n_rows == 1 && s.n_out == before.n_out && first != second) {
+        d.link.run = kernels.links->merge;
+        d.link.is_second = second;
+        const Stage last = s.n_stages > 0 ? s.stages[s.n_stages - 1] : Stage{};
+        d.fits_shorts = (last.flags & (Stage::clamps | stage_rescale | stage_count)) == Stage::clamps &&
+                        fits_shorts(last.lo, last.hi);
+    } else if (s.run == kernels.reduce && s.n_groups == before.n_out && first && (s.operation != 0 || second)) {
+        d.link.run = kernels.links->reduce;
+    } else {
+        return false;
+    }
+    d.link.out = s.out.one;
+    d.link.out_lanes = s.out.lanes;
+    d.link.n_stored = 1;
+    d.n_out = s.n_out;
+    d.vectors = 1;
+    Step kept = s;
+    if (s.operation == 0) kept.operation = 1;  // a dot product with itself
+    d.parameters.resize((sizeof kept + 63) / 64 * 16);
+    std::memcpy(d.parameters.data(), &kept, sizeof kept);
+    chain.back().link.next = Lanes::s16;
+    chain.push_back(std::move(d));
+    return true;
+}
+
+/// The layers from step @p first on, each the only thing between its neighbours, of which all but the last ones are
+/// dense; moves @p end behind them.
+std::vector<LinkDraft> Lowering::collect_links(std::size_t first, std::optional<LinkDraft> head,
+                                               std::size_t& end) const {
+    const Kernels& kernels = *plan_.kernels;
+    const std::vector<Step>& steps = plan_.one;
+    std::vector<LinkDraft> chain;
+    for (end = first; end < steps.size() && is_dense(kernels, steps[end]);) {
+        const Step& s = steps[end];
+        LinkDraft d = chain.empty() && head ? *head : draft_of(s);
+        if (!chain.empty()) {
+            if (!follows(chain.back(), s)) break;
+            chain.back().link.next = s.in.lanes;
+            take_image(kernels, s, chain.back().vectors, d);
+        }
+        d.step = end;
+        if (++end < steps.size() && is_copy(kernels, s, steps[end])) {
+            d.link.copy = steps[end].out.one;
+            d.link.copy_lanes = steps[end].out.lanes;
+            d.link.n_stored = 2;
+            d.copy = end++;
+        }
+        chain.push_back(std::move(d));
+    }
+    while (!chain.empty() && end < steps.size() && join_tail(chain, end)) {
+        ++end;
+        if (chain.back().link.run == kernels.links->reduce) break;
+    }
+    for (std::size_t i = 0; i < chain.size(); ++i)
+        if (chain[i].link.run != kernels.links->reduce)
+            drop_unread(chain[i], i + 1 < chain.size() ? &chain[i + 1] : nullptr);
+    return chain;
+}
+
+/// Makes one step of dense layers that follow each other in batch 1. The first ones join the input if they can.
 void Lowering::link_dense() {
     const Kernels& kernels = *plan_.kernels;
-    const std::vector<Step>& from = plan_.one;
     std::vector<Step> to;
-    for (std::size_t i = 0; i < from.size();) {
-        std::vector<DenseLink> links;
-        std::size_t end = i;
-        for (std::size_t at = i; at < from.size();) {
-            const Step& s = from[at];
-            if (!is_link(kernels, s)) break;
-            DenseLink k = link_of(s);
-            if (!links.empty()) {
-                const DenseLink& before = links.back();
-                const bool follows = s.in.lanes == before.out_lanes
-                                         ? s.in.one == before.out
-                                         : before.copies && s.in.one == before.copy && s.in.lanes == before.copy_lanes;
-                const std::uint32_t most = s.in.lanes == Lanes::u8 ? 4 : 8;  // groups of a vector's values
-                if (!follows || s.in.low_mask != nullptr || s.n_groups > most) break;
-                k.n_groups = static_cast<std::uint8_t>(s.n_groups);
-            }
-            ++at;
-            if (at < from.size() && is_copy(kernels, s, from[at])) {
-                k.copies = true;
-                k.copy = from[at].out.one;
-                k.copy_lanes = from[at].out.lanes;
-                ++at;
-            }
-            links.push_back(k);
-            end = at;
-        }
-        if (links.size() < 2) {
-            to.push_back(from[i++]);
+    std::size_t i = 0;
+    std::size_t end = 0;
+    ChainInput input;
+    LinkDraft head;
+    if (!plan_.one.empty() && join_input(plan_.one.front(), input, head)) {
+        const std::vector<LinkDraft> chain = collect_links(0, head, end);
+        auto* memory = plan_.parameters.take<std::byte>(sizeof input + bytes_of(chain));
+        plan_.inputs.front().one.chain = new (memory) ChainInput(input);
+        plan_.inputs.front().read_one = kernels.links->input[vectors_of(input.n_in)];
+        write_links(chain, memory + sizeof input);
+        i = end;
+    }
+    while (i < plan_.one.size()) {
+        const Step& s = plan_.one[i];
+        std::vector<LinkDraft> chain = collect_links(i, std::nullopt, end);
+        Step& step = to.emplace_back(s);
+        if (chain.size() < 2) {
+            ++i;
             continue;
         }
-        auto* kept = new (plan_.parameters.take<DenseLink>(links.size())) DenseLink[links.size()];
-        std::copy(links.begin(), links.end(), kept);
-        Step& chain = to.emplace_back(from[i]);
-        chain.run = kernels.dense_chain;
-        chain.links = kept;
-        chain.n_links = static_cast<std::uint32_t>(links.size());
+        const std::size_t vectors = chain.front().vectors;
+        const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
+        std::vector<std::uint32_t>& p = chain.front().parameters;
+        p.insert(p.end(), weights, weights + s.n_groups * vectors * lanes);
+        step.run = kernels.links->head[s.in.lanes == Lanes::u8 ? 0 : 1][vectors][epilogue_index(s.epilogue)];
+        step.links = write_links(chain, plan_.parameters.take<std::byte>(bytes_of(chain)));
         i = end;
     }
     plan_.one = std::move(to);

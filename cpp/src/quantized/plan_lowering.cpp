@@ -285,6 +285,7 @@ void Lowering::lower_input(int value) {
         set_stages(step, group.chain->stages(), want.offset);
         in.n_elements = size(value);
         in.input = input;
+        in.value = group.value;
         // What an input holds, which for SAT_SYM lacks the smallest value of the type.
         const Interval& held = ranges_.value(value).all;
         in.one = {step, first, static_cast<std::int32_t>(held.lo), static_cast<std::int32_t>(held.hi)};
@@ -363,7 +364,8 @@ void Lowering::lower() {
             lower_exact(v);
         }
     }
-    if (plan_.kernels->dense_chain != nullptr) link_dense();
+    for (PlanInput& input : plan_.inputs) input.read_one = plan_.kernels->input;
+    if (plan_.kernels->links != nullptr) link_dense();
     lower_outputs();
     const auto packs = [](const PlanInput& in) { return in.pack.run[int32_element] != nullptr; };
     if (std::any_of(plan_.inputs.begin(), plan_.inputs.end(), packs))

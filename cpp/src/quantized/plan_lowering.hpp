@@ -59,6 +59,18 @@ struct Group {
     std::optional<Chain> chain;
 };
 
+/// A link before its place in memory is known.
+struct LinkDraft {
+    static constexpr std::size_t none = ~std::size_t{0};
+    DenseLink link;
+    std::size_t step = 0;     ///< of batch 1, that it does
+    std::size_t copy = none;  ///< the same: the copy of its values
+    std::uint32_t n_out = 0;
+    std::size_t vectors = 0;   ///< of outputs
+    bool fits_shorts = false;  ///< so that the values survive an image
+    std::vector<std::uint32_t> parameters;
+};
+
 /// Lowers one graph; see make_plan.
 class Lowering {
 public:
@@ -141,7 +153,16 @@ private:
 
     bool lower_reduction(int value);
     bool lower_merge(int value);
-    void link_dense();  // plan_links.cpp
+
+    // plan_links.cpp
+    void link_dense();
+    [[nodiscard]] bool is_read(std::uint32_t place, const LinkDraft& by, const LinkDraft* next) const;
+    void drop_unread(LinkDraft& d, const LinkDraft* next) const;
+    bool join_input(const Step& s, ChainInput& head, LinkDraft& d);
+    bool cut_input(const Step& s, ChainInput& head, LinkDraft& d);
+    bool join_tail(std::vector<LinkDraft>& chain, std::size_t step) const;
+    [[nodiscard]] std::vector<LinkDraft> collect_links(std::size_t first, std::optional<LinkDraft> head,
+                                                       std::size_t& end) const;
 
     const Graph& graph_;
     const Ranges& ranges_;

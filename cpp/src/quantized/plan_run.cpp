@@ -82,7 +82,7 @@ struct Events {
     std::size_t in_bytes;
     std::size_t out_element;
     std::size_t out_bytes;
-    InputFunction function;  ///< null: number by number
+    InputFunction function;  ///< of tiles; null: number by number
     OutputFunction output;   ///< null: number by number
 
     [[nodiscard]] const std::byte* from(std::size_t event) const noexcept {
@@ -94,11 +94,12 @@ struct Events {
 };
 
 /// Converts an event number by number, and reads that.
-[[gnu::noinline]] void read_slowly(const Plan& plan, const Events& events, std::size_t event, const InputStep& step,
-                                   std::byte* workspace, std::byte* to, Status& status) noexcept {
+[[gnu::noinline]] void read_slowly(const Plan& plan, const Events& events, std::size_t event, InputFunction read,
+                                   const InputStep& step, std::byte* workspace, std::byte* to,
+                                   Status& status) noexcept {
     auto* scalars = reinterpret_cast<std::int32_t*>(workspace + plan.scalars_at);
     convert_event(plan, events.in, event, scalars, status);
-    plan.kernels->input[int32_element](step, scalars, to);
+    read(step, scalars, to);
 }
 
 void write_one(const Plan& plan, const Events& events, std::size_t event, const std::byte* workspace) noexcept {
@@ -131,9 +132,11 @@ void write_tile(const Plan& plan, const Events& events, std::size_t first, std::
 }
 
 void run_one(const Plan& plan, const Events& events, std::size_t event, std::byte* workspace, Status& status) noexcept {
-    for (const PlanInput& input : plan.inputs)
-        if (events.function == nullptr || events.function(input.one, events.from(event), workspace)) [[unlikely]]
-            read_slowly(plan, events, event, input.one, workspace, workspace, status);
+    for (const PlanInput& input : plan.inputs) {
+        const InputFunction read = input.read_one[index(events.in.type)];
+        if (read == nullptr || read(input.one, events.from(event), workspace)) [[unlikely]]
+            read_slowly(plan, events, event, input.read_one[int32_element], input.one, workspace, workspace, status);
+    }
     for (const Step& step : plan.one) step.run(step, workspace);
     write_one(plan, events, event, workspace);
 }
@@ -165,7 +168,8 @@ void run_tile(const Plan& plan, const Events& events, std::size_t first, std::si
         for (std::size_t e = 0; e < n; ++e) {
             std::byte* row = rows + e * plan.staging_row;
             if (events.function == nullptr || events.function(input.tile, events.from(first + e), row)) [[unlikely]]
-                read_slowly(plan, events, first + e, input.tile, workspace, row, status);
+                read_slowly(plan, events, first + e, plan.kernels->input[int32_element], input.tile, workspace, row,
+                            status);
         }
         plan.kernels->transpose(rows, plan.staging_row, input.n_groups, workspace + input.tile.step.out.tile);
     }

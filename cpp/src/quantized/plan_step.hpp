@@ -109,27 +109,55 @@ struct ExactStep;
 struct CopyStep;
 struct PoolStep;
 
-/// One dense layer, of one vector of outputs, of a chain whose values pass from layer to layer in a register (and to
-/// memory, off that path): one cache line. The epilogue is the general one of the special ones: v = ((v << left) >>
-/// right) + c0 if it wraps, then as even_clamp.
+namespace avx512 {
+struct V;
+}
+struct DenseLink;
+struct ChainInput;
+using LinkFunction = void (*)(const DenseLink&, avx512::V image, std::byte* workspace) noexcept;
+using PlanesFunction = void (*)(const DenseLink&, avx512::V, avx512::V, avx512::V, avx512::V,
+                                std::byte* workspace) noexcept;
+
+/// One layer of a chain whose values pass from layer to layer in a register (and to memory, off that path, where
+/// something else reads them). The epilogue is v = (v << left) >> right if it wraps; then v = (v + c0 + ((v >>
+/// odd_shift) & odd)) >> shift, where the last addend rounds ties to even without a test; then the clamps. Behind it
+/// follow its biases and weights, and then the next link, all in the order in which they are read. A merge or reduction
+/// behind dense layers is a link too; its parameters are the Step.
 struct alignas(64) DenseLink {
-    const std::byte* weights = nullptr;
-    const std::int32_t* bias = nullptr;
-    std::uint32_t out = 0;   ///< bytes from the begin of the workspace
-    std::uint32_t copy = 0;  ///< the same, of a second form of the values
+    LinkFunction run = nullptr;
+    std::uint32_t bytes = 0;  ///< to the next link; 0: the last one
+    std::uint32_t out = 0;    ///< bytes from the begin of the workspace
+    std::uint32_t copy = 0;   ///< the same, of a second form of the values
     std::int32_t left = 0;
     std::int32_t right = 0;
     std::int32_t c0 = 0;
+    std::int32_t odd_shift = 0;
+    std::int32_t odd = 0;
     std::int32_t shift = 0;
-    std::int32_t middle = 0;
     std::int32_t lo = 0;
     std::int32_t hi = 0;
-    std::uint8_t n_groups = 0;  ///< of a link that is not the first
-    Lanes in = Lanes::s16;
+    std::uint8_t n_quarters = 0;  ///< of an image that hold inputs; of inputs in planes: groups of four elements
+    std::uint8_t n_high = 0;      ///< groups of four elements of more than 16 bits
+    Lanes next = Lanes::s16;      ///< what the next link wants
     Lanes out_lanes = Lanes::s32;
     Lanes copy_lanes = Lanes::s32;
-    bool copies = false;
-    bool wraps = false;
+    std::uint8_t n_stored = 0;  ///< forms of the values that are stored
+    bool is_second = false;     ///< of a merge: the image is the second operand
+};
+static_assert(sizeof(DenseLink) == 64);
+
+/// How a chain reads its events; behind it follows the first link.
+struct alignas(64) ChainInput {
+    const Stage* stages = nullptr;
+    const std::int32_t* offset = nullptr;  ///< added at last; may be null
+    PlanesFunction planes = nullptr;       ///< the first link, of inputs cut into bytes; null: takes an image
+    std::uint32_t n_stages = 0;
+    std::uint32_t first = 0;  ///< element of the event
+    std::uint32_t n_in = 0;
+    std::int32_t smallest = 0;
+    std::int32_t largest = 0;
+    Lanes image = Lanes::s16;
+    bool scales = false;  ///< the first stage is an addition and a pair of shifts, each by element
 };
 using StepFunction = void (*)(const Step&, std::byte* workspace) noexcept;
 
@@ -155,8 +183,7 @@ struct Step {
     const CopyStep* copy = nullptr;
     const PoolStep* pool = nullptr;
     StepFunction row = nullptr;        ///< does one row of a step of many
-    const DenseLink* links = nullptr;  ///< of a chain of dense layers
-    std::uint32_t n_links = 0;
+    const DenseLink* links = nullptr;  ///< of a chain of dense layers: the first
     Merge merge = Merge::add;
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid

@@ -1,0 +1,334 @@
+// Included by kernels_avx512.cpp behind kernels_body.hpp, inside its namespace: no include guard, no include.
+// Chains of dense layers of one event, see DenseLink in plan_step.hpp. The values of a layer, 64 bytes or 32 shorts at
+// most, are packed in one register, an image, and the next layer takes its inputs from there. Each link calls the next
+// one last, which is a jump.
+//
+// Of an image of K vectors of bytes, or K / 2 of shorts, quarter q holds the elements 4q to 4q + 3 of all vectors:
+// dword k of it a group of four bytes of vector k, or of two shorts of vector k / 2.
+
+constexpr int link_epilogues = 4;
+
+/// Index of an epilogue among those of links.
+constexpr int link_epilogue(Epilogue e) noexcept {
+    return e == Epilogue::wrap_even_clamp ? 1 : e == Epilogue::even_u8 ? 2 : e == Epilogue::wrap_even_u8 ? 3 : 0;
+}
+
+/// Sums of their own for every NV vectors of outputs, so that the latency of additions is hidden.
+template <int NV>
+inline constexpr int link_chains = NV <= 2 ? 4 : 2;
+
+template <int Q>
+[[gnu::always_inline]] inline V quarter(V image) noexcept {
+    return {_mm512_shuffle_i32x4(image.v, image.v, Q * 0x55)};
+}
+
+/// Values of NV vectors as an image of bytes or shorts.
+template <int NV>
+[[gnu::always_inline]] inline V pack_image(Lanes lanes, const V (&v)[NV]) noexcept {
+    const __m512i first = _mm512_packs_epi32(v[0].v, v[NV > 1 ? 1 : 0].v);
+    if (lanes != Lanes::u8) return {first};
+    if constexpr (NV <= 2)
+        return {_mm512_packus_epi16(first, first)};
+    else
+        return {_mm512_packus_epi16(first, _mm512_packs_epi32(v[2].v, v[NV > 3 ? 3 : 2].v))};
+}
+
+[[gnu::always_inline]] inline const std::byte* parameters_of(const DenseLink& k) noexcept {
+    return reinterpret_cast<const std::byte*>(&k + 1);
+}
+
+[[gnu::always_inline]] inline void run_next(const DenseLink& k, V image, std::byte* workspace) noexcept {
+    const auto& next = *reinterpret_cast<const DenseLink*>(reinterpret_cast<const std::byte*>(&k) + k.bytes);
+    next.run(next, image, workspace);
+}
+
+template <int NV>
+[[gnu::always_inline]] inline void store_form(Lanes lanes, std::byte* to, const V (&v)[NV]) noexcept {
+    if (lanes == Lanes::u8) {
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < NV; ++i) store_u8_saturated(to + 16 * i, v[i]);
+    } else if (lanes == Lanes::s16) {
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < NV; ++i) store_s16(to + 32 * i, v[i]);
+    } else {
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < NV; ++i) store(to + 64 * i, v[i]);
+    }
+}
+
+/// The epilogue of a link, and the jump to the next one. Bytes are clamped where they are packed.
+template <Epilogue E, int NV>
+[[gnu::always_inline]] inline void finish_link(const DenseLink& k, V (&v)[NV], std::byte* workspace) noexcept {
+    const Count count = count1(k.shift), odd_shift = count1(k.odd_shift);
+    const V c0 = set1(k.c0), odd = set1(k.odd), lo = set1(k.lo), hi = set1(k.hi);
+    if constexpr (wraps_first(E)) {
+        const Count left = count1(k.left), right = count1(k.right);
+#pragma GCC unroll 4
+        for (int i = 0; i < NV; ++i) v[i] = sar(shl(v[i], left), right);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i) {
+        v[i] = sar(add(add(v[i], c0), bit_and(sar(v[i], odd_shift), odd)), count);
+        if constexpr (!packs_u8(E)) v[i] = min(max(v[i], lo), hi);
+    }
+    if (k.n_stored > 0) {
+        store_form<NV>(k.out_lanes, workspace + k.out, v);
+        if (k.n_stored > 1) store_form<NV>(k.copy_lanes, workspace + k.copy, v);
+    }
+    if (k.bytes != 0) run_next(k, pack_image<NV>(k.next, v), workspace);
+}
+
+template <int NV, int C>
+[[gnu::always_inline]] inline void begin_link(V (&acc)[NV * C], const std::byte* bias) noexcept {
+#pragma GCC unroll 8
+    for (int i = 0; i < NV * C; ++i) acc[i] = i < NV ? load(bias + vector_bytes * static_cast<std::size_t>(i)) : zero();
+}
+
+template <int NV, int C>
+[[gnu::always_inline]] inline void add_chains(V (&v)[NV], const V (&acc)[NV * C]) noexcept {
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i) {
+        if constexpr (C == 1) v[i] = acc[i];
+        if constexpr (C == 2) v[i] = add(acc[i], acc[NV + i]);
+        if constexpr (C == 4) v[i] = add(add(acc[i], acc[NV + i]), add(acc[2 * NV + i], acc[3 * NV + i]));
+    }
+}
+
+/// Products of dwords k to K - 1 of quarter Q.
+template <Lanes L, int K, int NV, int Q, int k>
+[[gnu::always_inline]] inline void add_dwords(V (&acc)[NV * link_chains<NV>], V quad, const std::byte* w) noexcept {
+    constexpr int c = (Q * K + k) % link_chains<NV>;
+    const V x = splat<k>(quad);
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i)
+        acc[c * NV + i] =
+            dot<L>(acc[c * NV + i], x, load(w + vector_bytes * static_cast<std::size_t>((Q * K + k) * NV + i)));
+    if constexpr (k + 1 < K) add_dwords<L, K, NV, Q, k + 1>(acc, quad, w);
+}
+
+/// Quarters Q to @p n - 1.
+template <Lanes L, int K, int NV, int Q>
+[[gnu::always_inline]] inline void add_quarters(V (&acc)[NV * link_chains<NV>], V image, const std::byte* w,
+                                                int n) noexcept {
+    add_dwords<L, K, NV, Q, 0>(acc, quarter<Q>(image), w);
+    if constexpr (Q < 3)
+        if (n > Q + 1) [[likely]]
+            add_quarters<L, K, NV, Q + 1>(acc, image, w, n);
+}
+
+template <Lanes L, int K, int NV, Epilogue E>
+void link(const DenseLink& k, V image, std::byte* workspace) noexcept {
+    V acc[NV * link_chains<NV>];
+    begin_link<NV, link_chains<NV>>(acc, parameters_of(k));
+    add_quarters<L, K, NV, 0>(acc, image, parameters_of(k) + vector_bytes * NV, k.n_quarters);
+    V v[NV];
+    add_chains<NV, link_chains<NV>>(v, acc);
+    finish_link<E, NV>(k, v, workspace);
+}
+
+/// The first link of a chain whose input lies in the workspace, of any size.
+template <Lanes L, int NV, Epilogue E>
+void link_head(const Step& s, std::byte* workspace) noexcept {
+    const DenseLink& k = *s.links;
+    V acc[NV * chains_of<NV>];
+    begin_link<NV, chains_of<NV>>(acc, parameters_of(k));
+    const std::byte* w = parameters_of(k) + vector_bytes * NV;
+    add_products<L, NV>(acc, workspace + s.in.one, w, s.n_groups, s.n_quads);
+    V v[NV];
+    add_chains<NV, chains_of<NV>>(v, acc);
+    finish_link<E, NV>(k, v, workspace);
+}
+
+// ---- other links ----------------------------------------------------------------------------------------------------
+
+/// The first vector of an image of shorts.
+[[gnu::always_inline]] inline V unpack_image(V image) noexcept {
+    return sar_by<16>(V{_mm512_unpacklo_epi16(image.v, image.v)});
+}
+
+void link_merge(const DenseLink& k, V image, std::byte* workspace) noexcept {
+    const Step& s = *reinterpret_cast<const Step*>(parameters_of(k));
+    const V x = unpack_image(image);
+    V v[1];
+    if (k.is_second)
+        v[0] = combine(s, load_elements(s.in, workspace + s.in.one, 0), x);
+    else
+        v[0] = combine(s, x, load_elements(s.in2, workspace + s.in2.one, 0));
+    run_stages<PerLane>(s, v, 0, 0);
+    if (k.n_stored > 0) store_elements<1>(s.out, workspace + s.out.one, 0, v);
+    if (k.bytes != 0) run_next(k, pack_image<1>(Lanes::s16, v), workspace);
+}
+
+/// The sum of the first @p n lanes, the others being 0, in lane 0.
+[[gnu::always_inline]] inline V sum_lanes(V x, std::uint32_t n) noexcept {
+    if (n > 8) x = add(x, V{_mm512_shuffle_i32x4(x.v, x.v, 0x4e)});
+    if (n > 4) x = add(x, V{_mm512_shuffle_i32x4(x.v, x.v, 0xb1)});
+    x = add(x, V{_mm512_shuffle_epi32(x.v, _MM_PERM_BADC)});
+    return add(x, V{_mm512_shuffle_epi32(x.v, _MM_PERM_CDAB)});
+}
+
+void link_reduce(const DenseLink& k, V image, std::byte* workspace) noexcept {
+    const Step& s = *reinterpret_cast<const Step*>(parameters_of(k));
+    const V x = unpack_image(image);
+    V v[1] = {sum_lanes(bit_and(reduction_term(s, x, x), lane_mask(s.n_groups)), s.n_groups)};
+    run_stages<PerLane>(s, v, 0, 0, 1);
+    store_elements<1>(s.out, workspace + s.out.one, 0, v);
+}
+
+// ---- inputs in planes of bytes --------------------------------------------------------------------------------------
+
+template <int NV>
+inline constexpr int plane_chains = NV <= 2 ? 2 : 1;
+
+/// Sums of the products of bytes 0, of bytes 1 and of bytes 2.
+template <int NV>
+struct PlaneSums {
+    V low[NV * plane_chains<NV>];
+    V middle[NV * plane_chains<NV>];
+    V high[NV];
+};
+
+/// Bytes 0, 1, 2 and 3 of the four elements of each quarter, as its four dwords.
+[[gnu::always_inline]] inline V to_planes(V v) noexcept {
+    return {_mm512_shuffle_epi8(v.v, _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400))};
+}
+
+/// Quads of elements G to @p n - 1: bytes 0 and 1 meet the same weights.
+template <int NV, int G>
+[[gnu::always_inline]] inline void add_quads(PlaneSums<NV>& sums, const V (&x)[4], const std::byte* w, int n) noexcept {
+    constexpr int c = G % plane_chains<NV>;
+    const V quad = quarter<G % 4>(x[G / 4]);
+    const V low = splat<0>(quad), middle = splat<1>(quad);
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i) {
+        const V weights = load(w + vector_bytes * static_cast<std::size_t>(G * NV + i));
+        sums.low[c * NV + i] = dot<Lanes::u8>(sums.low[c * NV + i], low, weights);
+        sums.middle[c * NV + i] = dot<Lanes::u8>(sums.middle[c * NV + i], middle, weights);
+    }
+    if constexpr (G < 15)
+        if (n > G + 1) [[likely]]
+            add_quads<NV, G + 1>(sums, x, w, n);
+}
+
+/// Bytes 2 of the quads Q to @p n - 1 of one vector.
+template <int NV, int Q>
+[[gnu::always_inline]] inline void add_high(PlaneSums<NV>& sums, V x, const std::byte* w, int n) noexcept {
+    const V high = splat<2>(quarter<Q>(x));
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i)
+        sums.high[i] =
+            dot<Lanes::u8>(sums.high[i], high, load(w + vector_bytes * static_cast<std::size_t>(Q * NV + i)));
+    if constexpr (Q < 3)
+        if (n > Q + 1) [[likely]]
+            add_high<NV, Q + 1>(sums, x, w, n);
+}
+
+/// The first link of a chain whose input, up to four vectors of 24 bits without a sign, is cut into bytes. The elements
+/// of more than 16 bits are brought together before their third bytes are met with weights.
+template <int NV, Epilogue E>
+void link_planes(const DenseLink& k, V a, V b, V c, V d, std::byte* workspace) noexcept {
+    PlaneSums<NV> sums;
+    begin_link<NV, plane_chains<NV>>(sums.low, parameters_of(k));
+#pragma GCC unroll 8
+    for (int i = 0; i < NV * plane_chains<NV>; ++i) sums.middle[i] = zero();
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i) sums.high[i] = zero();
+    const V x[4] = {to_planes(a), to_planes(b), to_planes(c), to_planes(d)};
+    const std::byte* w = parameters_of(k) + vector_bytes * NV;
+    add_quads<NV, 0>(sums, x, w, k.n_quarters);
+    w += vector_bytes * NV * k.n_quarters;
+    int left = k.n_high;
+    for (; left > 0; left -= 4) {
+        const V from = load(w);
+        const __m512i first = _mm512_permutex2var_epi32(a.v, from.v, b.v);
+        const __m512i second = _mm512_permutex2var_epi32(c.v, from.v, d.v);
+        const V wide =
+            to_planes({_mm512_mask_blend_epi32(_mm512_test_epi32_mask(from.v, _mm512_set1_epi32(32)), first, second)});
+        add_high<NV, 0>(sums, wide, w + vector_bytes, left);
+        w += vector_bytes * (1 + 4 * NV);
+    }
+    V v[NV], middle[NV];
+    add_chains<NV, plane_chains<NV>>(v, sums.low);
+    add_chains<NV, plane_chains<NV>>(middle, sums.middle);
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i) v[i] = add(v[i], add(shl_by<8>(middle[i]), shl_by<16>(sums.high[i])));
+    finish_link<E, NV>(k, v, workspace);
+}
+
+/// Reads an event of N vectors and runs the chain behind it.
+template <class T, int N>
+bool input_chain(const InputStep& s, const void* event, std::byte* workspace) noexcept {
+    const ChainInput& c = *s.chain;
+    const T* from = static_cast<const T*>(event) + c.first;
+    V v[N];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i + 1 < N; ++i) v[i] = load_all(from + i * V::n);
+    v[N - 1] = load_first(from + (N - 1) * V::n, static_cast<int>(c.n_in) - (N - 1) * V::n);
+    V low = v[0], high = v[0];
+#pragma GCC unroll 4
+    for (int i = 1; i < N; ++i) {
+        low = min(low, v[i]);
+        high = max(high, v[i]);
+    }
+    const bool outside = any_outside(low, high, set1(c.smallest), set1(c.largest));
+    if (c.scales) {
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < N; ++i) {
+            const V x = add(v[i], load(c.stages[0].b + i * V::n));
+            v[i] = sar(shl(x, load(c.stages[0].a + i * V::n)), load(c.stages[0].c + i * V::n));
+        }
+    }
+    for (std::uint32_t k = c.scales ? 1 : 0; k < c.n_stages; ++k) run_stage(c.stages[k], v, PerLane{0}, V::n);
+    if (c.offset != nullptr) {
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < N; ++i) v[i] = add(v[i], load(c.offset + i * V::n));
+    }
+    const auto& first = *reinterpret_cast<const DenseLink*>(&c + 1);
+    if (c.planes != nullptr)
+        c.planes(first, v[0], v[N > 1 ? 1 : 0], v[N > 2 ? 2 : 0], v[N > 3 ? 3 : 0], workspace);
+    else
+        first.run(first, pack_image<N>(c.image, v), workspace);
+    return outside;
+}
+
+// ---- table ----------------------------------------------------------------------------------------------------------
+
+template <int NV, Epilogue E>
+constexpr void fill_links(LinkKernels& k) noexcept {
+    constexpr int e = link_epilogue(E);
+    k.link[0][1][NV][e] = link<Lanes::u8, 1, NV, E>;
+    k.link[0][2][NV][e] = link<Lanes::u8, 2, NV, E>;
+    k.link[0][3][NV][e] = link<Lanes::u8, 3, NV, E>;
+    k.link[0][4][NV][e] = link<Lanes::u8, 4, NV, E>;
+    k.link[1][2][NV][e] = link<Lanes::s16, 2, NV, E>;
+    k.link[1][4][NV][e] = link<Lanes::s16, 4, NV, E>;
+    k.head[0][NV][e] = link_head<Lanes::u8, NV, E>;
+    k.head[1][NV][e] = link_head<Lanes::s16, NV, E>;
+    k.planes[NV][e] = link_planes<NV, E>;
+}
+
+template <int NV>
+constexpr void fill_links(LinkKernels& k) noexcept {
+    fill_links<NV, Epilogue::even_clamp>(k);
+    fill_links<NV, Epilogue::wrap_even_clamp>(k);
+    fill_links<NV, Epilogue::even_u8>(k);
+    fill_links<NV, Epilogue::wrap_even_u8>(k);
+    k.input[NV][0] = input_chain<std::int8_t, NV>;
+    k.input[NV][1] = input_chain<std::int16_t, NV>;
+    k.input[NV][2] = input_chain<std::int32_t, NV>;
+    k.input[NV][4] = input_chain<std::uint8_t, NV>;
+    k.input[NV][5] = input_chain<std::uint16_t, NV>;
+}
+
+constexpr LinkKernels make_links() noexcept {
+    LinkKernels k;
+    fill_links<1>(k);
+    fill_links<2>(k);
+    fill_links<3>(k);
+    fill_links<4>(k);
+    k.merge = link_merge;
+    k.reduce = link_reduce;
+    return k;
+}
+
+constexpr LinkKernels link_kernels = make_links();
