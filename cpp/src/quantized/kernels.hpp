@@ -65,8 +65,8 @@ struct LinkKernels {
     LinkFunction link[2][5][max_dense_vectors + 1][n_link_epilogues] = {};  ///< [Lanes][dwords of a quarter][vectors]
     StepFunction head[2][max_dense_vectors + 1][n_link_epilogues] = {};     ///< first link, input in memory
     PlanesFunction planes[max_dense_vectors + 1][n_link_epilogues] = {};    ///< first link, input cut into bytes
-    LinkFunction merge = nullptr;                                           ///< of an image of 16 shorts at most
-    LinkFunction reduce = nullptr;                                     ///< the same: sum, sum of squares; the last link
+    LinkFunction merge[5] = {};    ///< [Merge], of an image of 16 shorts at most
+    LinkFunction squares[2] = {};  ///< the same, the last link; [wraps without a sign]
     InputFunction input[max_dense_vectors + 1][n_element_types] = {};  ///< [vectors of inputs][ElementType]
 };
 

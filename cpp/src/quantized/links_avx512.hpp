@@ -146,17 +146,18 @@ void link_head(const Step& s, std::byte* workspace) noexcept {
     return sar_by<16>(V{_mm512_unpacklo_epi16(image.v, image.v)});
 }
 
+/// An operation of the values with others of plain lanes, each brought to one grid.
+template <Merge M>
 void link_merge(const DenseLink& k, V image, std::byte* workspace) noexcept {
-    const Step& s = *reinterpret_cast<const Step*>(parameters_of(k));
-    const V x = unpack_image(image);
+    const V other = load(workspace + k.in);
+    const V x = shl(unpack_image(image), count1(k.left)), y = shl(other, count1(k.right));
     V v[1];
-    if (k.is_second)
-        v[0] = combine(s, load_elements(s.in, workspace + s.in.one, 0), x);
-    else
-        v[0] = combine(s, x, load_elements(s.in2, workspace + s.in2.one, 0));
-    run_stages<PerLane>(s, v, 0, 0);
-    if (k.n_stored > 0) store_elements<1>(s.out, workspace + s.out.one, 0, v);
-    if (k.bytes != 0) run_next(k, pack_image<1>(Lanes::s16, v), workspace);
+    if constexpr (M == Merge::add) v[0] = add(x, y);
+    if constexpr (M == Merge::subtract) v[0] = k.is_second ? sub(y, x) : sub(x, y);
+    if constexpr (M == Merge::multiply) v[0] = mul(x, y);
+    if constexpr (M == Merge::maximum) v[0] = max(x, y);
+    if constexpr (M == Merge::minimum) v[0] = min(x, y);
+    finish_link<Epilogue::even_clamp, 1>(k, v, workspace);
 }
 
 /// The sum of the first @p n lanes, the others being 0, in lane 0.
@@ -167,12 +168,13 @@ void link_merge(const DenseLink& k, V image, std::byte* workspace) noexcept {
     return add(x, V{_mm512_shuffle_epi32(x.v, _MM_PERM_CDAB)});
 }
 
-void link_reduce(const DenseLink& k, V image, std::byte* workspace) noexcept {
-    const Step& s = *reinterpret_cast<const Step*>(parameters_of(k));
+/// The sum of squares, each cut by odd_shift; then it wraps.
+template <bool Logical>
+void link_squares(const DenseLink& k, V image, std::byte* workspace) noexcept {
     const V x = unpack_image(image);
-    V v[1] = {sum_lanes(bit_and(reduction_term(s, x, x), lane_mask(s.n_groups)), s.n_groups)};
-    run_stages<PerLane>(s, v, 0, 0, 1);
-    store_elements<1>(s.out, workspace + s.out.one, 0, v);
+    const V squares = bit_and(sar(mul(x, x), count1(k.odd_shift)), lane_mask(k.n_lanes));
+    const V sum = shl(sum_lanes(squares, k.n_lanes), count1(k.left));
+    store(workspace + k.out, Logical ? shr(sum, count1(k.right)) : sar(sum, count1(k.right)));
 }
 
 // ---- inputs in planes of bytes --------------------------------------------------------------------------------------
@@ -193,15 +195,22 @@ struct PlaneSums {
     return {_mm512_shuffle_epi8(v.v, _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400))};
 }
 
+/// Weights that meet two inputs: once in a register, where the compiler would load them twice.
+[[gnu::always_inline]] inline V load_shared(const std::byte* p) noexcept {
+    V w = load(p);
+    asm("" : "+v"(w.v));
+    return w;
+}
+
 /// Quads of elements G to @p n - 1: bytes 0 and 1 meet the same weights.
 template <int NV, int G>
-[[gnu::always_inline]] inline void add_quads(PlaneSums<NV>& sums, const V (&x)[4], const std::byte* w, int n) noexcept {
+[[gnu::always_inline]] inline void add_quads(PlaneSums<NV>& sums, const std::byte* x, const std::byte* w,
+                                             int n) noexcept {
     constexpr int c = G % plane_chains<NV>;
-    const V quad = quarter<G % 4>(x[G / 4]);
-    const V low = splat<0>(quad), middle = splat<1>(quad);
+    const V low = broadcast(x + 16 * G), middle = broadcast(x + 16 * G + 4);
 #pragma GCC unroll 4
     for (int i = 0; i < NV; ++i) {
-        const V weights = load(w + vector_bytes * static_cast<std::size_t>(G * NV + i));
+        const V weights = load_shared(w + vector_bytes * static_cast<std::size_t>(G * NV + i));
         sums.low[c * NV + i] = dot<Lanes::u8>(sums.low[c * NV + i], low, weights);
         sums.middle[c * NV + i] = dot<Lanes::u8>(sums.middle[c * NV + i], middle, weights);
     }
@@ -212,8 +221,9 @@ template <int NV, int G>
 
 /// Bytes 2 of the quads Q to @p n - 1 of one vector.
 template <int NV, int Q>
-[[gnu::always_inline]] inline void add_high(PlaneSums<NV>& sums, V x, const std::byte* w, int n) noexcept {
-    const V high = splat<2>(quarter<Q>(x));
+[[gnu::always_inline]] inline void add_high(PlaneSums<NV>& sums, const std::byte* x, const std::byte* w,
+                                            int n) noexcept {
+    const V high = broadcast(x + 16 * Q + 8);
 #pragma GCC unroll 4
     for (int i = 0; i < NV; ++i)
         sums.high[i] =
@@ -223,30 +233,35 @@ template <int NV, int Q>
             add_high<NV, Q + 1>(sums, x, w, n);
 }
 
-/// The first link of a chain whose input, up to four vectors of 24 bits without a sign, is cut into bytes. The elements
-/// of more than 16 bits are brought together before their third bytes are met with weights.
+/// The first link of a chain whose input, up to four vectors of 24 bits without a sign, is cut into bytes. They go
+/// through memory: as many shuffles as bytes of the input would take from the multiply-adds' ports. The elements of
+/// more than 16 bits are brought together before their third bytes are met with weights.
 template <int NV, Epilogue E>
 void link_planes(const DenseLink& k, V a, V b, V c, V d, std::byte* workspace) noexcept {
+    std::byte* x = workspace + k.in;
+    const std::byte* w = parameters_of(k) + vector_bytes * NV;
+    const std::byte* wide = w + vector_bytes * NV * k.n_quarters;
+    store(x, to_planes(a));
+    store(x + 64, to_planes(b));
+    store(x + 128, to_planes(c));
+    store(x + 192, to_planes(d));
+    for (int h = 0; 4 * h < k.n_high; ++h) {
+        const V from = load(wide + vector_bytes * static_cast<std::size_t>(h * (1 + 4 * NV)));
+        const __m512i first = _mm512_permutex2var_epi32(a.v, from.v, b.v);
+        const __m512i second = _mm512_permutex2var_epi32(c.v, from.v, d.v);
+        const __mmask16 of_second = _mm512_test_epi32_mask(from.v, _mm512_set1_epi32(32));
+        store(x + 256 + 64 * h, to_planes({_mm512_mask_blend_epi32(of_second, first, second)}));
+    }
     PlaneSums<NV> sums;
     begin_link<NV, plane_chains<NV>>(sums.low, parameters_of(k));
 #pragma GCC unroll 8
     for (int i = 0; i < NV * plane_chains<NV>; ++i) sums.middle[i] = zero();
 #pragma GCC unroll 4
     for (int i = 0; i < NV; ++i) sums.high[i] = zero();
-    const V x[4] = {to_planes(a), to_planes(b), to_planes(c), to_planes(d)};
-    const std::byte* w = parameters_of(k) + vector_bytes * NV;
     add_quads<NV, 0>(sums, x, w, k.n_quarters);
-    w += vector_bytes * NV * k.n_quarters;
-    int left = k.n_high;
-    for (; left > 0; left -= 4) {
-        const V from = load(w);
-        const __m512i first = _mm512_permutex2var_epi32(a.v, from.v, b.v);
-        const __m512i second = _mm512_permutex2var_epi32(c.v, from.v, d.v);
-        const V wide =
-            to_planes({_mm512_mask_blend_epi32(_mm512_test_epi32_mask(from.v, _mm512_set1_epi32(32)), first, second)});
-        add_high<NV, 0>(sums, wide, w + vector_bytes, left);
-        w += vector_bytes * (1 + 4 * NV);
-    }
+    x += 256;
+    for (int left = k.n_high; left > 0; left -= 4, x += 64, wide += vector_bytes * (1 + 4 * NV))
+        add_high<NV, 0>(sums, x, wide + vector_bytes, left);
     V v[NV], middle[NV];
     add_chains<NV, plane_chains<NV>>(v, sums.low);
     add_chains<NV, plane_chains<NV>>(middle, sums.middle);
@@ -326,8 +341,13 @@ constexpr LinkKernels make_links() noexcept {
     fill_links<2>(k);
     fill_links<3>(k);
     fill_links<4>(k);
-    k.merge = link_merge;
-    k.reduce = link_reduce;
+    k.merge[static_cast<int>(Merge::add)] = link_merge<Merge::add>;
+    k.merge[static_cast<int>(Merge::subtract)] = link_merge<Merge::subtract>;
+    k.merge[static_cast<int>(Merge::multiply)] = link_merge<Merge::multiply>;
+    k.merge[static_cast<int>(Merge::maximum)] = link_merge<Merge::maximum>;
+    k.merge[static_cast<int>(Merge::minimum)] = link_merge<Merge::minimum>;
+    k.squares[0] = link_squares<false>;
+    k.squares[1] = link_squares<true>;
     return k;
 }
 

@@ -38,6 +38,7 @@ struct Network::Impl {
     std::size_t n_scratch = 0;
     std::size_t n_inputs = 0;
     std::size_t n_outputs = 0;
+    std::uint32_t output_types = 0;    // bit per ElementType that holds all outputs
     std::shared_ptr<const Plan> plan;  // null: the exact executor
     std::string plan_refusal;          // why, unless it was asked for
 
@@ -58,6 +59,10 @@ struct Network::Impl {
         for (const Output& output : graph.outputs) {
             outputs.push_back({graph.value_name(output.value), graph.shape(output.value), graph.type(output.value)});
             n_outputs += quantized::n_elements(graph.shape(output.value));
+        }
+        for (int type = 0; type < n_element_types; ++type) {
+            const auto fits = [&](const Port& port) { return holds(static_cast<ElementType>(type), port.type); };
+            if (std::ranges::all_of(outputs, fits)) output_types |= 1u << type;
         }
         if (isa != Isa::exact) plan = make_plan(graph, ranges, isa, &plan_refusal);
     }
@@ -152,7 +157,7 @@ const Ranges& Network::ranges() const noexcept {
 }
 
 bool Network::fits_output(ElementType type) const noexcept {
-    return std::ranges::all_of(impl_->outputs, [&](const Port& port) { return holds(type, port.type); });
+    return (impl_->output_types >> static_cast<int>(type) & 1u) != 0;
 }
 
 const Plan* Network::plan() const noexcept {

@@ -81,7 +81,8 @@ void fold_addition(std::vector<Stage>& stages, std::vector<std::int64_t>& bias) 
 
 /// The kernel that does these stages at once, if there is one; then all its fields are filled in.
 Epilogue special_epilogue(std::vector<Stage>& stages, Lanes products, Lanes out) {
-    if (stages.empty()) stages.emplace_back();
+    if (stages.empty() || (stages.size() == 1 && stages[0].flags == (Stage::left | Stage::right)))
+        stages.emplace_back();
     Stage& last = stages.back();
     constexpr std::uint32_t simple = Stage::add | Stage::right | Stage::to_even | Stage::clamps;
     const bool wraps = stages.size() == 2 && (stages[0].flags & ~(Stage::right | Stage::at_least)) == Stage::left;

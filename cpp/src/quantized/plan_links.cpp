@@ -45,6 +45,14 @@ constexpr bool fits_shorts(std::int32_t lo, std::int32_t hi) noexcept {
     return lo >= std::numeric_limits<std::int16_t>::min() && hi <= std::numeric_limits<std::int16_t>::max();
 }
 
+/// Rounding of ties to even for a link that adds half and shifts; @p middle as in Stage. In units of what is rounded,
+/// the result is floor((v + half - 1 + (1 if floor(v / 2·half) is odd)) / 2·half).
+void round_to_even(DenseLink& k, std::int32_t middle) {
+    k.odd = static_cast<std::int32_t>((std::int64_t{1} << k.shift) - middle);
+    k.odd_shift = k.shift - std::countr_zero(static_cast<std::uint32_t>(k.odd));
+    k.c0 -= k.odd;
+}
+
 /// All of a link but its kernel and weights: epilogue, biases, what it stores.
 LinkDraft draft_of(const Step& s) {
     LinkDraft d;
@@ -68,14 +76,11 @@ LinkDraft draft_of(const Step& s) {
     d.parameters.resize(d.vectors * lanes);
     std::memcpy(d.parameters.data(), s.bias, d.parameters.size() * sizeof(std::uint32_t));
     if (last.c1 == -1) return d;
-    // Rounds to even. In grid units of what is rounded, floor((v + half) / 2·half) with ties to even is floor((v + half
-    // - 1 + (1 if floor(v / 2·half) is odd)) / 2·half); the biases hold half already if nothing wraps in between.
-    const std::int64_t half = std::int64_t{1} << (last.shift - 1);
-    k.odd = static_cast<std::int32_t>(2 * half - last.c1);
-    k.odd_shift = last.shift - std::countr_zero(static_cast<std::uint32_t>(k.odd));
-    k.c0 = static_cast<std::int32_t>(half - k.odd);
+    k.c0 = 1 << (last.shift - 1);
+    // The biases hold half already if nothing wraps in between.
     if (!wraps)
-        for (std::uint32_t& b : d.parameters) b -= static_cast<std::uint32_t>(half);
+        for (std::uint32_t& b : d.parameters) b -= static_cast<std::uint32_t>(k.c0);
+    round_to_even(k, last.c1);
     return d;
 }
 
@@ -167,6 +172,76 @@ const DenseLink* write_links(const std::vector<LinkDraft>& chain, std::byte* to)
     return first;
 }
 
+/// A merge of the values of @p before with others.
+std::optional<LinkDraft> merge_draft(const Kernels& kernels, const LinkDraft& before, const Step& s) {
+    const bool first = is_of(before, s.in);
+    const bool second = is_of(before, s.in2);
+    constexpr std::uint32_t simple = Stage::add | Stage::right | Stage::to_even | Stage::clamps;
+    if (s.run != kernels.merge || s.n_rows != 1 || s.n_out != before.n_out || first == second) return std::nullopt;
+    if (s.n_stages > 1 || (s.n_stages == 1 && (s.stages->flags & ~simple) != 0)) return std::nullopt;
+    const Place& other = first ? s.in2 : s.in;
+    if (other.lanes != Lanes::s32 || s.out.low_mask != nullptr) return std::nullopt;
+    LinkDraft d;
+    d.is_merge = true;
+    DenseLink& k = d.link;
+    k.run = kernels.links->merge[static_cast<int>(s.merge)];
+    k.is_second = second;
+    k.in = other.one;
+    k.left = second ? s.shift_y : s.shift_x;
+    k.right = second ? s.shift_x : s.shift_y;
+    k.lo = std::numeric_limits<std::int32_t>::min();
+    k.hi = std::numeric_limits<std::int32_t>::max();
+    if (s.n_stages == 0) return d;
+    const Stage& stage = *s.stages;
+    if ((stage.flags & Stage::add) != 0) k.c0 = stage.c0;
+    if ((stage.flags & Stage::right) != 0) k.shift = stage.shift;
+    if ((stage.flags & Stage::to_even) != 0) round_to_even(k, stage.c1);
+    if ((stage.flags & Stage::at_least) != 0) k.lo = stage.lo;
+    if ((stage.flags & Stage::at_most) != 0) k.hi = stage.hi;
+    d.fits_shorts = fits_shorts(k.lo, k.hi);
+    return d;
+}
+
+/// The sum of the squares of the values of @p before: the end of a chain.
+std::optional<LinkDraft> squares_draft(const Kernels& kernels, const LinkDraft& before, const Step& s) {
+    const bool squares = s.operation == 1 || (s.operation == 0 && is_of(before, s.in2));
+    if (s.run != kernels.reduce || s.n_groups != before.n_out || !squares || !is_of(before, s.in)) return std::nullopt;
+    if ((s.stages[0].flags & ~Stage::right) != 0 || s.n_stages > 2 || s.out.lanes != Lanes::s32) return std::nullopt;
+    LinkDraft d;
+    d.is_end = true;
+    DenseLink& k = d.link;
+    bool is_logical = false;
+    if (s.n_stages == 2) {
+        const Stage& wrap = s.stages[1];
+        is_logical = wrap.flags == (Stage::left | Stage::right_logical);
+        if (!is_logical && wrap.flags != (Stage::left | Stage::right)) return std::nullopt;
+        k.left = wrap.left_shift;
+        k.right = wrap.shift;
+    }
+    k.run = kernels.links->squares[is_logical ? 1 : 0];
+    k.odd_shift = s.stages[0].flags != 0 ? s.stages[0].shift : 0;
+    k.n_lanes = static_cast<std::uint8_t>(s.n_groups);
+    return d;
+}
+
+/// Adds a merge of the last values with others, or the sum of their squares, to a chain of at most 16 shorts.
+bool join_tail(const Kernels& kernels, std::vector<LinkDraft>& chain, const Step& s, std::size_t step) {
+    LinkDraft& before = chain.back();
+    if (before.vectors != 1 || !before.fits_shorts) return false;
+    std::optional<LinkDraft> d = merge_draft(kernels, before, s);
+    if (!d) d = squares_draft(kernels, before, s);
+    if (!d) return false;
+    d->step = step;
+    d->n_out = s.n_out;
+    d->vectors = 1;
+    d->link.out = s.out.one;
+    d->link.out_lanes = s.out.lanes;
+    d->link.n_stored = 1;
+    before.link.next = Lanes::s16;
+    chain.push_back(std::move(*d));
+    return true;
+}
+
 }  // namespace
 
 /// True if something but the link @p next, from its image, may read the values that @p by stores at @p place.
@@ -178,9 +253,8 @@ bool Lowering::is_read(std::uint32_t place, const LinkDraft& by, const LinkDraft
         bool first = s.in.one == place;
         bool second = s.in2.one == place;
         if (next != nullptr && i == next->step) {
-            const bool is_merge = next->link.run == plan_.kernels->links->merge;
-            first = first && is_merge && next->link.is_second;
-            second = second && is_merge && !next->link.is_second;
+            first = first && next->is_merge && next->link.is_second;
+            second = second && next->is_merge && !next->link.is_second;
         }
         if (first || second) return true;
     }
@@ -245,43 +319,9 @@ bool Lowering::cut_input(const Step& s, ChainInput& head, LinkDraft& d) {
         }
     }
     head.offset = offset;
+    d.link.in = one_end_;
+    one_end_ += 2 * split_columns * static_cast<std::uint32_t>(sizeof(std::int32_t));
     head.planes = take_planes(*plan_.kernels, s, wide, d);
-    return true;
-}
-
-/// Adds a merge of the last values with others, or a reduction, to a chain of at most 16 shorts. The last link then
-/// ends it or not as a dense layer would.
-bool Lowering::join_tail(std::vector<LinkDraft>& chain, std::size_t step) const {
-    const Kernels& kernels = *plan_.kernels;
-    const Step& s = plan_.one[step];
-    const LinkDraft& before = chain.back();
-    if (before.vectors != 1 || !before.fits_shorts) return false;
-    const bool first = is_of(before, s.in);
-    const bool second = is_of(before, s.in2);
-    LinkDraft d;
-    d.step = step;
-    if (s.run == kernels.merge && s.n_rows == 1 && s.n_out == before.n_out && first != second) {
-        d.link.run = kernels.links->merge;
-        d.link.is_second = second;
-        const Stage last = s.n_stages > 0 ? s.stages[s.n_stages - 1] : Stage{};
-        d.fits_shorts = (last.flags & (Stage::clamps | stage_rescale | stage_count)) == Stage::clamps &&
-                        fits_shorts(last.lo, last.hi);
-    } else if (s.run == kernels.reduce && s.n_groups == before.n_out && first && (s.operation != 0 || second)) {
-        d.link.run = kernels.links->reduce;
-    } else {
-        return false;
-    }
-    d.link.out = s.out.one;
-    d.link.out_lanes = s.out.lanes;
-    d.link.n_stored = 1;
-    d.n_out = s.n_out;
-    d.vectors = 1;
-    Step kept = s;
-    if (s.operation == 0) kept.operation = 1;  // a dot product with itself
-    d.parameters.resize((sizeof kept + 63) / 64 * 16);
-    std::memcpy(d.parameters.data(), &kept, sizeof kept);
-    chain.back().link.next = Lanes::s16;
-    chain.push_back(std::move(d));
     return true;
 }
 
@@ -309,13 +349,9 @@ std::vector<LinkDraft> Lowering::collect_links(std::size_t first, std::optional<
         }
         chain.push_back(std::move(d));
     }
-    while (!chain.empty() && end < steps.size() && join_tail(chain, end)) {
-        ++end;
-        if (chain.back().link.run == kernels.links->reduce) break;
-    }
+    while (!chain.empty() && end < steps.size() && join_tail(kernels, chain, steps[end], end)) ++end;
     for (std::size_t i = 0; i < chain.size(); ++i)
-        if (chain[i].link.run != kernels.links->reduce)
-            drop_unread(chain[i], i + 1 < chain.size() ? &chain[i + 1] : nullptr);
+        if (!chain[i].is_end) drop_unread(chain[i], i + 1 < chain.size() ? &chain[i + 1] : nullptr);
     return chain;
 }
 

@@ -66,7 +66,9 @@ struct LinkDraft {
     std::size_t step = 0;     ///< of batch 1, that it does
     std::size_t copy = none;  ///< the same: the copy of its values
     std::uint32_t n_out = 0;
-    std::size_t vectors = 0;   ///< of outputs
+    std::size_t vectors = 0;  ///< of outputs
+    bool is_merge = false;
+    bool is_end = false;       ///< nothing follows, and its value is stored
     bool fits_shorts = false;  ///< so that the values survive an image
     std::vector<std::uint32_t> parameters;
 };
@@ -160,7 +162,6 @@ private:
     void drop_unread(LinkDraft& d, const LinkDraft* next) const;
     bool join_input(const Step& s, ChainInput& head, LinkDraft& d);
     bool cut_input(const Step& s, ChainInput& head, LinkDraft& d);
-    bool join_tail(std::vector<LinkDraft>& chain, std::size_t step) const;
     [[nodiscard]] std::vector<LinkDraft> collect_links(std::size_t first, std::optional<LinkDraft> head,
                                                        std::size_t& end) const;
 

@@ -94,11 +94,11 @@ struct Events {
 };
 
 /// Converts an event number by number, and reads that.
-[[gnu::noinline]] void read_slowly(const Plan& plan, const Events& events, std::size_t event, InputFunction read,
+[[gnu::noinline]] void read_slowly(const Plan& plan, ConstArray in, std::size_t event, InputFunction read,
                                    const InputStep& step, std::byte* workspace, std::byte* to,
                                    Status& status) noexcept {
     auto* scalars = reinterpret_cast<std::int32_t*>(workspace + plan.scalars_at);
-    convert_event(plan, events.in, event, scalars, status);
+    convert_event(plan, in, event, scalars, status);
     read(step, scalars, to);
 }
 
@@ -135,7 +135,7 @@ void run_one(const Plan& plan, const Events& events, std::size_t event, std::byt
     for (const PlanInput& input : plan.inputs) {
         const InputFunction read = input.read_one[index(events.in.type)];
         if (read == nullptr || read(input.one, events.from(event), workspace)) [[unlikely]]
-            read_slowly(plan, events, event, input.read_one[int32_element], input.one, workspace, workspace, status);
+            read_slowly(plan, events.in, event, input.read_one[int32_element], input.one, workspace, workspace, status);
     }
     for (const Step& step : plan.one) step.run(step, workspace);
     write_one(plan, events, event, workspace);
@@ -168,7 +168,7 @@ void run_tile(const Plan& plan, const Events& events, std::size_t first, std::si
         for (std::size_t e = 0; e < n; ++e) {
             std::byte* row = rows + e * plan.staging_row;
             if (events.function == nullptr || events.function(input.tile, events.from(first + e), row)) [[unlikely]]
-                read_slowly(plan, events, first + e, plan.kernels->input[int32_element], input.tile, workspace, row,
+                read_slowly(plan, events.in, first + e, plan.kernels->input[int32_element], input.tile, workspace, row,
                             status);
         }
         plan.kernels->transpose(rows, plan.staging_row, input.n_groups, workspace + input.tile.step.out.tile);
@@ -179,6 +179,20 @@ void run_tile(const Plan& plan, const Events& events, std::size_t first, std::si
 
 /// From how many events a tile is faster than one event after the other.
 constexpr std::size_t least_tile = tile_events / 4;
+
+/// Not inlined: one event, the usual case, shall not pay for its registers.
+[[gnu::noinline]] Status run_many(const Plan& plan, const Events events, std::size_t n_events,
+                                  std::byte* workspace) noexcept {
+    Status status = Status::ok;
+    std::size_t event = 0;
+    while (n_events - event >= least_tile) {
+        const std::size_t n = std::min<std::size_t>(n_events - event, tile_events);
+        run_tile(plan, events, event, n, workspace, status);
+        event += n;
+    }
+    for (; event < n_events; ++event) run_one(plan, events, event, workspace, status);
+    return status;
+}
 
 }  // namespace
 
@@ -221,14 +235,9 @@ Status run_plan(const Plan& plan, ConstArray in, MutableArray out, std::size_t n
                         element_bytes[out_type] * plan.n_outputs,
                         plan.kernels->input[in_type],
                         plan.kernels->output[out_type]};
+    if (n_events > 1) return run_many(plan, events, n_events, workspace);
     Status status = Status::ok;
-    std::size_t event = 0;
-    while (n_events - event >= least_tile) {
-        const std::size_t n = std::min<std::size_t>(n_events - event, tile_events);
-        run_tile(plan, events, event, n, workspace, status);
-        event += n;
-    }
-    for (; event < n_events; ++event) run_one(plan, events, event, workspace, status);
+    if (n_events == 1) run_one(plan, events, 0, workspace, status);
     return status;
 }
 

@@ -128,6 +128,7 @@ struct alignas(64) DenseLink {
     std::uint32_t bytes = 0;  ///< to the next link; 0: the last one
     std::uint32_t out = 0;    ///< bytes from the begin of the workspace
     std::uint32_t copy = 0;   ///< the same, of a second form of the values
+    std::uint32_t in = 0;     ///< the same: room for inputs in planes; the other operand of a merge
     std::int32_t left = 0;
     std::int32_t right = 0;
     std::int32_t c0 = 0;
@@ -142,7 +143,10 @@ struct alignas(64) DenseLink {
     Lanes out_lanes = Lanes::s32;
     Lanes copy_lanes = Lanes::s32;
     std::uint8_t n_stored = 0;  ///< forms of the values that are stored
-    bool is_second = false;     ///< of a merge: the image is the second operand
+    union {
+        std::uint8_t n_lanes = 0;  ///< of a sum of squares
+        bool is_second;            ///< of a merge: the image is the second operand
+    };
 };
 static_assert(sizeof(DenseLink) == 64);
 
