@@ -39,9 +39,9 @@ private:
 struct PlanInput {
     InputStep one;
     const InputFunction* read_one = nullptr;  ///< [ElementType], for `one`
-    InputStep tile;              ///< into a row of the staging area, from which groups are transposed
-    TilePack pack;               ///< a faster way to the same groups, or the only one to rests
-    std::size_t n_elements = 0;  ///< of one event
+    InputStep tile;                           ///< into a row of the staging area, from which groups are transposed
+    TilePack pack;                            ///< a faster way to the same groups, or the only one to rests
+    std::size_t n_elements = 0;               ///< of one event
     std::size_t n_groups = 0;
     int value = 0;  ///< of the graph, that is stored
     Input input;
