@@ -105,6 +105,38 @@ int numpy_type(ElementType type) noexcept {
                                           : NPY_UINT64;
 }
 
+/// Whether an array that a call made is as it was made, and held by nobody but its model: no other reference, none that
+/// is weak, no view.
+bool is_unheld(PyObject* object, Py_ssize_t n, PyArray_Descr* type) noexcept {
+    if (object == nullptr || Py_REFCNT(object) != 1) return false;
+    auto* array = reinterpret_cast<PyArrayObject*>(object);
+    return reinterpret_cast<PyArrayObject_fields*>(object)->weakreflist == nullptr && PyArray_DESCR(array) == type &&
+           PyArray_NDIM(array) == 1 && PyArray_DIM(array, 0) == n && PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY);
+}
+
+/// An array for the result of one event. To make one takes as long as to run a small network, so one that the caller
+/// has let go of is filled again: two of them, as a loop that assigns results to a name holds one during the call.
+PyObject* take_result(Model& self, Py_ssize_t n, ElementType type) {
+    PyArray_Descr* descriptor = PyArray_DescrFromType(numpy_type(type));
+    for (PyObject* spare : self.spare) {
+        if (!is_unheld(spare, n, descriptor)) continue;
+        Py_DECREF(descriptor);
+        return Py_NewRef(spare);
+    }
+    npy_intp shape[1] = {n};
+    PyObject* result =
+        PyArray_NewFromDescr(&PyArray_Type, descriptor, 1, shape, nullptr, nullptr, 0, nullptr);  // takes descriptor
+    constexpr Py_ssize_t most = 4096;  // elements that are worth keeping
+    if (result != nullptr && n <= most) {
+        PyObject*& slot = self.spare[self.next_spare];
+        self.next_spare = 1 - self.next_spare;
+        PyObject* old = slot;
+        slot = Py_NewRef(result);
+        Py_XDECREF(old);
+    }
+    return result;
+}
+
 PyObject* call_model(PyObject* object, PyObject* const* arguments, std::size_t n_flagged, PyObject* names) {
     auto& self = *reinterpret_cast<Model*>(object);
     if (PyVectorcall_NARGS(n_flagged) != 1 || (names != nullptr && PyTuple_GET_SIZE(names) != 0)) {
@@ -119,7 +151,9 @@ PyObject* call_model(PyObject* object, PyObject* const* arguments, std::size_t n
     npy_intp shape[2] = {n_events, self.callee.n_outputs};
     const ElementType type = result_type(self.callee, x.type);
     const int n_dimensions = (single ? 1 : 2) - (self.callee.drops_axis ? 1 : 0);
-    PyObject* result = PyArray_SimpleNew(n_dimensions, single ? shape + 1 : shape, numpy_type(type));
+    PyObject* result = single && n_dimensions == 1
+                           ? take_result(self, shape[1], type)
+                           : PyArray_SimpleNew(n_dimensions, single ? shape + 1 : shape, numpy_type(type));
     if (result == nullptr) return nullptr;
     const Array out{PyArray_DATA(reinterpret_cast<PyArrayObject*>(result)), type, 0, nullptr};
     if (run_checked(self, x, out, n_events)) [[likely]]
@@ -202,6 +236,7 @@ void free_model(PyObject* object) {
     auto& self = *reinterpret_cast<Model*>(object);
     PyObject_GC_UnTrack(object);
     PyObject* owner = self.callee.owner;
+    for (PyObject* spare : self.spare) Py_XDECREF(spare);
     self.workspace.~Workspace();
     self.callee.~Callee();
     Py_XDECREF(owner);

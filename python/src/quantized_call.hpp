@@ -51,6 +51,8 @@ struct Model {
     Callee callee;
     Workspace workspace;  // of the calls that keep the GIL, which therefore come one at a time
     Py_ssize_t workspace_events;
+    PyObject* spare[2];  // results of single events, to be filled again once nobody else holds them; may be null
+    int next_spare;
 };
 
 /// An array in memory, checked but for its shape.

@@ -296,3 +296,27 @@ def test_forests_are_bound_too() -> None:
         assert np.array_equal(forest.bind(x[5], one)(), expected[5].reshape(-1))
         with pytest.raises(ValueError, match="out: expected shape"):
             forest.bind(x, np.empty((699, n_classes), np.float32))
+
+
+def test_a_result_is_filled_again_only_when_nothing_holds_it() -> None:
+    net = make()
+    x = reals(40)
+    expected = net(x)
+    kept = [net(e) for e in x]
+    assert len({id(y) for y in kept}) == len(kept)
+    assert np.array_equal(kept, expected)
+    view = net(x[0])[1:]
+    weak = weakref.ref(held := net(x[1]))
+    memory = memoryview(net(x[2]))
+    frozen = net(x[3])
+    frozen.flags.writeable = False
+    retyped = net(x[4])
+    retyped.dtype = np.int32
+    held_id = id(held)
+    del held, frozen, retyped
+    for e in x[5:]:
+        y = net(e)
+        assert id(y) != held_id or weak() is None
+        assert (y.dtype, y.shape, y.flags.writeable) == (np.float32, (2,), True)
+    assert np.array_equal(view, expected[0, 1:])
+    assert np.array_equal(memory, expected[2])
