@@ -307,16 +307,19 @@ def test_a_result_is_filled_again_only_when_nothing_holds_it() -> None:
     assert np.array_equal(kept, expected)
     view = net(x[0])[1:]
     weak = weakref.ref(held := net(x[1]))
-    memory = memoryview(net(x[2]))
+    buffer: Any = net(x[2])
+    memory = memoryview(buffer)
     frozen = net(x[3])
     frozen.flags.writeable = False
-    retyped = net(x[4])
+    retyped: Any = net(x[4])
     retyped.dtype = np.int32
     held_id = id(held)
-    del held, frozen, retyped
+    del held, frozen, retyped, buffer
     for e in x[5:]:
         y = net(e)
         assert id(y) != held_id or weak() is None
-        assert (y.dtype, y.shape, y.flags.writeable) == (np.float32, (2,), True)
+        assert y.dtype == np.float32
+        assert y.shape == (2,)
+        assert y.flags.writeable
     assert np.array_equal(view, expected[0, 1:])
     assert np.array_equal(memory, expected[2])
