@@ -8,8 +8,9 @@ namespace portable {
 namespace {
 
 #include "gnn/functions_body.hpp"
-// Behind the functions that it calls.
 #include "gnn/kernels_body.hpp"
+#include "gnn/memory_body.hpp"
+#include "gnn/program_body.hpp"
 
 }  // namespace
 }  // namespace portable

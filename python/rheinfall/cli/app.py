@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rheinfall.cli import find, info, module_map, quantized, reproduce, simulate, train
+from rheinfall.cli import find, gnn, info, module_map, quantized, reproduce, simulate, train
 from rheinfall.cli.exit_codes import EPILOG, ExitCode
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command("simulate", epilog=EPILOG)(simulate.simulate)
 app.add_typer(module_map.app, name="module-map")
 app.command("train", epilog=EPILOG)(train.train)
 app.command("reproduce", epilog=EPILOG)(reproduce.reproduce)
+app.add_typer(gnn.app, name="gnn")
 app.add_typer(quantized.app, name="quantized")
 app.command("info", epilog=EPILOG)(info.info)
 

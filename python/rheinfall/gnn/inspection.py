@@ -1,0 +1,135 @@
+"""What a graph network's ONNX file holds, and the traps in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rheinfall.gnn.fused import lower_model
+from rheinfall.gnn.onnx_checks import GraphIndex, find_lost_sums, nodes_of
+from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
+from rheinfall.gnn.onnx_inputs import ModelInputs, find_inputs, find_logits
+from rheinfall.gnn.onnx_opset import raise_opset
+from rheinfall.gnn.onnx_repair import add_reductions
+
+_INT32 = 6
+_FLOATS = (1, 10, 11)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        facts: opset, producer, inputs, operators, and what the fused engine makes of the file.
+        traps: one sentence each, with the node.
+    """
+
+    facts: dict[str, Any]
+    traps: list[str]
+
+    def __str__(self) -> str:
+        lines = [f"{key}: {value}" for key, value in self.facts.items()]
+        return "\n".join([*lines, f"traps: {len(self.traps) or 'none'}", *(f"- {trap}" for trap in self.traps)])
+
+
+def inspect_network(path: str | Path) -> Inspection:
+    """Facts and traps of an ONNX file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a graph network; names the file.
+    """
+    path = Path(path)
+    name = str(path)
+    with naming_damage(name):
+        model = load_model(path)
+        inputs = find_inputs(model, name, None, None, None)
+        traps = [
+            *_lost_sums(model, inputs),
+            *_training(model),
+            *_index_casts(model, inputs),
+            *_baked_shapes(model, inputs),
+        ]
+        facts = {
+            "file": name,
+            "opset": opset_of(model),
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+            "node_features": f"{inputs.node_features} ({inputs.n_node_features})",
+            "edge_features": f"{inputs.edge_features} ({inputs.n_edge_features})" if inputs.edge_features else "none",
+            "operators": dict(Counter(node.op_type for node in nodes_of(model.graph)).most_common()),
+            "fused_engine": _fused(model, inputs, name),
+        }
+    return Inspection(facts, traps)
+
+
+def _lost_sums(model: Any, inputs: ModelInputs) -> list[str]:
+    return [
+        f"{lost.node.name or lost.node.output[0]} ({lost.node.op_type}) has no reduction: the last write wins where a "
+        + (
+            "sum was meant; repair_scatter=True makes it add"
+            if lost.starts_at_zero
+            else "sum may be meant; it is not repaired"
+        )
+        for lost in find_lost_sums(model.graph, inputs.edge_index)
+    ]
+
+
+def _training(model: Any) -> list[str]:
+    traps = []
+    for node in nodes_of(model.graph):
+        trains = any(a.name == "training_mode" and a.i for a in node.attribute)
+        if node.op_type == "BatchNormalization" and (trains or len(node.output) > 1):
+            traps.append(
+                f"{node.name} (BatchNormalization) is in training mode: it uses the event's own mean and variance"
+            )
+        if node.op_type == "Dropout" and len(node.input) > 2:
+            traps.append(f"{node.name} (Dropout) has an input that may switch training on: scores would be random")
+    return traps
+
+
+def _index_casts(model: Any, inputs: ModelInputs) -> list[str]:
+    index = GraphIndex(model.graph)
+    traps = []
+    for node in model.graph.node:
+        to = next((a.i for a in node.attribute if a.name == "to"), 0)
+        if node.op_type != "Cast" or not index.depends_on(node.input[0], inputs.edge_index):
+            continue
+        before = index.producer.get(node.input[0])
+        if to in _FLOATS and not index.depends_on(node.input[0], inputs.node_features):
+            traps.append(f"{node.name} (Cast) turns indices into floats, which hold integers up to 2^24 only")
+        elif to == _INT32 and (before is None or before.op_type != "Cast"):
+            traps.append(f"{node.name} (Cast) turns int64 indices into int32")
+    return traps
+
+
+def _baked_shapes(model: Any, inputs: ModelInputs) -> list[str]:
+    rows = {inputs.node_features: (0, "nodes"), inputs.edge_index: (1, "edges")}
+    if inputs.edge_features is not None:
+        rows[inputs.edge_features] = (0, "edges")
+    traps = []
+    for value in model.graph.input:
+        axis, what = rows.get(value.name, (0, ""))
+        shape = value.type.tensor_type.shape.dim
+        if what and len(shape) > axis and shape[axis].dim_value > 0:
+            traps.append(
+                f"input {value.name!r} is fixed to {shape[axis].dim_value} {what}: export it with dynamic axes"
+            )
+    return traps
+
+
+def _fused(model: Any, inputs: ModelInputs, name: str) -> str:
+    """What the fused engine says, after repair."""
+    try:
+        lost = find_lost_sums(model.graph, inputs.edge_index)
+        if lost:
+            raise_opset(model, name)
+            add_reductions(find_lost_sums(model.graph, inputs.edge_index), name)
+        output, _ = find_logits(model, name, "auto", None)
+        network = lower_model(model, inputs, output, opset_of(model), name)
+    except ValueError as error:
+        return str(error)
+    weights = sum(w.size for o in network.operations for w in o.weights.values())
+    return f"runs it: {len(network.operations)} operations, {weights} weights" + (", once repaired" if lost else "")
