@@ -29,8 +29,9 @@ struct LimitRule {
     double sigmas_differences = 4.0;
     double core = 5.0;
     std::uint64_t min_occurrence = 1;  ///< rarer triplets are left out
-    /// Limits of phi_slope are cut to +- this [rad/mm], triplets that nothing is left of are left out: of a prompt track
-    /// phi_slope is about 0.15e-3 field [T] / pT [GeV], so that a map serves any least pT above that of its training.
+    /// Limits of phi_slope are cut to +- this [rad/mm], triplets that nothing is left of are left out: of a prompt
+    /// track phi_slope is about 0.15e-3 field [T] / pT [GeV], so that a map serves any least pT above that of its
+    /// training.
     double max_phi_slope = 1e30;
     /// Where both (a, b) and (b, a) occur as doublets, drop the triplets of the rarer direction.
     bool remove_two_cycles = true;
