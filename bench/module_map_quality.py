@@ -4,8 +4,8 @@
     python bench/module_map_quality.py --work FOLDER --out bench/results/module_map.json --plot docs/module_map.png
 
 Steps (--steps): `merge` compares 8 partial maps with the serial one byte for byte; `rules` gives efficiency against
-edges for each rule and chooses two without a look at real truth; `figures` judges the chosen maps on events that
-neither training nor that choice has seen, TrackML's event 21000 among them; `load` times loading. A step's results
+edges for each rule and chooses two without the truth of real events; `figures` judges the chosen maps on simulated
+events that neither training nor that choice has seen, and on TrackML's event 21000; `load` times loading. A step's results
 replace its old ones in the file. Needs the extras [acts] and, for --plot, [plots].
 """
 
