@@ -5,8 +5,8 @@
 
 Steps (--steps): `merge` compares 8 partial maps with the serial one byte for byte; `rules` gives efficiency against
 edges for each rule and chooses two without the truth of real events; `figures` judges the chosen maps on simulated
-events that neither training nor that choice has seen, and on TrackML's event 21000; `load` times loading. A step's results
-replace its old ones in the file. Needs the extras [acts] and, for --plot, [plots].
+events that neither training nor that choice has seen, and on TrackML's event 21000; `load` times loading. A
+step's results replace its old ones in the file. Needs the extras [acts] and, for --plot, [plots].
 """
 
 from __future__ import annotations
