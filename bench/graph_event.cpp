@@ -13,8 +13,10 @@
 #include <ctime>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <rheinfall/adapters/std_threads.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tracking/graph_construction_plain.hpp"
@@ -56,10 +58,15 @@ struct Event {
 
 /// One way to build the graph, with what it found and how long it took.
 struct Version {
+    using Build = std::function<rheinfall::GraphResult(rheinfall::EdgesBuffer, rheinfall::Workspace&)>;
+
+    Version(std::string label, std::size_t threads, std::size_t bytes, Build how)
+        : name(std::move(label)), n_threads(threads), workspace_bytes(bytes), build(std::move(how)) {}
+
     std::string name;
     std::size_t n_threads;
     std::size_t workspace_bytes;
-    std::function<rheinfall::GraphResult(rheinfall::EdgesBuffer, rheinfall::Workspace&)> build;
+    Build build;
     rheinfall::Workspace workspace;
     std::vector<std::int64_t> source, target;
     rheinfall::GraphResult result;
