@@ -50,25 +50,8 @@ inline void rows_to_columns(float* out, int width, LoadRow&& load_row) {
     }
 }
 
-/// Asks for the rows that the next tile will gather, into the second cache: the first is full of this tile.
-inline void fetch_next_rows(const Instruction& i, const Tile& t, std::int32_t array, Index index) {
-    if (index == Index::self) return;
-    const ArrayView& view = t.event.arrays[array];
-    const std::int32_t next = t.first + tile_rows;
-    const std::int32_t last = next + tile_rows < t.event.n_edges ? next + tile_rows : t.event.n_edges;
-    const std::int32_t* places = index == Index::source   ? t.event.source
-                                 : index == Index::target ? t.event.target
-                                                          : t.event.caller;
-    for (std::int32_t k = next; k < last; ++k) {
-        const float* row = view.data + static_cast<std::ptrdiff_t>(places[k]) * view.stride;
-        for (int c = 0; c < i.width; c += 16) __builtin_prefetch(row + c, 0, 2);
-    }
-}
-
 inline void run_load_rows(const Instruction& i, const Tile& t) {
     const ArrayView& first = t.event.arrays[i.array];
-    fetch_next_rows(i, t, i.array, i.index);
-    if (i.array2 >= 0) fetch_next_rows(i, t, i.array2, i.index2);
     for (int group = 0; group < tile_groups; ++group) {
         const float* rows[lanes];
         const float* added[lanes];
