@@ -111,7 +111,7 @@ def _peak_memory(command: list[str]) -> float:
 
 
 def _definition(event: rf.Hits, module_map: rf.ModuleMap) -> dict[str, Any]:
-    """The definition on the hits of the pixels' barrel, volume 8; all hits did not end in 25 minutes on a busy machine."""
+    """The definition on the hits of the pixels' barrel, volume 8; all of them did not end in 25 busy minutes."""
     hits = event.take(np.flatnonzero(event.module_id >> np.uint64(56) == 8))
     arrays = (hits.x, hits.y, hits.z, hits.module_id)
     part, wider = Part(module_map, hits.module_id), Part(module_map, hits.module_id, wider=True)
