@@ -58,7 +58,7 @@ std::string describe(const Instruction& i) {
     if (i.code == Code::load_rows) {
         text += std::string(" [") + index_names[static_cast<std::size_t>(i.index)];
         if (i.array2 >= 0) text += std::string(" + ") + index_names[static_cast<std::size_t>(i.index2)];
-        text += "]";
+        text += ']';
     }
     if (i.code == Code::reduce) {
         text += std::string(" (") + how_names[static_cast<std::size_t>(i.how)] + ") of edges by ";

@@ -4,6 +4,8 @@
 
 constexpr int lanes = Vector::lanes;
 constexpr int tile_groups = tile_rows / lanes;
+constexpr std::ptrdiff_t vector_size = lanes;      ///< a vector of rows, in steps of a pointer
+constexpr std::ptrdiff_t column_size = tile_rows;  ///< a column of a tile, in steps of a pointer
 
 inline float* column(const TileScratch& s, std::int32_t i) {
     return s.columns + static_cast<std::ptrdiff_t>(i) * tile_rows;
@@ -40,28 +42,28 @@ struct LinearCall {
 /// each product fused with its addition, then + residual. @p stride: outputs packed together.
 template <int N>
 inline void linear_block(const LinearCall& c, int stride) {
-    constexpr int L = Vector::tile_vectors;
-    for (int row = 0; row < tile_rows; row += L * lanes) {
-        Vector sum[N][L];
+    constexpr int n_vectors = Vector::tile_vectors;
+    for (int row = 0; row < tile_rows; row += n_vectors * lanes) {
+        Vector sum[N][n_vectors];
         for (int o = 0; o < N; ++o) {
-            for (int l = 0; l < L; ++l) {
-                sum[o][l] = c.accumulate ? load(c.out + o * tile_rows + row + l * lanes)
+            for (int l = 0; l < n_vectors; ++l) {
+                sum[o][l] = c.accumulate ? load(c.out + o * column_size + row + l * vector_size)
                                          : all(c.bias != nullptr ? c.bias[o] : 0.0f);
             }
         }
         const float* x = c.in + row;
         const float* w = c.weights;
         for (int k = 0; k < c.in_width; ++k, x += tile_rows, w += stride) {
-            Vector value[L];
-            for (int l = 0; l < L; ++l) value[l] = load(x + l * lanes);
+            Vector value[n_vectors];
+            for (int l = 0; l < n_vectors; ++l) value[l] = load(x + l * vector_size);
             for (int o = 0; o < N; ++o) {
                 const Vector factor = all(w[o]);
-                for (int l = 0; l < L; ++l) sum[o][l] = fma(value[l], factor, sum[o][l]);
+                for (int l = 0; l < n_vectors; ++l) sum[o][l] = fma(value[l], factor, sum[o][l]);
             }
         }
         for (int o = 0; o < N; ++o) {
-            for (int l = 0; l < L; ++l) {
-                const int place = o * tile_rows + row + l * lanes;
+            for (int l = 0; l < n_vectors; ++l) {
+                const std::ptrdiff_t place = o * column_size + row + l * vector_size;
                 if (c.residual != nullptr) sum[o][l] = load(c.residual + place) + sum[o][l];
                 if (c.relu) sum[o][l] = max(all(0.0f), sum[o][l]);
                 store(c.out + place, sum[o][l]);
@@ -146,8 +148,8 @@ inline void run_event_affine(const Instruction& i, const Tile& t) {
     const float* event = t.event.arrays[i.array].data;
     float* out = column(t.scratch, i.out);
     for (int c = 0; c < i.width; ++c) {
-        const Vector mean = all(event[c * tile_rows]);
-        const Vector scale = all(event[(i.width + c) * tile_rows]);
+        const Vector mean = all(event[c * column_size]);
+        const Vector scale = all(event[(i.width + c) * column_size]);
         const Vector shift = all(i.shift == nullptr ? 0.0f : i.shift[c]);
         for (int p = c * tile_rows; p < (c + 1) * tile_rows; p += lanes) {
             store(out + p, rectified(i.relu, fma(load(in + p) - mean, scale, shift)));
@@ -182,13 +184,13 @@ inline void run_binary(const Instruction& i, const Tile& t) {
 
 /// The mean over columns of tile_vectors vectors of rows; sums of even and of odd columns apart, for the sake of speed.
 inline void column_mean(const float* in, int width, Vector* mean) {
-    constexpr int L = Vector::tile_vectors;
-    Vector even[L];
-    Vector odd[L];
-    for (int l = 0; l < L; ++l) even[l] = odd[l] = all(0.0f);
+    constexpr int n_vectors = Vector::tile_vectors;
+    Vector even[n_vectors];
+    Vector odd[n_vectors];
+    for (int l = 0; l < n_vectors; ++l) even[l] = odd[l] = all(0.0f);
     for (int c = 0; c < width; ++c) {
-        for (int l = 0; l < L; ++l) {
-            const Vector x = load(in + c * tile_rows + l * lanes);
+        for (int l = 0; l < n_vectors; ++l) {
+            const Vector x = load(in + c * column_size + l * vector_size);
             if ((c & 1) == 0) {
                 even[l] = even[l] + x;
             } else {
@@ -196,45 +198,45 @@ inline void column_mean(const float* in, int width, Vector* mean) {
             }
         }
     }
-    for (int l = 0; l < L; ++l) mean[l] = (even[l] + odd[l]) / all(static_cast<float>(width));
+    for (int l = 0; l < n_vectors; ++l) mean[l] = (even[l] + odd[l]) / all(static_cast<float>(width));
 }
 
 /// 1 / sqrt(variance + epsilon) of rows around @p mean, summed likewise.
 inline void column_factor(const float* in, int width, float epsilon, const Vector* mean, Vector* factor) {
-    constexpr int L = Vector::tile_vectors;
-    Vector even[L];
-    Vector odd[L];
-    for (int l = 0; l < L; ++l) even[l] = odd[l] = all(0.0f);
+    constexpr int n_vectors = Vector::tile_vectors;
+    Vector even[n_vectors];
+    Vector odd[n_vectors];
+    for (int l = 0; l < n_vectors; ++l) even[l] = odd[l] = all(0.0f);
     const auto square = [&](Vector* sum, const float* column) {
-        for (int l = 0; l < L; ++l) {
-            const Vector x = load(column + l * lanes) - mean[l];
+        for (int l = 0; l < n_vectors; ++l) {
+            const Vector x = load(column + l * vector_size) - mean[l];
             sum[l] = fma(x, x, sum[l]);
         }
     };
     int c = 0;
     for (; c + 1 < width; c += 2) {
-        square(even, in + c * tile_rows);
-        square(odd, in + (c + 1) * tile_rows);
+        square(even, in + c * column_size);
+        square(odd, in + (c + 1) * column_size);
     }
-    if (c < width) square(even, in + c * tile_rows);
+    if (c < width) square(even, in + c * column_size);
     const Vector n = all(static_cast<float>(width));
-    for (int l = 0; l < L; ++l) factor[l] = all(1.0f) / sqrt((even[l] + odd[l]) / n + all(epsilon));
+    for (int l = 0; l < n_vectors; ++l) factor[l] = all(1.0f) / sqrt((even[l] + odd[l]) / n + all(epsilon));
 }
 
 template <bool Relu>
 inline void layer_norm(const Instruction& i, const float* in, float* out) {
-    constexpr int L = Vector::tile_vectors;
-    Vector mean[L];
-    Vector factor[L];
-    for (int l = 0; l < L; ++l) mean[l] = all(0.0f);
+    constexpr int n_vectors = Vector::tile_vectors;
+    Vector mean[n_vectors];
+    Vector factor[n_vectors];
+    for (int l = 0; l < n_vectors; ++l) mean[l] = all(0.0f);
     if (!i.centred) column_mean(in, i.width, mean);
     column_factor(in, i.width, i.a, mean, factor);
     for (int c = 0; c < i.width; ++c) {
         const Vector scale = all(i.scale == nullptr ? 1.0f : i.scale[c]);
         const Vector shift = all(i.shift == nullptr ? 0.0f : i.shift[c]);
-        for (int l = 0; l < L; ++l) {
-            const Vector x = (load(in + c * tile_rows + l * lanes) - mean[l]) * factor[l];
-            store(out + c * tile_rows + l * lanes, rectified(Relu, fma(x, scale, shift)));
+        for (int l = 0; l < n_vectors; ++l) {
+            const Vector x = (load(in + c * column_size + l * vector_size) - mean[l]) * factor[l];
+            store(out + c * column_size + l * vector_size, rectified(Relu, fma(x, scale, shift)));
         }
     }
 }
@@ -252,7 +254,7 @@ inline void run_row_reduce(const Instruction& i, const Tile& t) {
         const float* in = column(t.scratch, i.in) + row;
         Vector sum = load(in);
         for (int c = 1; c < i.in_width; ++c) {
-            const Vector x = load(in + c * tile_rows);
+            const Vector x = load(in + c * column_size);
             sum = i.how == How::max ? max(sum, x) : sum + x;
         }
         if (i.how == How::mean) sum = sum / all(static_cast<float>(i.in_width));
@@ -270,7 +272,7 @@ inline void run_copy(const Instruction& i, const Tile& t) {
 inline void run_statistics(const Instruction& i, const Tile& t) {
     const float* in = column(t.scratch, i.in);
     double* sums = t.scratch.statistics + static_cast<std::ptrdiff_t>(i.in2_width) * 2 * statistic_lanes;
-    for (int c = 0; c < i.width; ++c, in += tile_rows, sums += 2 * statistic_lanes) {
+    for (int c = 0; c < i.width; ++c, in += tile_rows, sums += std::ptrdiff_t{2} * statistic_lanes) {
         for (int p = 0; p < tile_rows; p += statistic_lanes) {
             for (int l = 0; l < statistic_lanes; ++l) {
                 const double x = p + l < t.n ? static_cast<double>(in[p + l]) : 0.0;

@@ -22,7 +22,7 @@ inline void run_load_event(const Instruction& i, const Tile& t) {
     const float* from = t.event.arrays[i.array].data;
     float* out = column(t.scratch, i.out);
     for (int c = 0; c < i.width; ++c) {
-        for (int p = 0; p < tile_rows; p += lanes) store(out + c * tile_rows + p, all(from[c * tile_rows]));
+        for (int p = 0; p < tile_rows; p += lanes) store(out + c * column_size + p, all(from[c * column_size]));
     }
 }
 
@@ -46,7 +46,7 @@ inline void rows_to_columns(float* out, int width, LoadRow&& load_row) {
         Vector block[lanes];
         for (int r = 0; r < lanes; ++r) block[r] = load_row(r, c, n);
         transpose(block);
-        for (int j = 0; j < n; ++j) store(out + (c + j) * tile_rows, block[j]);
+        for (int j = 0; j < n; ++j) store(out + (c + j) * column_size, block[j]);
     }
 }
 
@@ -56,7 +56,7 @@ inline void run_load_rows(const Instruction& i, const Tile& t) {
         const float* rows[lanes];
         const float* added[lanes];
         for (int r = 0; r < lanes; ++r) rows[r] = row_of(t, first, i.index, group * lanes + r);
-        float* out = column(t.scratch, i.out) + group * lanes;
+        float* out = column(t.scratch, i.out) + group * vector_size;
         if (i.array2 < 0) {
             rows_to_columns(out, i.width, [&](int r, int c, int n) { return load_first(rows[r] + c, n); });
             continue;
@@ -71,13 +71,13 @@ inline void run_load_rows(const Instruction& i, const Tile& t) {
 inline void run_store_rows(const Instruction& i, const Tile& t) {
     const ArrayView& array = t.event.arrays[i.array];
     for (int group = 0; group < tile_groups && group * lanes < t.n; ++group) {
-        const float* in = column(t.scratch, i.in) + group * lanes;
-        float* to = array.data + static_cast<std::ptrdiff_t>(t.first + group * lanes) * array.stride;
+        const float* in = column(t.scratch, i.in) + group * vector_size;
+        float* to = array.data + (t.first + group * vector_size) * array.stride;
         const int n_rows = smaller(lanes, t.n - group * lanes);
         for (int c = 0; c < i.width; c += lanes) {
             const int n = smaller(lanes, i.width - c);
             Vector block[lanes];
-            for (int j = 0; j < lanes; ++j) block[j] = j < n ? load(in + (c + j) * tile_rows) : all(0.0f);
+            for (int j = 0; j < lanes; ++j) block[j] = j < n ? load(in + (c + j) * column_size) : all(0.0f);
             transpose(block);
             for (int r = 0; r < n_rows; ++r) {
                 store_first(to + static_cast<std::ptrdiff_t>(r) * array.stride + c, n, block[r]);
@@ -136,7 +136,7 @@ inline void reduce_columns(const Instruction& i, const EventView& event, const E
         const float* row = reduced_row(i, event, edge) + column;
         const Vector factor = all(factors == nullptr ? 1.0f : factors[edge]);
         for (int v = 0; v < N; ++v) {
-            Vector x = v + 1 < N ? load(row + v * lanes) : load_first(row + v * lanes, last);
+            Vector x = v + 1 < N ? load(row + v * vector_size) : load_first(row + v * vector_size, last);
             if (R == Reduction::weighted_sum) sum[v] = fma(x, factor, sum[v]);
             if (R == Reduction::sum) sum[v] = sum[v] + x;
             if (!sums && factors != nullptr) x = x * factor;
@@ -148,7 +148,7 @@ inline void reduce_columns(const Instruction& i, const EventView& event, const E
         const Vector n = all(static_cast<float>(list.n > 0 ? list.n : 1));
         for (int v = 0; v < N; ++v) sum[v] = sum[v] / n;
     }
-    for (int v = 0; v < N; ++v) store(to + column + v * lanes, sum[v]);
+    for (int v = 0; v < N; ++v) store(to + column + v * vector_size, sum[v]);
 }
 
 template <Reduction R>
@@ -177,7 +177,7 @@ template <Reduction R>
 inline void reduce_rows(const Instruction& i, const Tile& t, int stride) {
     for (int r = 0; r < tile_rows; ++r) {
         const EdgeList list = edges_of(t.event, i.end, t.first + smaller(r, t.n - 1));
-        reduce_row<R>(i, t.event, list, t.scratch.rows + r * stride);
+        reduce_row<R>(i, t.event, list, t.scratch.rows + static_cast<std::ptrdiff_t>(r) * stride);
     }
 }
 
@@ -191,9 +191,10 @@ inline void run_reduce(const Instruction& i, const Tile& t) {
                          : reduce_rows<Reduction::weighted_sum>(i, t, stride);
     }
     for (int group = 0; group < tile_groups; ++group) {
-        const float* rows = t.scratch.rows + group * lanes * stride;
-        rows_to_columns(column(t.scratch, i.out) + group * lanes, i.width,
-                        [&](int r, int c, int n) { return load_first(rows + r * stride + c, n); });
+        const float* rows = t.scratch.rows + group * vector_size * stride;
+        rows_to_columns(column(t.scratch, i.out) + group * vector_size, i.width, [&](int r, int c, int n) {
+            return load_first(rows + static_cast<std::ptrdiff_t>(r) * stride + c, n);
+        });
     }
 }
 
@@ -212,6 +213,6 @@ inline void run_output(const Instruction& i, const Tile& t) {
     }
     for (int r = 0; r < t.n; ++r) {
         t.event.out[t.event.caller[t.first + r]] = values[r];
-        if (!(in[r] - in[r] == 0.0f)) t.scratch.not_finite = true;
+        if (!__builtin_isfinite(in[r])) t.scratch.not_finite = true;
     }
 }

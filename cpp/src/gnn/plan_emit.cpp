@@ -161,10 +161,17 @@ StageEmitter::Place StageEmitter::compute(int i) {
         const Operation& inner = at(before);
         if (inner.op == Op::linear) return linear(before, -1, true);
         if (inner.op == Op::binary) return binary(before, true);
-        const Place out = compute(before);
+        const Place out = compute_itself(before);
         drafts_.back().instruction.relu = true;
         return out;
     }
+    return compute_itself(i);
+}
+
+/// As compute(), without the operation that @p i may have absorbed.
+StageEmitter::Place StageEmitter::compute_itself(int i) {
+    const Operation& o = at(i);
+    const int before = o.inputs.empty() ? -1 : o.inputs[0];
     switch (o.op) {
         case Op::linear: return linear(i, -1, false);
         case Op::binary: return binary(i, false);
@@ -211,6 +218,7 @@ StageEmitter::Place StageEmitter::compute(int i) {
 StageEmitter::Place StageEmitter::linear(int i, int residual, bool relu) {
     const Operation& o = at(i);
     std::vector<Place> inputs;
+    inputs.reserve(o.inputs.size());
     for (const int input : o.inputs) inputs.push_back(operand(input));
     Place added;
     if (residual >= 0) added = operand(residual);
@@ -262,6 +270,7 @@ StageEmitter::Place StageEmitter::binary(int i, bool relu) {
 
 StageEmitter::Place StageEmitter::concat(int i) {
     std::vector<Place> inputs;
+    inputs.reserve(at(i).inputs.size());
     for (const int input : at(i).inputs) inputs.push_back(operand(input));
     const Place out = new_register(at(i).width);
     int offset = 0;

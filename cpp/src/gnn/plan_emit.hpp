@@ -37,6 +37,7 @@ private:
     Place load_pair(int i, int a, int b);
     Place reduce(int i);
     Place compute(int i);
+    Place compute_itself(int i);
     Place linear(int i, int residual, bool relu);
     Place binary(int i, bool relu);
     Place concat(int i);

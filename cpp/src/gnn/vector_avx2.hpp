@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace rheinfall::gnn::avx2 {
@@ -78,18 +79,18 @@ inline Vector mantissa(Vector a, Vector& exponent) {
 
 inline void transpose(Vector* r) {
     __m256 t[8];
-    for (int i = 0; i < 4; ++i) {
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
         t[2 * i] = _mm256_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v);
         t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i].v, r[2 * i + 1].v);
     }
     __m256 u[8];
-    for (int i = 0; i < 2; ++i) {
+    for (std::ptrdiff_t i = 0; i < 2; ++i) {
         u[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
         u[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
         u[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
         u[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
     }
-    for (int i = 0; i < 4; ++i) {
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
         r[i].v = _mm256_permute2f128_ps(u[i], u[4 + i], 0x20);
         r[4 + i].v = _mm256_permute2f128_ps(u[i], u[4 + i], 0x31);
     }

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace rheinfall::gnn::avx512 {
@@ -78,12 +79,12 @@ inline Vector mantissa(Vector a, Vector& exponent) {
 
 inline void transpose(Vector* r) {
     __m512 t[16];
-    for (int i = 0; i < 8; ++i) {
+    for (std::ptrdiff_t i = 0; i < 8; ++i) {
         t[2 * i] = _mm512_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v);
         t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i].v, r[2 * i + 1].v);
     }
     __m512 u[16];
-    for (int i = 0; i < 4; ++i) {
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
         const __m512d a = _mm512_castps_pd(t[4 * i]);
         const __m512d b = _mm512_castps_pd(t[4 * i + 1]);
         const __m512d c = _mm512_castps_pd(t[4 * i + 2]);
@@ -93,7 +94,7 @@ inline void transpose(Vector* r) {
         u[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
         u[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
     }
-    for (int i = 0; i < 4; ++i) {
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
         const __m512 a = _mm512_shuffle_f32x4(u[i], u[4 + i], 0x88);
         const __m512 b = _mm512_shuffle_f32x4(u[8 + i], u[12 + i], 0x88);
         const __m512 c = _mm512_shuffle_f32x4(u[i], u[4 + i], 0xdd);

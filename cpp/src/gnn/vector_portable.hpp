@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace rheinfall::gnn::portable {
@@ -86,7 +87,7 @@ inline Vector mantissa(const Vector& a, Vector& exponent) {
 }
 
 inline void transpose(Vector* r) {
-    for (int i = 0; i < Vector::lanes; ++i) {
+    for (std::ptrdiff_t i = 0; i < Vector::lanes; ++i) {
         for (int j = 0; j < i; ++j) {
             const float x = r[i].v[j];
             r[i].v[j] = r[j].v[i];
