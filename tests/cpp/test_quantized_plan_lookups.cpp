@@ -107,6 +107,80 @@ Graph random_lookups(std::uint64_t seed) {
     return std::move(b.graph);
 }
 
+/// Dense layers of any accumulator, some near the width of a lane or over it, with an order of their own.
+Graph random_ordered(std::uint64_t seed) {
+    GraphBuilder b(seed);
+    const bool is_wide = b.uniform(0, 3) == 0;
+    const auto type = [&](std::int64_t least, std::int64_t most) {
+        FixedType t = any_type(b, static_cast<int>(most));
+        if (is_wide) t.width = static_cast<int>(b.uniform(least, most));
+        return t;
+    };
+    Shape shape{b.uniform(1, 40)};
+    if (b.uniform(0, 2) == 0) shape.insert(shape.begin(), b.uniform(1, 4));
+    int v = b.input(shape, type(12, is_wide ? 22 : b.uniform(2, 14)));
+    const std::int64_t n_layers = b.uniform(1, 3);
+    for (std::int64_t i = 0; i < n_layers; ++i) {
+        const FixedType w = type(6, is_wide ? 12 : 8);
+        FixedType accum = type(26, is_wide ? 34 : b.uniform(6, 28));
+        const int fraction = b.graph.type(v).fraction() + w.fraction();
+        accum.integer = accum.width - fraction + static_cast<int>(b.uniform(-1, 6));
+        Dense d{b.tensor(w, {b.graph.shape(v).back(), b.uniform(1, 70)}), {}, accum, {}};
+        if (b.uniform(0, 1) != 0) d.bias = b.tensor(any_type(b, 8), {d.weight.shape[1]});
+        if (b.uniform(0, 1) != 0)
+            for (std::int64_t k = d.weight.shape[0]; k-- > 0;) d.order.push_back(static_cast<std::int32_t>(k));
+        Shape out = b.graph.shape(v);
+        out.back() = d.weight.shape[1];
+        v = b.add(std::move(d), {v}, any_type(b, 12), out);
+        if (b.uniform(0, 2) == 0) v = b.relu(v, any_type(b, 9));
+    }
+    b.output(v);
+    return std::move(b.graph);
+}
+
+TEST(QuantizedPlan, SumsInOrder) {
+    int ordered = 0, converted = 0, exact = 0;
+    for (std::uint64_t seed = 0; seed < 300; ++seed) {
+        const Graph graph = random_ordered(seed);
+        compare(graph, seed, 70, false);
+        if (HasFatalFailure()) return;
+        const auto plan = make_plan(graph, prove_ranges(graph), Isa::portable);
+        if (plan == nullptr) continue;
+        for (const StepNote& note : plan->notes) {
+            ordered += note.kernel.starts_with("dense in order");
+            converted += note.kernel.starts_with("dense of converted products");
+            exact += note.kernel.starts_with("exact");
+        }
+    }
+    EXPECT_GT(ordered, 100);
+    EXPECT_GT(converted, 50);
+    EXPECT_GT(exact, 5);  // 32 bits do not hold all of them
+    EXPECT_LT(exact, 100);
+}
+
+/// A sum that saturates on its way: 100 + 100 - 100 is 27 in eight bits, and 100 in the other order.
+TEST(QuantizedPlan, SaturatingSumsKeepTheirOrder) {
+    for (const bool reversed : {false, true}) {
+        GraphBuilder b(1);
+        const FixedType accum = fixed(8, 8, Rounding::trn, Overflow::sat);
+        const int x = b.input({3}, fixed(8, 8));
+        Dense d{{fixed(2, 2), {3, 1}, {1, 1, 1}}, {}, accum, {}};
+        if (reversed) d.order = {2, 1, 0};
+        b.output(b.add(std::move(d), {x}, accum, {1}));
+        const std::int32_t event[] = {100, 100, -100};
+        for (const Isa isa : isas()) {
+            const auto plan = make_plan(b.graph, prove_ranges(b.graph), isa);
+            ASSERT_NE(plan, nullptr);
+            EXPECT_EQ(plan->notes.back().kernel, "dense in order s32 x s32");
+            const Workspace64 workspace(plan_workspace_size(*plan, 1));
+            std::int64_t got = 0;
+            ASSERT_EQ(run_plan(*plan, {event, ElementType::int32}, {&got, ElementType::int64}, 1, workspace.data),
+                      Status::ok);
+            EXPECT_EQ(got, reversed ? 100 : 27);
+        }
+    }
+}
+
 TEST(QuantizedPlan, LookupsAndConcatenations) {
     int joined = 0, averaged = 0, exact = 0, tables = 0, softmax = 0;
     for (std::uint64_t seed = 0; seed < 400; ++seed) {

@@ -78,6 +78,8 @@ struct Kernels {
     StepFunction dense_rows[3][max_dense_vectors + 1] = {};          ///< several rows, or taps of a convolution
     StepFunction dense_tile[3][n_epilogues] = {};
     const LinkKernels* links = nullptr;  ///< null: each dense layer is a step of its own
+    StepFunction ordered = nullptr;      ///< dense, with conversions of each product and sum
+    StepFunction ordered_tile = nullptr;
     StepFunction map = nullptr;
     StepFunction map_tile = nullptr;
     StepFunction merge = nullptr;

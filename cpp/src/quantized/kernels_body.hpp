@@ -197,6 +197,8 @@ enum class Reduction : std::uint32_t { dot, squares, sum };
 
 #include "quantized/kernels_single.hpp"
 #include "quantized/kernels_tile.hpp"
+// Behind the blocks that it stores.
+#include "quantized/kernels_ordered.hpp"
 
 // ---- table ----------------------------------------------------------------------------------------------------------
 
@@ -232,6 +234,8 @@ constexpr Kernels make_kernels() noexcept {
     k.wide = splits;
     fill_dense<Lanes::s16>(k);
     fill_dense<Lanes::s32>(k);
+    k.ordered = ordered;
+    k.ordered_tile = ordered_tile;
     k.map = map<false>;
     k.map_tile = map_tile<false>;
     k.merge = map<true>;

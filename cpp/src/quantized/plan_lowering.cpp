@@ -359,8 +359,8 @@ void Lowering::lower() {
             lower_input(v);
         } else if (constant(v) != nullptr && !is_output_[static_cast<std::size_t>(v)]) {
             continue;  // swallowed by its readers, or refused by them
-        } else if (!lower_dense(v) && !lower_reduction(v) && !lower_merge(v) && !lower_map(v) && !lower_gather(v) &&
-                   !lower_pool(v) && !lower_concatenation(v) && !lower_softmax(v)) {
+        } else if (!lower_dense(v) && !lower_ordered(v) && !lower_reduction(v) && !lower_merge(v) && !lower_map(v) &&
+                   !lower_gather(v) && !lower_pool(v) && !lower_concatenation(v) && !lower_softmax(v)) {
             lower_exact(v);
         }
     }

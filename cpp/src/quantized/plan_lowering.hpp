@@ -40,6 +40,12 @@ struct Sums {
     const Conv* conv = nullptr;
 };
 
+/// What is done on each product of a dense layer before it is added, and on each sum.
+struct OrderedStages {
+    std::vector<Stage> products;
+    std::vector<Stage> sums;
+};
+
 /// Which input element a slot of a row holds, and by how much its weight is shifted: the high part of a split element
 /// counts 2^low_bits.
 struct Slot {
@@ -125,6 +131,11 @@ private:
     bool set_shifts(TilePack& pack, Place& place, const std::vector<Stage>& stages, int value, const Want& want);
     void set_rests(TilePack& pack, const Place& place);
     const Stage* shifted_stages(const Step& step, std::size_t first);
+
+    // plan_ordered.cpp
+    bool lower_ordered(int value);
+    std::optional<OrderedStages> begin_ordered(Group& group, const Dense& dense);
+    void pack_ordered(Step& step, int value, const Dense& dense);
 
     // plan_conv.cpp
     [[nodiscard]] std::vector<std::int64_t> patches(int value, const Conv& conv) const;

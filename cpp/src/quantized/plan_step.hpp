@@ -180,8 +180,10 @@ struct Step {
     Place out;
     const std::byte* weights = nullptr;
     const std::int32_t* bias = nullptr;
-    const std::uint32_t* taps = nullptr;  ///< convolution: [row][tap] byte offsets in the workspace
+    const std::uint32_t* taps = nullptr;  ///< convolution: [row][tap] byte offsets in the workspace; ordered: inputs
     std::uint32_t n_taps = 1;
+    std::uint32_t n_product_stages = 0;  ///< of ordered sums: the first stages, done on each product
+    std::uint32_t n_sum_stages = 0;      ///< the next ones, on each sum
     Epilogue epilogue = Epilogue::any;
     const ExactStep* exact = nullptr;
     const CopyStep* copy = nullptr;
