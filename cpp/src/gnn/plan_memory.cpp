@@ -17,6 +17,14 @@ bool may_overwrite(Code code) {
            code == Code::binary;
 }
 
+/// True if a binary operation reads each column for the last time when it writes that column. One column that stands
+/// for all is read again for the next, so it must not lie in the register that the result takes.
+bool reads_before_it_writes(const Instruction& i, bool same_register, int offset, int offset2) {
+    if (i.code != Code::binary) return true;
+    if (i.in_width != i.width) return false;
+    return !same_register || (i.in2_width == i.width && offset == offset2);
+}
+
 }  // namespace
 
 /// Gives registers columns of the scratch, lowest first; what is computed element by element may overwrite its input.
@@ -48,7 +56,9 @@ void StageEmitter::allocate_columns() {
             Life& l = life(draft.out);
             const int wanted = width(static_cast<std::size_t>(draft.out.reg));
             const bool reuses = may_overwrite(draft.instruction.code) && draft.in.offset == 0 &&
-                                life(draft.in).last == k && width(static_cast<std::size_t>(draft.in.reg)) == wanted;
+                                life(draft.in).last == k && width(static_cast<std::size_t>(draft.in.reg)) == wanted &&
+                                reads_before_it_writes(draft.instruction, draft.in.reg == draft.in2.reg,
+                                                       draft.in.offset, draft.in2.offset);
             int place = reuses ? life(draft.in).place : 0;
             while (!is_free(place, wanted, k, reuses ? draft.in.reg : -1)) ++place;
             l.place = place;
