@@ -88,6 +88,40 @@ def test_threads_do_not_matter():
             np.testing.assert_array_equal(edges, first)
 
 
+# Numbers of leaves of 32 points: those that halving at multiples of 16 divides unevenly, and some that it does not.
+LEAVES = (1, 2, 16, 17, 63, 64, 65, 66, 80, 128, 256, 257, 260, 263, 264, 273, 275, 289, 513, 529, 769, 1025)
+
+
+@pytest.mark.parametrize("n_leaves", LEAVES)
+def test_threads_do_not_matter_for_a_tree_of_any_balance(n_leaves):
+    before = rf.get_num_threads()
+    for n in (32 * n_leaves - 1, 32 * n_leaves, 32 * n_leaves + 1):
+        points = np.random.default_rng(n).uniform(size=(n, 3)).astype(np.float32)
+        try:
+            one, two, eight = (
+                (rf.set_num_threads(n_threads), rf.radius_graph(points, 0.7 * n ** (-1 / 3)))[1]
+                for n_threads in (1, 2, 8)
+            )
+        finally:
+            rf.set_num_threads(before)
+        np.testing.assert_array_equal(two, one)
+        np.testing.assert_array_equal(eight, one)
+
+
+@pytest.mark.parametrize("k", [254, 255, 256, 257])
+@pytest.mark.parametrize("loop", [False, True])
+def test_more_neighbours_than_the_leaves_around_can_bound(k, loop):
+    points = np.random.default_rng(k).uniform(size=(1500, 3)).astype(np.float32)
+    distance2 = reference.squared_distances(points)
+    if not loop:
+        np.fill_diagonal(distance2, np.inf)
+    nearest = np.sort(np.argsort(distance2, axis=1, kind="stable")[:, :k], axis=1)
+    expected = np.stack([np.repeat(np.arange(len(points)), k), nearest.ravel()])
+    np.testing.assert_array_equal(rf.radius_graph(points, np.inf, k, loop), expected)
+    if not loop:
+        np.testing.assert_array_equal(rf.knn_graph(points, k), expected)
+
+
 def test_the_radius_is_inclusive_and_compared_in_float64():
     points = np.array([[0.0], [0.1]], dtype=np.float32)
     exact = float(points[1, 0])  # float32(0.1) is above 0.1

@@ -66,7 +66,7 @@ public:
         : points_(points), blocks_(blocks), keys_(keys), spare_(spare) {}
 
     /// Where a node of these leaves is divided: at a multiple of the largest power of 16 below it, so that blocks are
-    /// nodes of the tree too.
+    /// nodes of the tree too. For two leaves or more.
     static std::size_t middle(Range leaves) noexcept {
         std::size_t unit = 1;
         while (unit * fanout < leaves.size()) unit *= fanout;
@@ -186,8 +186,10 @@ void divide_in_parallel(Builder& builder, std::size_t n_leaves, const ParallelFo
         parallel_for(n, [&](std::size_t i) { builder.divide(parts[i]); });
         for (std::size_t i = n; i-- > 0;) {
             const Range part = parts[i];
-            parts[2 * i] = {part.begin, Builder::middle(part)};
-            parts[2 * i + 1] = {Builder::middle(part), part.end};
+            // Halves are uneven, so that a part may be down to one leaf or none before the others.
+            const std::size_t middle = part.size() < 2 ? part.end : Builder::middle(part);
+            parts[2 * i] = {part.begin, middle};
+            parts[2 * i + 1] = {middle, part.end};
         }
     }
     parallel_for(n_parts, [&](std::size_t i) { builder.divide_all(parts[i]); });

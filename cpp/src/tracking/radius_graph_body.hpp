@@ -159,7 +159,7 @@ private:
         float distances[most * leaf_size];
         const std::size_t wanted = s_.cap + (s_.loop ? 0 : 1);
         std::size_t n_leaves = 2 * wanted / leaf_size + 1;
-        if (wanted > most * leaf_size / 2) return V::infinity();
+        if (n_leaves > most) return V::infinity();
         if (n_leaves > b_.n_leaves) n_leaves = b_.n_leaves;
         std::size_t from = leaf_ > n_leaves / 2 ? leaf_ - n_leaves / 2 : 0;
         if (from + n_leaves > b_.n_leaves) from = b_.n_leaves - n_leaves;
