@@ -21,7 +21,7 @@ using detail::TagMemory;
 struct Scratch {
     std::span<std::uint32_t> module_of_hit;   ///< by caller's hit
     std::span<std::uint32_t> module_offsets;  ///< hits of module m are [offsets[m], offsets[m + 1]) in `order`
-    std::span<std::uint32_t> order;           ///< caller's hit, by module and phi
+    std::span<std::uint32_t> order;           ///< caller's hit, by module, then in the caller's order
     std::span<std::uint32_t>
         first_doublet;                      ///< doublets of inner module m are [first_doublet[m], first_doublet[m + 1])
     std::span<Row> rows;                    ///< by hit in `order`

@@ -284,7 +284,6 @@ private:
     const PointArrays& p_;
     const Candidates& c_;
     TagMemory& m_;
-    std::size_t trash_;       ///< no candidate, tagged for what does not pass
     std::size_t first_ = 0;   ///< first doublet of the module at work
     std::size_t source_ = 0;  ///< hit that the candidates of the next meetings leave
     std::size_t n_meetings_ = 0;

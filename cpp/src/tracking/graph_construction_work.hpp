@@ -1,8 +1,8 @@
 #pragma once
 
 /// @file
-/// What the versions of graph construction (portable, AVX-512) share: the arrays of one event and the contract of the
-/// two steps that take the time. Every version finds the same candidates in the same order and tags the same ones.
+/// What the versions of graph construction (portable, AVX2, AVX-512) share: the arrays of one event and the contract of
+/// the two steps that take the time. Every version finds the same candidates in the same order and tags the same ones.
 
 #include <array>
 #include <atomic>
