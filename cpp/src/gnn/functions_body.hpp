@@ -2,10 +2,25 @@
 // instruction set. The polynomials are those of the Cephes library (S. Moshier: expf, tanhf, logf); erf is
 // formula 7.1.26 of Abramowitz and Stegun, 1.5e-7 absolute.
 
-/// a^x: exp, 1e-7 relative, from exp(-87.3) to exp(88.3), beyond which it stays at these.
-inline Vector exp_of(Vector x) {
+constexpr float infinity = __builtin_inff();
+constexpr float least_normal = 1.17549435e-38f;
+constexpr float least_exponent = -87.3365447504f;  ///< exp of it is normal
+constexpr float most_exponent = 88.722831726f;     ///< exp of it is finite
+
+/// The larger, or what is not a number where one is: max itself gives its second operand then, so that max(limit, x)
+/// needs no more than that.
+inline Vector larger(Vector a, Vector b) {
+    return select(not_number(a), a, max(a, b));
+}
+
+inline Vector lesser(Vector a, Vector b) {
+    return select(not_number(a), a, min(a, b));
+}
+
+/// exp, 1e-7 relative, within the exponents above, beyond which it stays at those of the limits.
+inline Vector exp_within(Vector x) {
     // The operand order of max and min keeps what is not a number.
-    x = min(all(88.3762626647949f), max(all(-87.3365447504f), x));
+    x = min(all(most_exponent), max(all(least_exponent), x));
     const Vector magic = all(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
     const Vector shifted = fma(x, all(1.44269504088896341f), magic);
     const Vector n = shifted - magic;
@@ -18,11 +33,18 @@ inline Vector exp_of(Vector x) {
     p = fma(p, r, all(1.6666665459e-1f));
     p = fma(p, r, all(5.0000001201e-1f));
     p = fma(p, r * r, r) + all(1.0f);
-    return scale_by_power(p, shifted);
+    // Bits of what is not a number are no power of two.
+    return select(not_number(x), x, scale_by_power(p, shifted));
+}
+
+/// exp; 0 where the result is below the least normal number.
+inline Vector exp_of(Vector x) {
+    const Vector y = select(less(x, all(least_exponent)), all(0.0f), exp_within(x));
+    return select(less(all(most_exponent), x), all(infinity), y);
 }
 
 inline Vector sigmoid_of(Vector x) {
-    return all(1.0f) / (all(1.0f) + exp_of(all(0.0f) - x));
+    return all(1.0f) / (all(1.0f) + exp_within(all(0.0f) - x));
 }
 
 inline Vector tanh_of(Vector x) {
@@ -34,15 +56,17 @@ inline Vector tanh_of(Vector x) {
     p = fma(p, w, all(1.33314422036e-1f));
     p = fma(p, w, all(-3.33332819422e-1f));
     const Vector small = fma(p * w, x, x);
-    const Vector large = all(1.0f) - all(2.0f) / (exp_of(a + a) + all(1.0f));
+    const Vector large = all(1.0f) - all(2.0f) / (exp_within(a + a) + all(1.0f));
     const Vector with_sign = select(less(x, all(0.0f)), all(0.0f) - large, large);
     return select(less(a, all(0.625f)), small, with_sign);
 }
 
-/// Natural logarithm; -87.3 for what is not above the least normal number.
+/// Natural logarithm.
 inline Vector log_of(Vector x) {
+    const Mask subnormal = less(x, all(least_normal));
     Vector e;
-    Vector m = mantissa(max(all(1.17549435e-38f), x), e);
+    Vector m = mantissa(select(subnormal, x * all(16777216.0f), x), e);  // 2^24
+    e = select(subnormal, e - all(24.0f), e);
     const Mask low = less(m, all(0.707106781f));
     e = select(low, e - all(1.0f), e);
     m = select(low, m + m, m) - all(1.0f);
@@ -59,7 +83,11 @@ inline Vector log_of(Vector x) {
     Vector y = p * m * w;
     y = fma(e, all(-2.12194440e-4f), y);
     y = fma(w, all(-0.5f), y);
-    return fma(e, all(0.693359375f), m + y);
+    y = fma(e, all(0.693359375f), m + y);
+    // Bits of these are no mantissa and exponent: infinity and what is not a number stay, 0 and below have their own.
+    y = select(less(x, all(infinity)), y, x);
+    y = select(less(all(0.0f), x), y, select(not_number(x), x, all(-infinity)));
+    return select(less(x, all(0.0f)), all(__builtin_nanf("")), y);
 }
 
 inline Vector erf_of(Vector x) {
@@ -70,14 +98,14 @@ inline Vector erf_of(Vector x) {
     p = fma(p, t, all(1.421413741f));
     p = fma(p, t, all(-0.284496736f));
     p = fma(p, t, all(0.254829592f));
-    const Vector y = all(1.0f) - p * t * exp_of(all(0.0f) - x * x);
+    const Vector y = all(1.0f) - p * t * exp_within(all(0.0f) - x * x);
     return select(less(x, all(0.0f)), all(0.0f) - y, y);
 }
 
 /// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)).
 inline Vector softplus_of(Vector x) {
     const Vector a = max(all(0.0f) - x, x);
-    return max(all(0.0f), x) + log_of(all(1.0f) + exp_of(all(0.0f) - a));
+    return max(all(0.0f), x) + log_of(all(1.0f) + exp_within(all(0.0f) - a));
 }
 
 inline Vector activate(Unary unary, Vector x, float a, float b) {
@@ -85,7 +113,7 @@ inline Vector activate(Unary unary, Vector x, float a, float b) {
     switch (unary) {
         case Unary::relu: return max(zero, x);
         case Unary::leaky_relu: return select(less(x, zero), x * all(a), x);
-        case Unary::elu: return select(less(x, zero), all(a) * (exp_of(x) - all(1.0f)), x);
+        case Unary::elu: return select(less(x, zero), all(a) * (exp_within(x) - all(1.0f)), x);
         case Unary::sigmoid: return sigmoid_of(x);
         case Unary::tanh: return tanh_of(x);
         case Unary::softplus: return softplus_of(x);

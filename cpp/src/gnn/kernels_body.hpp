@@ -163,8 +163,8 @@ inline Vector combine(Binary binary, Vector a, Vector b) {
         case Binary::sub: return a - b;
         case Binary::mul: return a * b;
         case Binary::div: return a / b;
-        case Binary::min: return min(a, b);
-        case Binary::max: return max(a, b);
+        case Binary::min: return lesser(a, b);
+        case Binary::max: return larger(a, b);
     }
     return a;
 }
@@ -255,7 +255,7 @@ inline void run_row_reduce(const Instruction& i, const Tile& t) {
         Vector sum = load(in);
         for (int c = 1; c < i.in_width; ++c) {
             const Vector x = load(in + c * column_size);
-            sum = i.how == How::max ? max(sum, x) : sum + x;
+            sum = i.how == How::max ? larger(sum, x) : sum + x;
         }
         if (i.how == How::mean) sum = sum / all(static_cast<float>(i.in_width));
         store(column(t.scratch, i.out) + row, sum);

@@ -140,8 +140,8 @@ inline void reduce_columns(const Instruction& i, const EventView& event, const E
             if (R == Reduction::weighted_sum) sum[v] = fma(x, factor, sum[v]);
             if (R == Reduction::sum) sum[v] = sum[v] + x;
             if (!sums && factors != nullptr) x = x * factor;
-            if (R == Reduction::largest) sum[v] = max(sum[v], x);
-            if (R == Reduction::smallest) sum[v] = min(sum[v], x);
+            if (R == Reduction::largest) sum[v] = larger(sum[v], x);
+            if (R == Reduction::smallest) sum[v] = lesser(sum[v], x);
         }
     }
     if (i.how == How::mean) {
@@ -209,7 +209,9 @@ inline void run_output(const Instruction& i, const Tile& t) {
     float values[tile_rows];
     const float* in = column(t.scratch, i.in);
     for (int p = 0; p < tile_rows; p += lanes) {
-        store(values + p, t.event.scores ? sigmoid_of(load(in + p)) : load(in + p));
+        const Vector value = t.event.scores ? sigmoid_of(load(in + p)) : load(in + p);
+        // Which bits an operation gives to what is not a number hangs on its operands' order: here they become one.
+        store(values + p, select(not_number(value), all(__builtin_nanf("")), value));
     }
     for (int r = 0; r < t.n; ++r) {
         t.event.out[t.event.caller[t.first + r]] = values[r];

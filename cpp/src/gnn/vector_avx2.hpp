@@ -63,6 +63,9 @@ inline Vector min(Vector a, Vector b) {
 inline Mask less(Vector a, Vector b) {
     return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)};
 }
+inline Mask not_number(Vector a) {
+    return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)};
+}
 inline Vector select(Mask m, Vector yes, Vector no) {
     return {_mm256_blendv_ps(no.v, yes.v, m.m)};
 }

@@ -61,6 +61,9 @@ inline Vector min(Vector a, Vector b) {
 inline Mask less(Vector a, Vector b) {
     return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)};
 }
+inline Mask not_number(Vector a) {
+    return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)};
+}
 inline Vector select(Mask m, Vector yes, Vector no) {
     return {_mm512_mask_blend_ps(m.m, no.v, yes.v)};
 }

@@ -68,6 +68,11 @@ inline Mask less(const Vector& a, const Vector& b) {
     for (int i = 0; i < Vector::lanes; ++i) r.m[i] = a.v[i] < b.v[i];
     return r;
 }
+inline Mask not_number(const Vector& a) {
+    Mask r;
+    for (int i = 0; i < Vector::lanes; ++i) r.m[i] = a.v[i] != a.v[i];
+    return r;
+}
 inline Vector select(const Mask& m, const Vector& yes, const Vector& no) {
     return each([&](int i) { return m.m[i] ? yes.v[i] : no.v[i]; });
 }
