@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import rheinfall as rf
-from rheinfall import _core
 from rheinfall.gnn.fused import FusedNetwork
 from rheinfall.gnn.ir import Builder
 from rheinfall.gnn.ir_file import to_bytes
@@ -180,16 +179,3 @@ def test_a_node_that_does_not_lower_is_named(tmp_path):
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(ValueError, match=r"model.onnx: .*node 'relu_8' \(HardSwish\)"):
         rf.EdgeClassifier.load(tmp_path / "model.onnx", engine="fused")
-
-
-def test_damaged_files_are_refused_by_name():
-    data = to_bytes(network_of(CASES["linear of two"]))
-    for n in range(0, len(data), 37):
-        with pytest.raises(RuntimeError, match=r"^file: "):
-            _core.EdgeClassifier.parse(data[:n], "file", "best")
-        damaged = bytearray(data)
-        damaged[n] ^= 1 << (n % 8)
-        if 12 <= n < 16 or n >= 40 > n - 8:
-            continue  # reserved bytes of the header
-        with pytest.raises(RuntimeError, match=r"^file: "):
-            _core.EdgeClassifier.parse(bytes(damaged), "file", "best")

@@ -77,6 +77,11 @@ private:
         weights.check(place.size() == 2 && place[1] == n, key, "expected [offset, " + std::to_string(n) + "] floats");
         const auto floats = static_cast<std::int64_t>(weights_.size() / sizeof(float));
         weights.check(place[0] >= 0 && place[0] <= floats - n, key, "lies outside the file's weights");
+        // Each tensor becomes a copy: without a limit a small file could ask for any memory.
+        n_used_ += n;
+        weights.check(n_used_ <= floats, key,
+                      "shares weights: expected tensors of at most the file's " + std::to_string(floats) +
+                          " floats together");
         std::vector<float> values(static_cast<std::size_t>(n));
         std::memcpy(values.data(), weights_.data() + static_cast<std::size_t>(place[0]) * sizeof(float),
                     values.size() * sizeof(float));
@@ -219,7 +224,7 @@ private:
             case Op::batch_norm:
                 o.a = number(fields, "epsilon");
                 fields.check(o.a >= 0, "epsilon", "expected at least 0");
-                o.centred = fields.boolean("centred", false);
+                if (o.op == Op::layer_norm) o.centred = fields.boolean("centred", false);
                 return read_scale(fields, o);
             case Op::slice: {
                 o.start = static_cast<int>(fields.integer("start", 0, o.width - 1));
@@ -245,6 +250,7 @@ private:
 
     std::string_view file_;
     std::span<const std::byte> weights_;
+    std::int64_t n_used_ = 0;  ///< floats of all tensors so far
     Graph graph_;
 };
 
@@ -260,8 +266,11 @@ Graph read_graph(std::span<const std::byte> bytes, std::string_view file) {
     std::memcpy(&header, bytes.data(), header_size);
     if (std::memcmp(header.magic, magic.data(), sizeof header.magic) != 0) fail(file, "magic: not a graph network");
     if (header.version != version) {
-        fail(file, "version: expected 1: version " + std::to_string(header.version) + " needs a newer release");
+        fail(file, "version: expected 1, got " + std::to_string(header.version) +
+                       (header.version > version ? ": it needs a newer release" : ": there is no such version"));
     }
+    if (header.reserved != 0) fail(file, "bytes 12 to 15: expected 0, got " + std::to_string(header.reserved));
+    if (header.reserved2 != 0) fail(file, "bytes 40 to 47: expected 0, got " + std::to_string(header.reserved2));
     const std::size_t body = bytes.size() - header_size;
     if (header.json_bytes > body || header.json_bytes % sizeof(float) != 0 ||
         header.n_floats != (body - header.json_bytes) / sizeof(float) || body % sizeof(float) != 0) {

@@ -134,7 +134,9 @@ def infer(op: str, inputs: list[Operation], attributes: dict[str, Any], weights:
     if op == "linear":
         if weights["weight"].shape[0] != sum(widths):
             raise ValueError(f"linear: weights {weights['weight'].shape} for inputs of widths {widths}")
-        return kind, int(weights["weight"].shape[1])
+        width = int(weights["weight"].shape[1])
+        _expect_sizes(op, width, {k: w for k, w in weights.items() if k != "weight"})
+        return kind, width
     if op in BINARY:
         if min(widths) != max(widths) and min(widths) != 1:
             raise ValueError(f"{op}: values of widths {widths}")
@@ -145,11 +147,16 @@ def infer(op: str, inputs: list[Operation], attributes: dict[str, Any], weights:
         return kind, int(attributes["stop"]) - int(attributes["start"])
     if op in ("row_mean", "row_sum", "row_max"):
         return kind, 1
-    if op == "affine":
-        return kind, max([width, *(w.size for w in weights.values())])
-    if op in UNARY or op in ("layer_norm", "batch_norm"):
+    if op in UNARY or op in ("affine", "layer_norm", "batch_norm"):
+        _expect_sizes(op, width, weights)
         return kind, width
     raise ValueError(f"{op}: no such operation")
+
+
+def _expect_sizes(op: str, width: int, weights: dict[str, Float32]) -> None:
+    for name, values in weights.items():
+        if values.size not in (1, width):
+            raise ValueError(f"{op}: expected 1 or {width} numbers as {name}, got {values.size}")
 
 
 def _expect(op: str, kind: str, expected: str, result: str) -> str:
