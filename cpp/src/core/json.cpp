@@ -44,7 +44,8 @@ public:
         const std::size_t end = what.find("] ");  // of "[json.exception.parse_error.101] "
         std::string reason = shorten(what.substr(end == std::string_view::npos ? 0 : end + 2), 200);
         // It quotes the text, which need not be UTF-8, as messages must be.
-        std::replace_if(reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80U; }, '?');
+        std::replace_if(
+            reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80U; }, '?');
         throw JsonError("no valid JSON: " + reason);
     }
 

@@ -79,9 +79,9 @@ private:
         weights.check(place[0] >= 0 && place[0] <= floats - n, key, "lies outside the file's weights");
         // Each tensor becomes a copy: without a limit a small file could ask for any memory.
         n_used_ += n;
-        weights.check(n_used_ <= floats, key,
-                      "shares weights: expected tensors of at most the file's " + std::to_string(floats) +
-                          " floats together");
+        weights.check(
+            n_used_ <= floats, key,
+            "shares weights: expected tensors of at most the file's " + std::to_string(floats) + " floats together");
         std::vector<float> values(static_cast<std::size_t>(n));
         std::memcpy(values.data(), weights_.data() + static_cast<std::size_t>(place[0]) * sizeof(float),
                     values.size() * sizeof(float));
