@@ -6,7 +6,7 @@ import pytest
 import rheinfall as rf
 from gnn_graphs import Maker
 from rheinfall.gnn.fused import FusedNetwork
-from rheinfall.gnn.ir import Builder
+from rheinfall.gnn.ir import Builder, sum_all
 from rheinfall.gnn.ir_file import to_bytes
 from rheinfall.gnn.rewriting import optimise
 from rheinfall.reference.gnn import evaluate
@@ -104,3 +104,45 @@ def test_an_onnx_file_that_subtracts_a_column_scores_as_in_onnx_runtime(tmp_path
     assert ours.engine == "fused"
     event = graph_of(2)
     np.testing.assert_allclose(ours.logits(*event), theirs.logits(*event), rtol=1e-5, atol=1e-5)
+
+
+def sum_of_living(n, width):
+    """A network of n values of edges that are all needed at once."""
+    b = Builder()
+    b.input("node", WIDTH)
+    e = b.input("edge", width)
+    values = [b.add("affine", e, weights={"shift": np.full(width, k, np.float32)}) for k in range(n)]
+    products = [b.add("mul", e, v) for v in reversed(values)]
+    return b.finish(b.add("row_sum", sum_all(b, products)))
+
+
+def test_many_values_at_once_load_and_are_what_they_should_be():
+    network = sum_of_living(60, 700)  # trying one column after the other for each value would take long
+    graph = graph_of(0, edge_features=700)
+    expected = evaluate(network, *graph)
+    values = FusedNetwork(to_bytes(network), "test").run(*graph, scores=False)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def test_values_that_no_scratch_holds_are_refused_by_name():
+    data = to_bytes(sum_of_living(300, 1000))
+    with pytest.raises(RuntimeError, match=r"^file: operations: values of edges .* columns, expected at most 262144$"):
+        FusedNetwork(data, "file")
+
+
+@pytest.mark.parametrize("chain", ["event", "node"])
+def test_a_network_of_thousands_of_stages_is_what_its_definition_says(chain):
+    b = Builder()
+    b.input("node", WIDTH)
+    value = b.input("edge", 1)
+    for k in range(1000):
+        if chain == "event":
+            value = b.add("add", b.add("tanh", value), b.add("event_mean", value))
+        else:
+            end = ("source", "target")[k % 2]
+            value = b.add("tanh", b.add("gather", b.add("reduce", value, how="add", end=end), end="source"))
+    network = b.finish(value)
+    graph = graph_of(0, edge_features=1)
+    expected = evaluate(network, *graph)
+    values = FusedNetwork(to_bytes(network), "test").run(*graph, scores=False)
+    np.testing.assert_allclose(values, expected, rtol=1e-3)  # a thousand steps, each rounded to float32

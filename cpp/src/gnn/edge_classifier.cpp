@@ -132,7 +132,7 @@ struct EdgeClassifier::Impl {
     GnnIsa isa = GnnIsa::portable;
 
     Impl(std::span<const std::byte> bytes, std::string_view name, GnnIsa wanted)
-        : plan(make_plan(read_graph(bytes, name))), isa(resolve(wanted)) {}
+        : plan(make_plan(read_graph(bytes, name), name)), isa(resolve(wanted)) {}
 
     /// Runs a stage's tiles; true if an output was not finite.
     bool run_stage(const Stage& stage, const EventView& event, const Scratch& s, std::size_t n_threads,

@@ -1,6 +1,8 @@
 #include "gnn/plan.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "gnn/plan_emit.hpp"
@@ -8,6 +10,8 @@
 
 namespace rheinfall::gnn {
 namespace {
+
+constexpr std::size_t n_kinds = kind_names.size();
 
 /// Rows start on a cache line where they are long, and never straddle more lines than they must.
 int row_stride(int width) {
@@ -33,6 +37,29 @@ std::vector<int> make_arrays(const Levels& levels, Plan& plan) {
         plan.arrays.push_back(array);
     }
     return array_of;
+}
+
+/// The operations that each stage emits, ascending. Stages are in order: by level, then event, nodes, edges.
+std::vector<std::vector<int>> group_by_stage(const Levels& levels) {
+    const int last = *std::max_element(levels.level.begin(), levels.level.end());
+    std::vector<std::vector<int>> groups((static_cast<std::size_t>(last) + 1) * n_kinds);
+    for (int i = 0; i < static_cast<int>(levels.level.size()); ++i) {
+        const bool statistic = is_statistic(levels.at(i).op);
+        if (!statistic && (levels.on_demand(i) || levels.dead[static_cast<std::size_t>(i)])) continue;
+        // A statistic is summed where its rows are computed.
+        const int here = statistic ? levels.at(i).inputs[0] : i;
+        const auto level = static_cast<std::size_t>(levels.level_of(here));
+        groups[level * n_kinds + static_cast<std::size_t>(levels.at(here).kind)].push_back(i);
+    }
+    return groups;
+}
+
+void check_scratch(const Stage& stage, std::string_view file) {
+    if (stage.scratch_columns <= max_scratch_columns) return;
+    const std::string kind = kind_names[static_cast<std::size_t>(stage.kind)];
+    throw std::runtime_error(std::string(file) + ": operations: values of " + kind + "s that are needed at once have " +
+                             std::to_string(stage.scratch_columns) + " columns, expected at most " +
+                             std::to_string(max_scratch_columns));
 }
 
 /// Arrays of one kind that are not alive at once share memory; those of the event are small and do not.
@@ -67,7 +94,7 @@ void share_buffers(Plan& plan) {
 
 }  // namespace
 
-Plan make_plan(Graph graph) {
+Plan make_plan(Graph graph, std::string_view file) {
     Plan plan;
     if (const Op op = graph.operations[static_cast<std::size_t>(graph.output)].op;
         op == Op::input || op == Op::gather) {
@@ -82,17 +109,17 @@ Plan make_plan(Graph graph) {
     plan.graph = expand_batch_norms(std::move(graph));
     const Levels levels(plan.graph);
     const std::vector<int> array_of = make_arrays(levels, plan);
-    const int last = *std::max_element(levels.level.begin(), levels.level.end());
-    for (int level = 0; level <= last; ++level) {
-        for (const Kind kind : {Kind::event, Kind::node, Kind::edge}) {
-            StageEmitter emitter(plan, levels, array_of, static_cast<int>(plan.stages.size()));
-            Stage stage = emitter.emit(kind, level);
-            if (stage.instructions.empty()) continue;
-            plan.scratch_columns = std::max(plan.scratch_columns, stage.scratch_columns);
-            plan.reduce_width = std::max(plan.reduce_width, stage.reduce_width);
-            plan.statistic_columns = std::max(plan.statistic_columns, stage.statistic_columns);
-            plan.stages.push_back(std::move(stage));
-        }
+    const std::vector<std::vector<int>> groups = group_by_stage(levels);
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        if (groups[g].empty()) continue;
+        StageEmitter emitter(plan, levels, array_of, static_cast<int>(plan.stages.size()));
+        Stage stage = emitter.emit(static_cast<Kind>(g % n_kinds), static_cast<int>(g / n_kinds), groups[g]);
+        if (stage.instructions.empty()) continue;
+        check_scratch(stage, file);
+        plan.scratch_columns = std::max(plan.scratch_columns, stage.scratch_columns);
+        plan.reduce_width = std::max(plan.reduce_width, stage.reduce_width);
+        plan.statistic_columns = std::max(plan.statistic_columns, stage.statistic_columns);
+        plan.stages.push_back(std::move(stage));
     }
     share_buffers(plan);
     return plan;

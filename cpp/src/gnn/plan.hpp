@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gnn/ir.hpp"
@@ -15,6 +16,8 @@
 namespace rheinfall::gnn {
 
 inline constexpr int chunk_tiles = 16;  ///< tiles that one thread takes at once, and that statistics are summed over
+/// Columns of a tile's scratch: 48 MiB for each thread, far beyond any cache.
+inline constexpr int max_scratch_columns = 1 << 18;
 
 /// A value in memory between stages.
 struct Array {
@@ -71,7 +74,8 @@ struct Plan {
     int statistic_columns = 0;
 };
 
-Plan make_plan(Graph graph);
+/// Throws std::runtime_error, naming @p file, where a stage needs more than max_scratch_columns.
+Plan make_plan(Graph graph, std::string_view file);
 
 /// The plan as text, with operations and bytes for a graph of that size.
 std::string explain(const Plan& plan, double n_nodes, double n_edges);

@@ -31,17 +31,11 @@ int StageEmitter::absorbed_linear(int i) const {
     return -1;
 }
 
-Stage StageEmitter::emit(Kind kind, int level) {
+Stage StageEmitter::emit(Kind kind, int level, const std::vector<int>& operations) {
     stage_.kind = kind;
     stage_.level = level;
-    const auto n = static_cast<int>(levels_.level.size());
-    const auto here = [&](int i) {
-        return at(i).kind == kind && levels_.level_of(i) == level && !levels_.on_demand(i) &&
-               !levels_.dead[static_cast<std::size_t>(i)] && !is_statistic(at(i).op);
-    };
     const auto absorb = [&](int i) { absorbed_[static_cast<std::size_t>(i)] = true; };
-    for (int i = 0; i < n; ++i) {
-        if (!here(i)) continue;
+    for (const int i : operations) {
         if (const int linear = absorbed_linear(i); linear >= 0) absorb(linear);
         if (at(i).op != Op::unary || at(i).unary != Unary::relu) continue;
         const int before = at(i).inputs[0];
@@ -50,14 +44,14 @@ Stage StageEmitter::emit(Kind kind, int level) {
             op == Op::linear || op == Op::affine || op == Op::event_affine || op == Op::layer_norm || op == Op::binary;
         if (takes_relu && absorbs(i, before)) absorb(before);
     }
-    for (int i = 0; i < n; ++i) {
-        if (here(i) && !absorbed_[static_cast<std::size_t>(i)]) {
-            known_.emplace_back(i, compute(i));
-            store_result(i, known_.back().second);
+    for (const int i : operations) {
+        if (is_statistic(at(i).op)) {
+            statistic(i);
+        } else if (!absorbed_[static_cast<std::size_t>(i)]) {
+            const Place place = compute(i);
+            known_.emplace(i, place);
+            store_result(i, place);
         }
-        if (!is_statistic(at(i).op)) continue;
-        const int rows = at(i).inputs[0];
-        if (at(rows).kind == kind && levels_.level_of(rows) == level) statistic(i);
     }
     allocate_columns();
     return std::move(stage_);
@@ -85,11 +79,10 @@ int StageEmitter::read_array(int i) {
 }
 
 StageEmitter::Place StageEmitter::operand(int i) {
-    for (const auto& [known, place] : known_) {
-        if (known == i) return place;
-    }
-    known_.emplace_back(i, load(i));
-    return known_.back().second;
+    if (const auto known = known_.find(i); known != known_.end()) return known->second;
+    const Place place = load(i);
+    known_.emplace(i, place);
+    return place;
 }
 
 namespace {

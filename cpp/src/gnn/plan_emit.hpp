@@ -1,7 +1,7 @@
 #pragma once
 
 #include <string>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 #include "gnn/plan.hpp"
@@ -15,8 +15,8 @@ class StageEmitter {
 public:
     StageEmitter(Plan& plan, const Levels& levels, const std::vector<int>& array_of, int stage_number);
 
-    /// Emits the stage's operations in order.
-    Stage emit(Kind kind, int level);
+    /// Emits operations of one stage: ascending, and with the statistics of its rows.
+    Stage emit(Kind kind, int level, const std::vector<int>& operations);
 
 private:
     struct Place {
@@ -58,7 +58,7 @@ private:
     Stage stage_;
     std::vector<Draft> drafts_;
     std::vector<int> register_widths_;
-    std::vector<std::pair<int, Place>> known_;  ///< operations whose value is in a register
+    std::unordered_map<int, Place> known_;  ///< operations whose value is in a register
     std::vector<bool> absorbed_;
 };
 

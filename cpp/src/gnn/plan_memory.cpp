@@ -5,11 +5,9 @@
 namespace rheinfall::gnn {
 namespace {
 
-/// The life of a register: instructions [first, last].
 struct Life {
-    int first = -1;
-    int last = -1;
-    int place = -1;  ///< column of the scratch
+    int last = -1;   ///< instruction that reads or writes a register
+    int place = -1;  ///< column of the scratch, from the first that writes it
 };
 
 bool may_overwrite(Code code) {
@@ -31,43 +29,43 @@ bool reads_before_it_writes(const Instruction& i, bool same_register, int offset
 void StageEmitter::allocate_columns() {
     std::vector<Life> lives(register_widths_.size());
     const auto n = static_cast<int>(drafts_.size());
-    const auto life = [&](Place place) -> Life& { return lives[static_cast<std::size_t>(place.reg)]; };
+    const auto life = [&](int r) -> Life& { return lives[static_cast<std::size_t>(r)]; };
+    const auto width = [&](int r) { return register_widths_[static_cast<std::size_t>(r)]; };
     for (int k = 0; k < n; ++k) {
         const Draft& draft = drafts_[static_cast<std::size_t>(k)];
         for (const Place place : {draft.in, draft.in2, draft.out}) {
-            if (place.reg < 0) continue;
-            Life& l = life(place);
-            if (l.first < 0) l.first = k;
-            l.last = k;
+            if (place.reg >= 0) life(place.reg).last = k;
         }
     }
-    const auto width = [&](std::size_t r) { return register_widths_[r]; };
-    const auto is_free = [&](int place, int wanted, int now, int but_for) {
-        for (std::size_t r = 0; r < lives.size(); ++r) {
-            const Life& l = lives[r];
-            const bool alive = l.place >= 0 && l.first <= now && l.last >= now && static_cast<int>(r) != but_for;
-            if (alive && place < l.place + width(r) && l.place < place + wanted) return false;
+    std::vector<int> standing;  // registers that are alive, by their place
+    const auto put = [&](const Draft& draft, int k) {
+        std::erase_if(standing, [&](int r) { return life(r).last < k; });
+        const int wanted = width(draft.out.reg);
+        const bool reuses =
+            may_overwrite(draft.instruction.code) && draft.in.offset == 0 && life(draft.in.reg).last == k &&
+            width(draft.in.reg) == wanted &&
+            reads_before_it_writes(draft.instruction, draft.in.reg == draft.in2.reg, draft.in.offset, draft.in2.offset);
+        int place = 0;
+        auto next = standing.begin();
+        if (reuses) {
+            place = life(draft.in.reg).place;
+            next = standing.erase(std::find(next, standing.end(), draft.in.reg));
+        } else {
+            for (; next != standing.end() && life(*next).place < place + wanted; ++next) {
+                place = life(*next).place + width(*next);
+            }
         }
-        return true;
+        standing.insert(next, draft.out.reg);
+        life(draft.out.reg).place = place;
+        stage_.scratch_columns = std::max(stage_.scratch_columns, place + wanted);
     };
     for (int k = 0; k < n; ++k) {
         Draft& draft = drafts_[static_cast<std::size_t>(k)];
-        if (draft.out.reg >= 0 && life(draft.out).place < 0) {
-            Life& l = life(draft.out);
-            const int wanted = width(static_cast<std::size_t>(draft.out.reg));
-            const bool reuses = may_overwrite(draft.instruction.code) && draft.in.offset == 0 &&
-                                life(draft.in).last == k && width(static_cast<std::size_t>(draft.in.reg)) == wanted &&
-                                reads_before_it_writes(draft.instruction, draft.in.reg == draft.in2.reg,
-                                                       draft.in.offset, draft.in2.offset);
-            int place = reuses ? life(draft.in).place : 0;
-            while (!is_free(place, wanted, k, reuses ? draft.in.reg : -1)) ++place;
-            l.place = place;
-            stage_.scratch_columns = std::max(stage_.scratch_columns, place + wanted);
-        }
+        if (draft.out.reg >= 0 && life(draft.out.reg).place < 0) put(draft, k);
         Instruction& i = draft.instruction;
-        if (draft.in.reg >= 0) i.in = life(draft.in).place + draft.in.offset;
-        if (draft.in2.reg >= 0) i.in2 = life(draft.in2).place + draft.in2.offset;
-        if (draft.out.reg >= 0) i.out = life(draft.out).place + draft.out.offset;
+        if (draft.in.reg >= 0) i.in = life(draft.in.reg).place + draft.in.offset;
+        if (draft.in2.reg >= 0) i.in2 = life(draft.in2.reg).place + draft.in2.offset;
+        if (draft.out.reg >= 0) i.out = life(draft.out.reg).place + draft.out.offset;
         stage_.instructions.push_back(i);
         stage_.names.push_back(at(draft.operation).name);
     }
