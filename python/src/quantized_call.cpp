@@ -111,7 +111,8 @@ bool is_unheld(PyObject* object, Py_ssize_t n, PyArray_Descr* type) noexcept {
     if (object == nullptr || Py_REFCNT(object) != 1) return false;
     auto* array = reinterpret_cast<PyArrayObject*>(object);
     return reinterpret_cast<PyArrayObject_fields*>(object)->weakreflist == nullptr && PyArray_DESCR(array) == type &&
-           PyArray_NDIM(array) == 1 && PyArray_DIM(array, 0) == n && PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY);
+           PyArray_NDIM(array) == 1 && PyArray_DIM(array, 0) == n && PyArray_BASE(array) == nullptr &&
+           PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY | NPY_ARRAY_OWNDATA);
 }
 
 /// An array for the result of one event. To make one takes as long as to run a small network, so one that the caller

@@ -38,7 +38,8 @@ Graph random_trigger(std::uint64_t seed) {
         const int bits = static_cast<int>(b.uniform(12, 31));
         const FixedType sums = fixed(bits, bits - fraction);
         const int n_out = static_cast<int>(b.uniform(1, b.uniform(0, 1) == 0 ? 16 : 66));
-        const Rounding rounding = b.pick({Rounding::rnd_conv, Rounding::trn, Rounding::rnd});
+        const Rounding rounding =
+            b.pick({Rounding::rnd_conv, Rounding::trn, Rounding::rnd, Rounding::rnd_zero, Rounding::rnd_min_inf});
         v = b.dense(v, n_out, w, fixed(8, 2), sums, sums);
         if (b.uniform(0, 4) == 0) continue;
         const int act = static_cast<int>(b.uniform(4, 14));

@@ -74,8 +74,13 @@ int random_softmax(GraphBuilder& b, int v) {
     s.norm = positive(12);
     s.inv_input = b.uniform(0, 1) != 0 ? positive(14) : any_type(b, 14);
     s.accum = fixed(static_cast<int>(b.uniform(14, 20)), static_cast<int>(b.uniform(8, 12)));
+    if (b.uniform(0, 3) == 0) {  // sums near its limits
+        const int width = static_cast<int>(b.uniform(3, 7));
+        s.accum = fixed(width, width, Rounding::trn, overflows[b.uniform(0, 3)]);
+    }
     const auto entries = [&](const FixedType& of) { return std::int64_t{1} << b.uniform(0, std::min(of.width, 9)); };
-    s.exp_table = b.tensor(positive(12), {entries(s.kind == SoftmaxKind::latency ? in : s.norm)});
+    s.exp_table = b.tensor(b.uniform(0, 3) == 0 ? any_type(b, 4) : positive(12),
+                           {entries(s.kind == SoftmaxKind::latency ? in : s.norm)});
     s.inv_table = b.tensor(positive(12), {entries(s.inv_input)});
     s.axis_size = b.graph.shape(v).back();
     return b.add(std::move(s), {v}, any_type(b, 14), b.graph.shape(v));

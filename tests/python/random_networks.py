@@ -123,7 +123,8 @@ def trigger_document(seed: int, max_width: int = 64) -> Document:
         last, n_in = a, n_out
         if rng.random() < 0.8:
             bits, integer = rng.choice((4, 6, 7, 8, 8, 10, 12)), rng.randint(1, 6)
-            modes = rng.choice((("TRN", "WRAP"), ("RND_CONV", "SAT"), ("RND", "SAT"), ("TRN", "SAT")))
+            usual = (("TRN", "WRAP"), ("RND_CONV", "SAT"), ("RND", "SAT"), ("TRN", "SAT"))
+            modes = rng.choice((*usual, (rng.choice(ROUNDINGS), "SAT")))
             last = FixedType(bits, min(integer, bits), rng.random() < 0.3, *modes)
             activation = {"name": f"relu{i}", "op": "relu", "inputs": [names[-1]], "result": spelled(rng, last)}
             layers.append(activation)

@@ -59,6 +59,16 @@ using OutputFunction = void (*)(const std::byte* values, std::size_t n, void* to
 
 inline constexpr int n_link_epilogues = 4;
 
+/// Index of an epilogue among those of links.
+constexpr std::size_t link_epilogue(Epilogue e) noexcept {
+    switch (e) {
+        case Epilogue::wrap_even_clamp: return 1;
+        case Epilogue::even_u8: return 2;
+        case Epilogue::wrap_even_u8: return 3;
+        default: return 0;
+    }
+}
+
 /// Kernels of chains of dense layers. [Lanes] is u8 or s16, [epilogue] is even_clamp, wrap_even_clamp, even_u8 or
 /// wrap_even_u8.
 struct LinkKernels {

@@ -6,13 +6,6 @@
 // Of an image of K vectors of bytes, or K / 2 of shorts, quarter q holds the elements 4q to 4q + 3 of all vectors:
 // dword k of it a group of four bytes of vector k, or of two shorts of vector k / 2.
 
-constexpr int link_epilogues = 4;
-
-/// Index of an epilogue among those of links.
-constexpr int link_epilogue(Epilogue e) noexcept {
-    return e == Epilogue::wrap_even_clamp ? 1 : e == Epilogue::even_u8 ? 2 : e == Epilogue::wrap_even_u8 ? 3 : 0;
-}
-
 /// Sums of their own for every NV vectors of outputs, so that the latency of additions is hidden.
 template <int NV>
 inline constexpr int link_chains = NV <= 2 ? 4 : 2;
@@ -310,7 +303,7 @@ bool input_chain(const InputStep& s, const void* event, std::byte* workspace) no
 
 template <int NV, Epilogue E>
 constexpr void fill_links(LinkKernels& k) noexcept {
-    constexpr int e = link_epilogue(E);
+    constexpr std::size_t e = link_epilogue(E);
     k.link[0][1][NV][e] = link<Lanes::u8, 1, NV, E>;
     k.link[0][2][NV][e] = link<Lanes::u8, 2, NV, E>;
     k.link[0][3][NV][e] = link<Lanes::u8, 3, NV, E>;

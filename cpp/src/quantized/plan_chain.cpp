@@ -78,6 +78,7 @@ void Chain::round_right(int shift, Rounding rounding) {
     std::uint32_t clamped = 0;
     Int128 lo = 0;
     Int128 hi = 0;
+    const Interval after{rounded(range_.lo, shift, rounding), rounded(range_.hi, shift, rounding)};
     if (!stages_.empty()) {
         const Stage last = stages_.back();
         const std::uint32_t moves = last.flags & ~Stage::clamps;
@@ -95,7 +96,6 @@ void Chain::round_right(int shift, Rounding rounding) {
             shift -= last.left_shift;
             fraction_ -= last.left_shift;
             before_clamp_ = {shifted(before_clamp_.lo, -last.left_shift), shifted(before_clamp_.hi, -last.left_shift)};
-            range_ = {shifted(range_.lo, -last.left_shift), shifted(range_.hi, -last.left_shift)};
         }
         if (!was_right && !was_left) before_clamp_ = range_;
     } else {
@@ -135,7 +135,7 @@ void Chain::round_right(int shift, Rounding rounding) {
     const Int128 top = Int128{2} * half;
     fits({before_clamp_.lo * unit - top, (before_clamp_.hi + 1) * unit + top});
     before_clamp_ = {rounded(before_clamp_.lo, shift, rounding), rounded(before_clamp_.hi, shift, rounding)};
-    range_ = {rounded(range_.lo, shift, rounding), rounded(range_.hi, shift, rounding)};
+    range_ = after;
     fraction_ -= shift;
 }
 
@@ -174,6 +174,9 @@ void Chain::wrap(int width, bool is_signed, Interval result) {
         s.flags = Stage::left | (is_signed ? Stage::right : Stage::right_logical);
         s.left_shift = spare - cut;
         s.shift = spare;
+    } else if (!stages_.empty() && stages_.back().flags == Stage::left) {
+        // The shift is the wrap: what it shifts out must not come back when shifts are merged.
+        stages_.back().flags |= Stage::right;
     }
     range_ = result;
     before_clamp_ = range_;

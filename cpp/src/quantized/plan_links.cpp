@@ -32,15 +32,6 @@ bool is_copy(const Kernels& kernels, const Step& s, const Step& copy) {
            copy.in.one == s.out.one && copy.in.lanes == s.out.lanes && copy.out.low_mask == nullptr;
 }
 
-std::size_t epilogue_index(Epilogue e) noexcept {
-    switch (e) {
-        case Epilogue::wrap_even_clamp: return 1;
-        case Epilogue::even_u8: return 2;
-        case Epilogue::wrap_even_u8: return 3;
-        default: return 0;
-    }
-}
-
 constexpr bool fits_shorts(std::int32_t lo, std::int32_t hi) noexcept {
     return lo >= std::numeric_limits<std::int16_t>::min() && hi <= std::numeric_limits<std::int16_t>::max();
 }
@@ -106,7 +97,7 @@ void take_image(const Kernels& kernels, const Step& s, std::size_t in, LinkDraft
     const std::size_t n_groups = s.in.stride / 4;
     const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
     const std::size_t row = d.vectors * lanes;
-    d.link.run = kernels.links->link[bytes ? 0 : 1][dwords][d.vectors][epilogue_index(s.epilogue)];
+    d.link.run = kernels.links->link[bytes ? 0 : 1][dwords][d.vectors][link_epilogue(s.epilogue)];
     d.link.n_quarters = static_cast<std::uint8_t>((std::min<std::size_t>(s.in.columns, lanes) + 3) / 4);
     for (std::size_t q = 0; q < d.link.n_quarters; ++q)
         for (std::size_t k = 0; k < dwords; ++k) {
@@ -148,7 +139,7 @@ PlanesFunction take_planes(const Kernels& kernels, const Step& s, const std::vec
         }
         for (std::size_t i = 0; i < lanes; i += 4) append_quad(s, wide, h * lanes + i, d);
     }
-    return kernels.links->planes[d.vectors][epilogue_index(s.epilogue)];
+    return kernels.links->planes[d.vectors][link_epilogue(s.epilogue)];
 }
 
 std::size_t bytes_of(const LinkDraft& d) noexcept {
@@ -383,7 +374,7 @@ void Lowering::link_dense() {
         const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
         std::vector<std::uint32_t>& p = chain.front().parameters;
         p.insert(p.end(), weights, weights + s.n_groups * vectors * lanes);
-        step.run = kernels.links->head[s.in.lanes == Lanes::u8 ? 0 : 1][vectors][epilogue_index(s.epilogue)];
+        step.run = kernels.links->head[s.in.lanes == Lanes::u8 ? 0 : 1][vectors][link_epilogue(s.epilogue)];
         step.links = write_links(chain, plan_.parameters.take<std::byte>(bytes_of(chain)));
         i = end;
     }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "quantized/detail/fixed_point.hpp"
+#include "quantized/intervals.hpp"
 #include "quantized/plan_lowering.hpp"
 
 /// Gather, transpose and max pooling: elements move as they are, the conversion follows as a map.
@@ -135,10 +136,8 @@ bool Lowering::holds_pixels(int value, const Pool& op) const {
     const int finer = op.accum.fraction() - graph_.type(layer(value).inputs[0]).fraction();
     if (finer < 0 || finer > 62) return false;
     const Int128 unit = Int128{1} << finer;
-    const Int128 low = op.accum.overflow == Overflow::sat_sym && op.accum.is_signed && op.accum.width > 1
-                           ? -Int128{detail::largest(op.accum)}
-                           : Int128{detail::smallest(op.accum)};
-    return range.lo * unit >= low && range.hi * unit <= Int128{detail::largest(op.accum)};
+    const Interval held = converted_range(op.accum);
+    return range.lo * unit >= held.lo && range.hi * unit <= held.hi;
 }
 
 /// The pixels under each window.

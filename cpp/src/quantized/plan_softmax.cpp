@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "quantized/detail/fixed_point.hpp"
+#include "quantized/intervals.hpp"
 #include "quantized/plan_lowering.hpp"
 
 /// Softmax by tables, in lanes: the largest of a slice and the differences from it (stable), a table from there to the
@@ -129,8 +130,8 @@ bool Lowering::lower_softmax(int value) {
     const Interval sums{std::min(exponential.lo * op->axis_size, exponential.lo),
                         std::max(exponential.hi * op->axis_size, exponential.hi)};
     // Additions that cannot overflow need no order.
-    if (sums.lo < detail::smallest(op->accum) || sums.hi > Int128{detail::largest(op->accum)} || !in_lane(sums))
-        return false;
+    const Interval held = converted_range(op->accum);
+    if (sums.lo < held.lo || sums.hi > held.hi || !in_lane(sums)) return false;
     Chain exponent(from, type.fraction(), size(value), 1, plan_.parameters);
     exponent.look_up(from, e, op->accum.fraction(), exponential);
     Chain invert(sums, op->accum.fraction(), size(value) / n, 1, plan_.parameters);

@@ -122,7 +122,7 @@ using PlanesFunction = void (*)(const DenseLink&, avx512::V, avx512::V, avx512::
 /// something else reads them). The epilogue is v = (v << left) >> right if it wraps; then v = (v + c0 + ((v >>
 /// odd_shift) & odd)) >> shift, where the last addend rounds ties to even without a test; then the clamps. Behind it
 /// follow its biases and weights, and then the next link, all in the order in which they are read. A merge or reduction
-/// behind dense layers is a link too; its parameters are the Step.
+/// behind dense layers is a link too, without weights.
 struct alignas(64) DenseLink {
     LinkFunction run = nullptr;
     std::uint32_t bytes = 0;  ///< to the next link; 0: the last one

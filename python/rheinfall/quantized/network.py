@@ -30,7 +30,9 @@ class Network(Model):
     lose a bit in it, else float64; for integers stored integers, int64 (uint64 for 64 unsigned bits). Raises TypeError
     where x is no array of integers, float32 or float64; ValueError where its shape or layout is wrong, or some x are
     NaN or infinite, or integers outside the input's type. `run_into(x, out)` fills an array of yours; `bind(x, out)`
-    gives a callable that holds both buffers.
+    gives a callable that holds both buffers. The result of one event may be an array that an earlier call returned and
+    nothing holds any more: the network keeps up to two of them, so weak references to results tell nothing, and
+    `resize` of a result needs `refcheck=False`.
 
     Attributes:
         isa: the kernels that run: "portable", "avx2" or "avx512", or "exact", also where no kernel does what some layer
