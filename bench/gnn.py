@@ -4,8 +4,11 @@
     python bench/gnn.py check --case event21000 --out bench/results/gnn-cpu.json
     python bench/gnn.py time --case event21000 --threads 1 --out bench/results/gnn-cpu.json
 
-`check` compares results, `time` runs each engine once, in turns, and appends to the file: call it several times. ONNX
-Runtime runs the repaired file as it is, with ScatterElements(add); PyTorch runs the network operation by operation.
+    python bench/gnn.py check --case bundle --out bench/results/gnn-cpu.json
+
+`check` compares results, with `--case bundle` those of the shipped bundle's whole chain on event 21000. `time` runs
+each engine once, in turns, and appends to the file: call it several times. ONNX Runtime runs the repaired file as it
+is, with ScatterElements(add); PyTorch runs the network operation by operation.
 """
 
 from __future__ import annotations
@@ -192,6 +195,31 @@ def check(case: str) -> dict[str, Any]:
     return result
 
 
+def check_bundle(shared: Path) -> dict[str, Any]:
+    """The shipped bundle `trackml` on event 21000 with either engine: logits, scores and tracks."""
+    hits = rf.io.read_event(shared / "data/trackml/event21000/event000021000-hits.csv.gz").hits
+    path = Path(rf.__file__).parent / "bundles/trackml/edge_classifier.onnx"
+    finder = rf.TrackFinder.load("trackml")
+    graphs, logits, scores, tracks = [], [], [], []
+    for engine in ("fused", "onnxruntime"):
+        finder.edge_classifier = rf.EdgeClassifier.load(path, engine=engine)
+        scored = finder.score_edges(hits)
+        graphs.append(scored.graph.edge_index)
+        logits.append(finder.edge_classifier.logits(scored.graph))
+        scores.append(scored.scores)
+        tracks.append(finder.build(scored))
+    return {
+        "n_nodes": len(hits),
+        "n_edges": graphs[0].shape[1],
+        "same_graph": bool(np.array_equal(*graphs)),
+        "max_difference_of_logits": float(np.abs(logits[0] - logits[1]).max()),
+        "max_logit": float(np.abs(logits[0]).max()),
+        "max_difference_of_scores": float(np.abs(scores[0] - scores[1]).max()),
+        "n_tracks": [len(t) for t in tracks],
+        "same_tracks": all(bool(np.array_equal(*(getattr(t, k) for t in tracks))) for k in ("offsets", "hits")),
+    }
+
+
 def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
     """Seconds of one call of each engine, after a small one; memory is the growth of the peak during the call."""
     data = np.load(CACHE / f"{case}.npz")
@@ -220,17 +248,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["prepare", "check", "time"])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--case", choices=CASES, default="event21000")
+    parser.add_argument("--case", choices=[*CASES, "bundle"], default="event21000")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--engines", default="fused,torch,onnxruntime")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.case == "bundle" and arguments.what != "check":
+        parser.error("--case bundle: there is only a check of it")
     if arguments.what == "prepare":
         return prepare(arguments.shared)
     if arguments.what == "peak":
         result: Any = {"peak_GFLOP_per_s": round(fma_peak(), 1)}
     elif arguments.what == "check":
-        result = check(arguments.case)
+        result = check_bundle(arguments.shared) if arguments.case == "bundle" else check(arguments.case)
     else:
         result = measure(arguments.case, arguments.threads, arguments.engines.split(","))
     json.dump(result, sys.stdout, indent=1)
@@ -239,9 +269,11 @@ def main() -> None:
 
 
 def keep(path: Path, what: str, case: str, result: Any) -> None:
-    """Add a result to the file; checks are replaced, timings collected."""
+    """Add a result with its commit to the file; checks are replaced, timings collected."""
     known = json.loads(path.read_text()) if path.exists() else {"machine": machine_name()}
-    known["environment"] = describe_environment()
+    environment = describe_environment()
+    result["commit"] = environment.pop("commit") + ("+" if environment.pop("dirty") else "")
+    known["environment"] = environment
     if what == "time":
         known.setdefault("time", {}).setdefault(case, []).append(result)
     else:
