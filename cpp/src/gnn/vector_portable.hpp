@@ -70,7 +70,7 @@ inline Mask less(const Vector& a, const Vector& b) {
 }
 inline Mask not_number(const Vector& a) {
     Mask r;
-    for (int i = 0; i < Vector::lanes; ++i) r.m[i] = a.v[i] != a.v[i];
+    for (int i = 0; i < Vector::lanes; ++i) r.m[i] = __builtin_isnan(a.v[i]) != 0;
     return r;
 }
 inline Vector select(const Mask& m, const Vector& yes, const Vector& no) {
