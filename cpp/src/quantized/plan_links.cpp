@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "quantized/plan_lowering.hpp"
@@ -157,7 +158,7 @@ const DenseLink* write_links(const std::vector<LinkDraft>& chain, std::byte* to)
     for (const LinkDraft& d : chain) {
         auto* k = new (to) DenseLink(d.link);
         k->bytes = &d == &chain.back() ? 0 : static_cast<std::uint32_t>(bytes_of(d));
-        std::memcpy(to + sizeof *k, d.parameters.data(), bytes_of(d) - sizeof *k);
+        std::ranges::copy(std::as_bytes(std::span(d.parameters)), to + sizeof *k);
         to += bytes_of(d);
     }
     return first;
