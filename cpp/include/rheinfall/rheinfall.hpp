@@ -20,6 +20,7 @@
 #include <rheinfall/tracking/edge_features.hpp>
 #include <rheinfall/tracking/edge_scorer.hpp>
 #include <rheinfall/tracking/graph_construction.hpp>
+#include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/module_map.hpp>
 #include <rheinfall/tracking/module_map_builder.hpp>
 #include <rheinfall/tracking/radius_graph.hpp>

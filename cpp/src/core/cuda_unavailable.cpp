@@ -1,6 +1,7 @@
 // Linked instead of cuda/ when CUDA is off: every function of the CUDA backend, defined to refuse.
 #include <rheinfall/core/device.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
+#include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <string>
 
 #include "tracking/bucket_by_module_backends.hpp"
@@ -26,6 +27,27 @@ void bucket_by_module_cuda(CudaStream /*stream*/, std::span<const std::uint64_t>
                            std::span<const std::uint64_t> /*module_id*/, ModuleBuckets /*buckets*/,
                            Workspace& /*workspace*/) {
     refuse("bucket_by_module");
+}
+
+struct DeviceModuleMap::Impl {};
+
+DeviceModuleMap::DeviceModuleMap(const ModuleMap& /*map*/) {
+    refuse("DeviceModuleMap");
+}
+// No object comes into being here, so that none of these is ever called.
+std::size_t DeviceModuleMap::n_modules() const noexcept {
+    return 0;
+}
+std::size_t DeviceModuleMap::bytes() const noexcept {
+    return 0;
+}
+std::size_t graph_workspace_size(const DeviceModuleMap& /*map*/, const GraphLimits& /*limits*/) {
+    refuse("build_graph");
+}
+void build_graph(CudaStream /*stream*/, const DeviceModuleMap& /*map*/, const DeviceHits& /*hits*/,
+                 const GraphLimits& /*limits*/, EdgesBuffer /*edges*/, Workspace& /*workspace*/,
+                 GraphResult* /*result*/) {
+    refuse("build_graph");
 }
 
 namespace quantized {

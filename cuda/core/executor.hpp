@@ -1,0 +1,118 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
+#include <span>
+
+#include "core/check.hpp"
+
+namespace rheinfall {
+namespace kernels {
+
+/// One thread for each index.
+template <class Body>
+__global__ void call_for_each(Body body, std::uint64_t n) {
+    const std::uint64_t i = std::uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+    if (i < n) body(i);
+}
+
+}  // namespace kernels
+
+namespace detail {
+
+/// CUB's calls, each written once: a null @p scratch asks for the size. Numbers of items are int, as older CUBs have
+/// it.
+struct CubCalls {
+    static void sum(void* scratch, std::size_t& bytes, const std::uint64_t* in, std::uint64_t* out, std::uint64_t n,
+                    CudaStream stream) {
+        RHEINFALL_CUDA_CHECK(cub::DeviceScan::ExclusiveSum(scratch, bytes, in, out, static_cast<int>(n), stream));
+    }
+    template <class Key>
+    static void sort_pairs(void* scratch, std::size_t& bytes, const Key* keys, Key* sorted, const std::uint32_t* values,
+                           std::uint32_t* sorted_values, std::uint64_t n, int n_bits, CudaStream stream) {
+        RHEINFALL_CUDA_CHECK(cub::DeviceRadixSort::SortPairs(scratch, bytes, keys, sorted, values, sorted_values,
+                                                             static_cast<int>(n), 0, n_bits, stream));
+    }
+    /// Sorts within two arrays of the same size; the one that then holds the result.
+    static std::uint64_t* sort_keys(void* scratch, std::size_t& bytes, std::uint64_t* keys, std::uint64_t* other,
+                                    std::uint64_t n, int n_bits, CudaStream stream) {
+        cub::DoubleBuffer<std::uint64_t> buffer(keys, other);
+        RHEINFALL_CUDA_CHECK(
+            cub::DeviceRadixSort::SortKeys(scratch, bytes, buffer, static_cast<int>(n), 0, n_bits, stream));
+        return buffer.Current();
+    }
+};
+
+/// Runs the steps of a stage in the order of a stream. Neither allocates nor waits.
+class CudaExecutor {
+public:
+    CudaExecutor(CudaStream stream, std::span<std::byte> scratch) noexcept : stream_(stream), scratch_(scratch) {}
+
+    template <class Body>
+    void for_each(std::uint64_t n, const Body& body) const {
+        if (n == 0) return;  // a launch of no blocks is an error
+        constexpr unsigned n_threads = 128;
+        const auto n_blocks = static_cast<unsigned>((n + n_threads - 1) / n_threads);
+        kernels::call_for_each<<<n_blocks, n_threads, 0, stream_>>>(body, n);
+        RHEINFALL_CUDA_CHECK(cudaGetLastError());
+    }
+    void exclusive_sum(const std::uint64_t* in, std::uint64_t* out, std::uint64_t n) const {
+        std::size_t bytes = scratch_.size();
+        CubCalls::sum(scratch_.data(), bytes, in, out, n, stream_);
+    }
+    /// Stable.
+    template <class Key>
+    void sort_pairs(const Key* keys, Key* sorted, const std::uint32_t* values, std::uint32_t* sorted_values,
+                    std::uint64_t n, int n_bits) const {
+        if (n == 0) return;
+        std::size_t bytes = scratch_.size();
+        CubCalls::sort_pairs(scratch_.data(), bytes, keys, sorted, values, sorted_values, n, n_bits, stream_);
+    }
+    std::uint64_t* sort_keys(std::uint64_t* keys, std::uint64_t* other, std::uint64_t n, int n_bits) const {
+        if (n == 0) return keys;
+        std::size_t bytes = scratch_.size();
+        return CubCalls::sort_keys(scratch_.data(), bytes, keys, other, n, n_bits, stream_);
+    }
+
+private:
+    CudaStream stream_;
+    std::span<std::byte> scratch_;
+};
+
+/// Runs nothing; adds up the scratch memory that CUB asks for, the largest of all calls. Needs a device.
+class ScratchMeter {
+public:
+    template <class Body>
+    void for_each(std::uint64_t /*n*/, const Body& /*body*/) const noexcept {}
+    void exclusive_sum(const std::uint64_t* /*in*/, std::uint64_t* /*out*/, std::uint64_t n) {
+        std::size_t bytes = 0;
+        CubCalls::sum(nullptr, bytes, nullptr, nullptr, n, nullptr);
+        most_ = std::max(most_, bytes);
+    }
+    template <class Key>
+    void sort_pairs(const Key* /*keys*/, Key* /*sorted*/, const std::uint32_t* /*values*/,
+                    std::uint32_t* /*sorted_values*/, std::uint64_t n, int n_bits) {
+        if (n == 0) return;
+        std::size_t bytes = 0;
+        CubCalls::sort_pairs<Key>(nullptr, bytes, nullptr, nullptr, nullptr, nullptr, n, n_bits, nullptr);
+        most_ = std::max(most_, bytes);
+    }
+    std::uint64_t* sort_keys(std::uint64_t* keys, std::uint64_t* /*other*/, std::uint64_t n, int n_bits) {
+        if (n == 0) return keys;
+        std::size_t bytes = 0;
+        CubCalls::sort_keys(nullptr, bytes, nullptr, nullptr, n, n_bits, nullptr);
+        most_ = std::max(most_, bytes);
+        return keys;
+    }
+    /// Never zero: CUB would take a null pointer for the question.
+    [[nodiscard]] std::size_t bytes() const noexcept { return most_; }
+
+private:
+    std::size_t most_ = 1;
+};
+
+}  // namespace detail
+}  // namespace rheinfall

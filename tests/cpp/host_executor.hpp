@@ -1,0 +1,55 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <vector>
+
+/// Runs the steps of a device stage on the host: bodies in their order or shuffled, sums and sorts by the standard
+/// library. What a GPU adds is launches and CUB.
+class HostExecutor {
+public:
+    HostExecutor() = default;
+    explicit HostExecutor(unsigned seed) : shuffled_(true), random_(seed) {}
+
+    template <class Body>
+    void for_each(std::uint64_t n, const Body& body) {
+        if (!shuffled_) {
+            for (std::uint64_t i = 0; i < n; ++i) body(i);
+            return;
+        }
+        std::vector<std::uint64_t> order(n);
+        std::iota(order.begin(), order.end(), std::uint64_t{0});
+        std::ranges::shuffle(order, random_);
+        for (const std::uint64_t i : order) body(i);
+    }
+    void exclusive_sum(const std::uint64_t* in, std::uint64_t* out, std::uint64_t n) {
+        std::exclusive_scan(in, in + n, out, std::uint64_t{0});
+    }
+    template <class Key>
+    void sort_pairs(const Key* keys, Key* sorted, const std::uint32_t* values, std::uint32_t* sorted_values,
+                    std::uint64_t n, int n_bits) {
+        std::vector<std::uint64_t> order(n);
+        std::iota(order.begin(), order.end(), std::uint64_t{0});
+        std::ranges::stable_sort(order, {}, [&](std::uint64_t i) { return lowest(keys[i], n_bits); });
+        for (std::uint64_t i = 0; i < n; ++i) {
+            sorted[i] = keys[order[i]];
+            sorted_values[i] = values[order[i]];
+        }
+    }
+    std::uint64_t* sort_keys(std::uint64_t* keys, std::uint64_t* other, std::uint64_t n, int n_bits) {
+        std::copy_n(keys, n, other);
+        std::stable_sort(other, other + n, [&](auto a, auto b) { return lowest(a, n_bits) < lowest(b, n_bits); });
+        return other;
+    }
+
+private:
+    template <class Key>
+    static Key lowest(Key key, int n_bits) {
+        return n_bits >= static_cast<int>(8 * sizeof(Key)) ? key : key & ((Key{1} << n_bits) - 1);
+    }
+
+    bool shuffled_ = false;
+    std::mt19937_64 random_;
+};
