@@ -44,7 +44,8 @@ template <class Executor>
 void build_device_graph(Executor& on, const DeviceGraph& g) {
     const std::uint64_t n_parts = std::uint64_t{DeviceGraph::parts} * g.n_hits;
     on.for_each(g.n_hits, LocateHit{g});
-    on.sort_pairs(g.bucket, g.sorted_bucket, g.hit, g.order, g.n_hits, std::bit_width(g.map.n_modules + 2U));
+    on.sort_pairs(g.bucket, g.sorted_bucket, g.hit, g.order, g.n_hits,
+                  static_cast<int>(std::bit_width(g.map.n_modules + 2U)));
     on.for_each(std::uint64_t{g.map.n_modules} + 3, FindBucket{g});
     on.for_each(g.n_hits, PlacePoint{g});
     on.for_each(n_parts + 1, CountCandidates{g});
