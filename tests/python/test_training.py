@@ -75,15 +75,18 @@ def test_segment_sums_and_their_gradients_match_autograd():
 
 
 @pytest.mark.parametrize("n_node_features, n_edge_features", [(4, 10), (3, 1)])
-@pytest.mark.parametrize("hidden, iterations", [(16, 4), (5, 1)])
-def test_exported_network_gives_what_torch_gives(tmp_path, n_node_features, n_edge_features, hidden, iterations):
+@pytest.mark.parametrize("hidden, iterations, recurrent", [(16, 4, False), (5, 1, False), (8, 3, True), (5, 1, True)])
+def test_exported_network_gives_what_torch_gives(
+    tmp_path, n_node_features, n_edge_features, hidden, iterations, recurrent
+):
     from rheinfall.training.export import build_onnx, save_onnx
     from rheinfall.training.features import FeatureScaling
     from rheinfall.training.network import edge_logits, make_parameters
     from rheinfall.training.segments import EdgeLists
 
     rng = np.random.default_rng(2)
-    parameters = make_parameters(n_node_features, n_edge_features, hidden, iterations, seed=3)
+    parameters = make_parameters(n_node_features, n_edge_features, hidden, iterations, 3, recurrent)
+    assert any(name.startswith("edge.1") for name in parameters) == (iterations > 1 and not recurrent)
     for name, p in parameters.items():
         if name.endswith("bias"):
             p.detach().copy_(torch.from_numpy(rng.normal(size=p.shape).astype(np.float32)))
@@ -105,6 +108,7 @@ def test_exported_network_gives_what_torch_gives(tmp_path, n_node_features, n_ed
         with torch.no_grad():
             expected = edge_logits(
                 parameters,
+                iterations,
                 torch.from_numpy(nodes_scaling.apply(nodes)),
                 torch.from_numpy(edges_scaling.apply(features)),
                 EdgeLists(edge_index, n_nodes),
@@ -215,6 +219,37 @@ def test_labels_and_weights():
     assert weight.tolist() == [1, 0.25, 1, 1, 0]
     assert label.dtype == np.uint8
     assert weight.dtype == np.float32
+
+
+@pytest.mark.parametrize("n_sectors", [1, 4])
+def test_sectors_hold_each_edge_inside_one_sector_once(n_sectors):
+    from rheinfall.training.sectors import split_sectors
+
+    graph = toy_graph(3)
+    rng = np.random.default_rng(4)
+    phi = rng.uniform(-1, 1, len(graph.node_features)).astype(np.float32)  # in units of pi
+    phi[:4] = -1.0, 1.0, np.float32(1.0000001), 0.0
+    graph.node_features[:, 1] = phi
+    parts = list(split_sectors(graph, n_sectors))
+    assert len(parts) == n_sectors
+    sector = np.clip(((phi.astype(np.float64) + 1) // (2 / n_sectors)).astype(int), 0, n_sectors - 1)
+    assert len(np.unique(sector)) == n_sectors
+    for number, part in enumerate(parts):
+        kept = [e for e, (a, b) in enumerate(graph.edge_index.T) if sector[a] == sector[b] == number]
+        np.testing.assert_array_equal(part.edge_features, graph.edge_features[kept])
+        np.testing.assert_array_equal(part.label, graph.label[kept])
+        np.testing.assert_array_equal(part.weight, graph.weight[kept])
+        for end in (0, 1):
+            ours = part.node_features[part.edge_index[end]]
+            np.testing.assert_array_equal(ours, graph.node_features[graph.edge_index[end, kept]])
+        assert len(np.unique(part.edge_index)) == len(part.node_features), "no node without an edge"
+
+
+def test_an_empty_graph_has_empty_sectors():
+    from rheinfall.training.sectors import split_sectors
+
+    parts = list(split_sectors(toy_graph(0, n_nodes=5, n_edges=0), 3))
+    assert [(p.edge_index.shape, p.node_features.shape) for p in parts] == [((2, 0), (0, 4))] * 3
 
 
 def test_bad_graphs_are_named(tmp_path, folder):

@@ -31,6 +31,7 @@ def train(
     ] = 0.0,
     hidden: Annotated[int, typer.Option(min=1, help="Width of node and edge states.")] = 16,
     iterations: Annotated[int, typer.Option(min=1, help="Message-passing steps.")] = 4,
+    recurrent: Annotated[bool, typer.Option(help="All message-passing steps share their weights.")] = False,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time to train, if --steps is not given.")] = 6.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps to train: repeatable, unlike --minutes.")] = None,
     min_length: Annotated[
@@ -58,7 +59,13 @@ def train(
     use_threads(threads)
     output = Output(quiet, as_json)
     settings = training.TrainingConfig(
-        hidden=hidden, iterations=iterations, minutes=minutes, steps=steps, seed=seed, threads=threads or 1
+        hidden=hidden,
+        iterations=iterations,
+        recurrent=recurrent,
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+        threads=threads or 1,
     )
     work = out.with_name(out.name + "-training")
     prefixes, known_map = expand_events(events), load_map(module_map)

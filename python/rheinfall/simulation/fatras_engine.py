@@ -46,8 +46,8 @@ class FatrasEngine:
         self._acts = import_acts()
         self._quiet = self._acts.logging.WARNING
         self._detector = _build_detector()
-        self._geometry = self._detector.trackingGeometry()
-        self._field = make_field(self._acts, field)
+        self.geometry = self._detector.trackingGeometry()
+        self.field = make_field(self._acts, field)
         self._port = _make_port(self._acts, self._quiet)
 
     def list_surfaces(self) -> tuple[UInt64, Float64]:
@@ -61,7 +61,7 @@ class FatrasEngine:
             identifiers.append(surface.geometryId.value)
             centres.append([centre[0], centre[1], centre[2]])
 
-        self._geometry.visitSurfaces(visit)
+        self.geometry.visitSurfaces(visit)
         order = np.argsort(np.array(identifiers, dtype=np.uint64))
         return np.array(identifiers, dtype=np.uint64)[order], np.array(centres, dtype=np.float64)[order]
 
@@ -76,6 +76,10 @@ class FatrasEngine:
             Of each hit, by surface: position (n, 3) [mm] float64, identifier of the surface uint64 (n,), index of the
             particle int64 (n,).
         """
+        return _to_arrays(self._port.receive(self.run(particles, seed)[0]))
+
+    def run(self, particles: GunParticles, seed: int) -> tuple[Any, Any]:
+        """As `simulate`; the whiteboard that holds ACTS' hits, "hits", and its context, for more algorithms of ACTS."""
         examples = self._acts.examples
         # ACTS seeds an event with seed + event number, so that event 1 of seed 0 is event 0 of seed 1 over again.
         # Hence a generator per event, always as event 0, and a seed that the caller hashes from both numbers.
@@ -87,8 +91,8 @@ class FatrasEngine:
             outputParticles=_Keys.simulated,
             outputSimHits=_Keys.hits,
             randomNumbers=examples.RandomNumbers(seed=seed),
-            trackingGeometry=self._geometry,
-            magneticField=self._field,
+            trackingGeometry=self.geometry,
+            magneticField=self.field,
             generateHitsOnSensitive=True,
             emScattering=True,
             emEnergyLossIonisation=True,
@@ -102,7 +106,7 @@ class FatrasEngine:
         code = algorithm.execute(context)
         if code != examples.ProcessCode.SUCCESS:
             raise RuntimeError(f"Fatras failed: {code}")
-        return _to_arrays(self._port.receive(board))
+        return board, context
 
 
 class _Keys:

@@ -30,6 +30,7 @@ class TrainingConfig:
     Attributes:
         hidden: width of node and edge states.
         iterations: message-passing steps.
+        recurrent: all steps share their weights.
         steps: optimizer steps, one graph each; None: as many as `minutes` allow.
         minutes: time for the steps if `steps` is None; the number of steps is taken from the first ones and stored,
             so that a run can be repeated exactly by giving it as `steps`.
@@ -48,6 +49,7 @@ class TrainingConfig:
 
     hidden: int = 16
     iterations: int = 4
+    recurrent: bool = False
     steps: int | None = None
     minutes: float = 6.0
     learning_rate: float = 3e-2

@@ -13,6 +13,7 @@ import numpy as np
 
 from rheinfall._extras import require
 from rheinfall.training.features import FeatureScaling
+from rheinfall.training.network import count_blocks
 
 OPSET = 16
 
@@ -75,12 +76,14 @@ def build_onnx(
     source_column, target_column = b.op("Unsqueeze", source, axis), b.op("Unsqueeze", target, axis)
     h = b.two_layers(b.scaled("node_features", nodes), "node_encoder")
     e = b.two_layers(b.scaled("edge_features", edges), "edge_encoder")
-    for i in range(iterations):
+    n_blocks = count_blocks(weights)
+    for step in range(iterations):
+        i = step % n_blocks
         at_source = b.op("Gather", b.op("MatMul", h, f"edge.{i}.0.source"), source, axis=0)
         at_target = b.op("Gather", b.op("MatMul", h, f"edge.{i}.0.target"), target, axis=0)
         z = b.op("Add", b.op("Add", at_source, at_target), b.linear(e, f"edge.{i}.0", "edge"))
         e = b.op("Add", e, b.linear(b.op("Relu", z), f"edge.{i}.1"))
-        if i + 1 == iterations:
+        if step + 1 == iterations:
             break
         message = b.op("Mul", e, b.op("Sigmoid", b.linear(e, f"gate.{i}")))
         incoming = b.op("MatMul", b.sum_rows(message, target_column, h), f"node.{i}.0.incoming")

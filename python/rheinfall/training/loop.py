@@ -56,7 +56,12 @@ class TrainingLoop:
         self.edge_scaling = measure_scaling([g.edge_features for g in sample], mirrored[1], (), config.clip)
         self.positive_weight = config.positive_weight or _balance(sample)
         self.parameters = make_parameters(
-            len(self.node_scaling.centre), len(self.edge_scaling.centre), config.hidden, config.iterations, config.seed
+            len(self.node_scaling.centre),
+            len(self.edge_scaling.centre),
+            config.hidden,
+            config.iterations,
+            config.seed,
+            config.recurrent,
         )
         matrices = [p for p in self.parameters.values() if p.ndim == 2]
         biases = [p for p in self.parameters.values() if p.ndim != 2]
@@ -126,7 +131,8 @@ class TrainingLoop:
     def _logits(self, graph: TrainingGraph) -> Any:
         nodes = torch.from_numpy(self.node_scaling.apply(graph.node_features))
         features = torch.from_numpy(self.edge_scaling.apply(graph.edge_features))
-        return edge_logits(self.parameters, nodes, features, EdgeLists(graph.edge_index, len(nodes)))
+        edges = EdgeLists(graph.edge_index, len(nodes))
+        return edge_logits(self.parameters, self.config.iterations, nodes, features, edges)
 
     def _loss(self, graph: TrainingGraph) -> Any:
         logits = self._logits(graph)

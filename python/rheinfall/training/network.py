@@ -17,8 +17,13 @@ from rheinfall.training.segments import EdgeLists, gather_ends, sum_edges
 Parameters = dict[str, Any]
 
 
-def make_parameters(n_node_features: int, n_edge_features: int, hidden: int, iterations: int, seed: int) -> Parameters:
-    """Initial weights by name; matrices are (inputs, outputs), so that a layer is `x @ w + b`."""
+def make_parameters(
+    n_node_features: int, n_edge_features: int, hidden: int, iterations: int, seed: int, recurrent: bool = False
+) -> Parameters:
+    """Initial weights by name; matrices are (inputs, outputs), so that a layer is `x @ w + b`.
+
+    A recurrent network has one block, whatever its iterations.
+    """
     generator = torch.Generator().manual_seed(seed)
     parameters: Parameters = {}
 
@@ -33,7 +38,7 @@ def make_parameters(n_node_features: int, n_edge_features: int, hidden: int, ite
     layer("node_encoder.1", {"x": hidden}, hidden)
     layer("edge_encoder.0", {"x": n_edge_features}, hidden)
     layer("edge_encoder.1", {"x": hidden}, hidden)
-    for i in range(iterations):
+    for i in range(1 if recurrent else iterations):
         layer(f"edge.{i}.0", {"source": hidden, "target": hidden, "edge": hidden}, hidden)
         layer(f"edge.{i}.1", {"x": hidden}, hidden, scale=0.5)
         if i + 1 < iterations:
@@ -45,26 +50,27 @@ def make_parameters(n_node_features: int, n_edge_features: int, hidden: int, ite
     return parameters
 
 
-def n_iterations(parameters: Parameters) -> int:
-    """Message-passing steps of a network with these parameters."""
+def count_blocks(parameters: Parameters) -> int:
+    """Blocks of weights: iterations take them in turn, so all share the one of a recurrent network."""
     return sum(1 for name in parameters if name.startswith("edge.") and name.endswith(".0.bias"))
 
 
-def edge_logits(p: Parameters, node_features: Any, edge_features: Any, edges: EdgeLists) -> Any:
+def edge_logits(p: Parameters, iterations: int, node_features: Any, edge_features: Any, edges: EdgeLists) -> Any:
     """Logit of each edge, (n_edges,), from standardised features."""
-    iterations = n_iterations(p)
+    n_blocks = count_blocks(p)
     h = _two_layers(p, "node_encoder", node_features)
     e = _two_layers(p, "edge_encoder", edge_features)
     for i in range(iterations):
-        name = f"edge.{i}"
+        block = i % n_blocks
+        name = f"edge.{block}"
         ends = gather_ends(h @ p[f"{name}.0.source"], h @ p[f"{name}.0.target"], edges)
         z = torch.addmm(p[f"{name}.0.bias"], e, p[f"{name}.0.edge"]).add_(ends)
         e = e + torch.addmm(p[f"{name}.1.bias"], z.relu_(), p[f"{name}.1.x"])
         if i + 1 == iterations:
             break
-        gate = torch.sigmoid(torch.addmm(p[f"gate.{i}.bias"], e, p[f"gate.{i}.x"]))
+        gate = torch.sigmoid(torch.addmm(p[f"gate.{block}.bias"], e, p[f"gate.{block}.x"]))
         incoming, outgoing = sum_edges(e * gate, edges)
-        name = f"node.{i}"
+        name = f"node.{block}"
         z = torch.addmm(p[f"{name}.0.bias"], h, p[f"{name}.0.node"])
         z = torch.addmm(torch.addmm(z, incoming, p[f"{name}.0.incoming"]), outgoing, p[f"{name}.0.outgoing"])
         h = h + torch.addmm(p[f"{name}.1.bias"], z.relu_(), p[f"{name}.1.x"])
