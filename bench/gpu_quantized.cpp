@@ -134,9 +134,12 @@ int main(int argc, char** argv) {
     const char* separator = "";
     for (const Case& c : cases) {
         const Network network = Network::from_json(c.document);
-        for (const DeviceKernel kernel : {DeviceKernel::tensor_cores, DeviceKernel::dot_products}) {
+        for (const DeviceKernel kernel :
+             {DeviceKernel::tensor_cores, DeviceKernel::dot_products, DeviceKernel::layers}) {
             const DeviceNetwork device(network, kernel);
-            const char* kernel_name = kernel == DeviceKernel::tensor_cores ? "tensor_cores" : "dot_products";
+            const char* kernel_name = kernel == DeviceKernel::tensor_cores   ? "tensor_cores"
+                                      : kernel == DeviceKernel::dot_products ? "dot_products"
+                                                                             : "layers";
             const std::size_t n_wrong = count_wrong(network, device, n_checked);
             failed = failed || n_wrong > 0;
             const std::size_t row = device.packed_bytes();

@@ -2,7 +2,7 @@
 // the tensor-core instruction replaced by its definition; launches, staging and the instruction itself are not.
 #include <cuda_pipeline.h>
 
-#include <algorithm>
+#include <optional>
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <stdexcept>
 #include <string>
@@ -11,6 +11,8 @@
 #include "quantized/detail/device_event.hpp"
 #include "quantized/detail/device_tile.hpp"
 #include "quantized/device_lowering.hpp"
+#include "quantized/launch.hpp"
+#include "quantized/layers.hpp"
 
 namespace rheinfall::quantized {
 namespace kernels {
@@ -22,16 +24,6 @@ using detail::DeviceProgram;
 constexpr int n_threads = 128;
 constexpr int n_warps = n_threads / 32;
 constexpr int line = 16;  // bytes of an asynchronous copy
-
-/// What a launch is about.
-struct Events {
-    const std::byte* in;
-    DeviceFormat format;
-    void* out;
-    ElementType out_type;
-    std::size_t n;
-    std::uint32_t* out_of_range;
-};
 
 __device__ const std::int32_t* load_pool(const std::int32_t* pool, int n, std::byte* shared) {
     auto* copy = reinterpret_cast<std::int32_t*>(shared);
@@ -48,24 +40,25 @@ __host__ __device__ constexpr int whole_lines(int bytes) {
 /// thread's activations, word after word of all threads.
 __global__ void __launch_bounds__(n_threads)
     run_events(const __grid_constant__ DeviceProgram program, const std::int32_t* __restrict__ pool, bool shares_pool,
-               Events events) {
+               LaunchEvents events) {
     extern __shared__ std::byte shared[];
     const int pool_bytes = shares_pool ? whole_lines(program.n_pool * 4) : 0;
     const std::int32_t* constants = shares_pool ? load_pool(pool, program.n_pool, shared) : pool;
     const detail::ThreadWords words{reinterpret_cast<std::uint32_t*>(shared + pool_bytes) + threadIdx.x, n_threads};
     const auto row =
         static_cast<std::size_t>(detail::row_bytes(events.format, program.n_inputs, program.input_type.width));
-    bool out_of_range = false;
+    std::uint32_t flags = 0;
     for (std::size_t i = std::size_t{blockIdx.x} * n_threads + threadIdx.x; i < events.n;
          i += std::size_t{gridDim.x} * n_threads) {
-        out_of_range |= detail::run_event(program, constants, events.in + i * row, events.format, words, events.out,
-                                          i * static_cast<std::size_t>(program.n_outputs), events.out_type);
+        flags |= detail::run_event(program, constants, events.in + i * row, events.format, words, events.out,
+                                   i * static_cast<std::size_t>(program.n_outputs), events.out_type);
     }
-    if (out_of_range && events.out_of_range != nullptr) atomicOr(events.out_of_range, 1u);
+    if (flags != 0 && events.flags != nullptr) atomicOr(events.flags, flags);
 }
 
 /// Copies the rows of a tile, a multiple of 16 bytes from its begin but for the last tile's end.
-__device__ void stage_tile(const Events& events, std::size_t tile, std::size_t n_tiles, int row, std::byte* buffer) {
+__device__ void stage_tile(const LaunchEvents& events, std::size_t tile, std::size_t n_tiles, int row,
+                           std::byte* buffer) {
     if (tile >= n_tiles) return;
     const auto lane = static_cast<int>(threadIdx.x % 32);
     const std::size_t first = tile * detail::mma_events;
@@ -79,8 +72,8 @@ __device__ void stage_tile(const Events& events, std::size_t tile, std::size_t n
 /// One warp per sixteen events, warps go on until all are done; while one tile is computed, the next is on its way to
 /// shared memory, which also holds the constants.
 template <int K, int N, int L>
-__global__ void __launch_bounds__(n_threads)
-    run_tiles(const __grid_constant__ DeviceProgram program, const std::int32_t* __restrict__ pool, Events events) {
+__global__ void __launch_bounds__(n_threads) run_tiles(const __grid_constant__ DeviceProgram program,
+                                                       const std::int32_t* __restrict__ pool, LaunchEvents events) {
     extern __shared__ std::byte shared[];
     const std::int32_t* constants = load_pool(pool, program.n_pool, shared);
     const int row = detail::row_bytes(events.format, program.n_inputs, program.input_type.width);
@@ -92,7 +85,7 @@ __global__ void __launch_bounds__(n_threads)
     const std::size_t n_tiles = (events.n + detail::mma_events - 1) / detail::mma_events;
     const std::size_t step = std::size_t{gridDim.x} * n_warps;
     std::size_t tile = std::size_t{blockIdx.x} * n_warps + static_cast<std::size_t>(warp);
-    bool out_of_range = false;
+    std::uint32_t flags = 0;
     int current = 0;
     stage_tile(events, tile, n_tiles, row, stages);
     __pipeline_commit();
@@ -103,12 +96,11 @@ __global__ void __launch_bounds__(n_threads)
         __syncwarp();
         const std::size_t first = tile * detail::mma_events;
         const int n_rows = static_cast<int>(min(std::size_t{detail::mma_events}, events.n - first));
-        out_of_range |=
-            detail::run_tile<K, N, L>(program, constants, stages + current * stage_bytes, events.format, n_rows, words,
-                                      events.out, first, events.out_type, detail::DeviceWarp{});
+        flags |= detail::run_tile<K, N, L>(program, constants, stages + current * stage_bytes, events.format, n_rows,
+                                           words, events.out, first, events.out_type, detail::DeviceWarp{});
         __syncwarp();
     }
-    if (out_of_range && events.out_of_range != nullptr) atomicOr(events.out_of_range, 1u);
+    if (flags != 0 && events.flags != nullptr) atomicOr(events.flags, flags);
 }
 
 }  // namespace
@@ -116,7 +108,7 @@ __global__ void __launch_bounds__(n_threads)
 
 namespace {
 
-using TileKernel = void (*)(detail::DeviceProgram, const std::int32_t*, kernels::Events);
+using TileKernel = void (*)(detail::DeviceProgram, const std::int32_t*, LaunchEvents);
 
 /// The smallest instance that holds a program.
 TileKernel tile_kernel(const detail::DeviceProgram& program) noexcept {
@@ -126,46 +118,93 @@ TileKernel tile_kernel(const detail::DeviceProgram& program) noexcept {
     return program.max_x_limbs <= 1 ? kernels::run_tiles<2, 8, 1> : kernels::run_tiles<2, 8, 3>;
 }
 
-int attribute(cudaDeviceAttr which, int device) {
-    int value = 0;
-    RHEINFALL_CUDA_CHECK(cudaDeviceGetAttribute(&value, which, device));
-    return value;
-}
+/// The kernels for dense chains, with a program that lies on the current device.
+class DeviceChains {
+public:
+    DeviceChains(const DeviceCode& code, DeviceKernel kernel)
+        : program_(code.program), kernel_(kernel), pool_(code.pool.size()) {
+        n_multiprocessors_ = device_attribute(cudaDevAttrMultiProcessorCount);
+        const int limit = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+        shares_pool_ = pool_bytes() + scratch_bytes() <= limit / 2;
+        if (kernel_ == DeviceKernel::dot_products) {
+            prepare(kernels::run_events, events_bytes(), limit);
+        } else {
+            prepare(tile_kernel(program_), tiles_bytes({ElementType::int64, false}), limit);
+        }
+        pool_.copy_from(code.pool, nullptr);
+    }
 
-bool is_wide_enough(ElementType type, const FixedType& stored) noexcept {
-    if (is_floating(type)) return false;
-    const bool is_unsigned = type >= ElementType::uint8;
-    if (stored.is_signed && is_unsigned) return false;
-    return detail::bytes_of(type) * 8 >= stored.width + (!stored.is_signed && !is_unsigned ? 1 : 0);
-}
+    void run(CudaStream stream, const LaunchEvents& events) const {
+        const std::int32_t* pool = pool_.span().data();
+        if (kernel_ == DeviceKernel::tensor_cores) {
+            if (reinterpret_cast<std::uintptr_t>(events.in) % kernels::line != 0)
+                throw std::invalid_argument(
+                    "DeviceNetwork::run: in: the kernel tensor_cores expects an array aligned to 16 bytes");
+            const auto bytes = static_cast<std::size_t>(tiles_bytes(events.format));
+            const unsigned n_blocks =
+                count_blocks(events.n, std::size_t{kernels::n_warps} * detail::mma_events, n_multiprocessors_);
+            tile_kernel(program_)<<<n_blocks, kernels::n_threads, bytes, stream>>>(program_, pool, events);
+        } else {
+            const auto bytes = static_cast<std::size_t>(events_bytes());
+            const unsigned n_blocks = count_blocks(events.n, kernels::n_threads, n_multiprocessors_);
+            kernels::run_events<<<n_blocks, kernels::n_threads, bytes, stream>>>(program_, pool, shares_pool_, events);
+        }
+        RHEINFALL_CUDA_CHECK(cudaGetLastError());
+    }
+
+private:
+    [[nodiscard]] int pool_bytes() const { return kernels::whole_lines(program_.n_pool * 4); }
+    [[nodiscard]] int scratch_bytes() const { return detail::event_words(program_) * 4 * kernels::n_threads; }
+    [[nodiscard]] int events_bytes() const { return scratch_bytes() + (shares_pool_ ? pool_bytes() : 0); }
+    [[nodiscard]] int tiles_bytes(const detail::DeviceFormat& format) const {
+        const int row = detail::row_bytes(format, program_.n_inputs, program_.input_type.width);
+        const int words_bytes = kernels::whole_lines(detail::tile_words(program_) * 4);
+        return pool_bytes() + kernels::n_warps * (2 * detail::mma_events * row + words_bytes);
+    }
+
+    template <class Kernel>
+    static void prepare(Kernel* function, int bytes, int limit) {
+        if (bytes > limit)
+            throw std::invalid_argument("DeviceNetwork: the kernel needs " + std::to_string(bytes) +
+                                        " bytes of shared memory, and the device has " + std::to_string(limit));
+        allow_shared_memory(function, bytes);
+    }
+
+    detail::DeviceProgram program_;
+    DeviceKernel kernel_;
+    DeviceBuffer<std::int32_t> pool_;
+    bool shares_pool_ = true;  ///< of dot_products
+    int n_multiprocessors_ = 0;
+};
 
 }  // namespace
 
 struct DeviceNetwork::Impl {
-    DeviceCode code;
-    DeviceKernel kernel;
-    DeviceBuffer<std::int32_t> pool;
-    bool shares_pool = true;  ///< of dot_products
-    int n_blocks = 0;         ///< that fill the device, for rows of the largest element
-    int n_multiprocessors = 0;
-    int shared_limit = 0;
+    Network network;
+    LayerCode layer_code;
+    DeviceLayers layers;
+    std::optional<DeviceCode> chain_code;
+    std::optional<DeviceChains> chains;
+    DeviceKernel kernel = DeviceKernel::layers;
 
-    Impl(const Network& network, DeviceKernel wanted)
-        : code(lower_for_device(network.graph(), network.ranges())),
-          kernel(choose(code, wanted)),
-          pool(code.pool.size()) {
-        int device = 0;
-        RHEINFALL_CUDA_CHECK(cudaGetDevice(&device));
-        n_multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
-        shared_limit = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-        shares_pool = events_bytes() <= shared_limit / 2;
-        if (kernel == DeviceKernel::dot_products) {
-            prepare(kernels::run_events, shares_pool ? events_bytes() : scratch_bytes());
-        } else {
-            prepare(tile_kernel(code.program), tiles_bytes({ElementType::int64, false}));
+    Impl(const Network& given, DeviceKernel wanted)
+        : network(given), layer_code(lower_layers(given.graph(), given.ranges())), layers(layer_code) {
+        if (wanted != DeviceKernel::layers) chain_code = lower_chain(wanted);
+        if (chain_code) {
+            kernel = choose(*chain_code, wanted);
+            chains.emplace(*chain_code, kernel);
         }
-        pool.copy_from(code.pool, nullptr);
         RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(nullptr));
+    }
+
+    /// Nothing if any kernel will do and those for chains do not.
+    [[nodiscard]] std::optional<DeviceCode> lower_chain(DeviceKernel wanted) const {
+        try {
+            return lower_for_device(network.graph(), network.ranges());
+        } catch (const ModelError&) {
+            if (wanted == DeviceKernel::best) return {};
+            throw;
+        }
     }
 
     static DeviceKernel choose(const DeviceCode& code, DeviceKernel wanted) {
@@ -175,76 +214,45 @@ struct DeviceNetwork::Impl {
         if (wanted != DeviceKernel::best) return wanted;
         return fits ? DeviceKernel::tensor_cores : DeviceKernel::dot_products;
     }
-
-    [[nodiscard]] int pool_bytes() const { return kernels::whole_lines(code.program.n_pool * 4); }
-    [[nodiscard]] int scratch_bytes() const { return detail::event_words(code.program) * 4 * kernels::n_threads; }
-    [[nodiscard]] int events_bytes() const { return pool_bytes() + scratch_bytes(); }
-    [[nodiscard]] int tiles_bytes(const detail::DeviceFormat& format) const {
-        const int row = detail::row_bytes(format, code.program.n_inputs, code.program.input_type.width);
-        const int words_bytes = kernels::whole_lines(detail::tile_words(code.program) * 4);
-        return pool_bytes() + kernels::n_warps * (2 * detail::mma_events * row + words_bytes);
-    }
-
-    template <class Kernel>
-    void prepare(Kernel* function, int shared_bytes) {
-        if (shared_bytes > shared_limit)
-            throw std::invalid_argument("DeviceNetwork: the kernel needs " + std::to_string(shared_bytes) +
-                                        " bytes of shared memory, and the device has " + std::to_string(shared_limit));
-        RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
-        RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                                  cudaSharedmemCarveoutMaxShared));
-    }
 };
 
 DeviceNetwork::DeviceNetwork(const Network& network, DeviceKernel kernel)
     : impl_(std::make_shared<const Impl>(network, kernel)) {}
 
 std::size_t DeviceNetwork::n_inputs() const noexcept {
-    return static_cast<std::size_t>(impl_->code.program.n_inputs);
+    return impl_->network.n_inputs();
 }
 std::size_t DeviceNetwork::n_outputs() const noexcept {
-    return static_cast<std::size_t>(impl_->code.program.n_outputs);
+    return impl_->network.n_outputs();
 }
 DeviceKernel DeviceNetwork::kernel() const noexcept {
     return impl_->kernel;
 }
 std::size_t DeviceNetwork::packed_bytes() const noexcept {
-    const detail::DeviceProgram& program = impl_->code.program;
-    return static_cast<std::size_t>(
-        detail::row_bytes({ElementType::int32, true}, program.n_inputs, program.input_type.width));
+    const detail::LayerProgram program = impl_->layer_code.program();
+    if (program.packed_width == 0) return 0;
+    return static_cast<std::size_t>(detail::row_bytes({ElementType::int32, true}, program.n_in, program.packed_width));
 }
 
 void DeviceNetwork::run(CudaStream stream, DeviceEvents in, MutableArray out, std::size_t n_events,
-                        std::uint32_t* out_of_range) const {
-    const detail::DeviceProgram& program = impl_->code.program;
-    if (!in.is_packed && is_floating(in.type))
-        throw std::invalid_argument("DeviceNetwork::run: in: expected integers, got floating-point numbers");
-    if (!is_wide_enough(out.type, program.output_type))
-        throw std::invalid_argument("DeviceNetwork::run: out: its type does not hold the outputs' type");
+                        std::uint32_t* flags) const {
+    if (in.is_packed && packed_bytes() == 0)
+        throw std::invalid_argument("DeviceNetwork::run: in: packed events are for one input of at most 32 bits");
+    if (!impl_->network.fits_output(out.type))
+        throw std::invalid_argument("DeviceNetwork::run: out: its type does not hold the outputs' types");
     if (n_events == 0) return;  // a launch of no blocks is an error
-    if (in.data == nullptr || out.data == nullptr || reinterpret_cast<std::uintptr_t>(in.data) % kernels::line != 0)
-        throw std::invalid_argument("DeviceNetwork::run: expected arrays, `in` aligned to 16 bytes");
-    const detail::DeviceFormat format{in.type, in.is_packed};
-    const kernels::Events events{
-        static_cast<const std::byte*>(in.data), format, out.data, out.type, n_events, out_of_range};
-    const bool by_tiles = impl_->kernel == DeviceKernel::tensor_cores;
-    const std::size_t per_block = by_tiles ? std::size_t{kernels::n_warps} * detail::mma_events : kernels::n_threads;
-    // Blocks go on by themselves, so more of them than fit at once would only load the constants again.
-    constexpr std::size_t blocks_per_multiprocessor = 16;
-    const auto n_blocks =
-        static_cast<unsigned>(std::min((n_events + per_block - 1) / per_block,
-                                       static_cast<std::size_t>(impl_->n_multiprocessors) * blocks_per_multiprocessor));
-    const std::int32_t* pool = impl_->pool.span().data();
-    if (by_tiles) {
-        const auto shared_bytes = static_cast<std::size_t>(impl_->tiles_bytes(format));
-        tile_kernel(program)<<<n_blocks, kernels::n_threads, shared_bytes, stream>>>(program, pool, events);
+    const std::size_t unit = in.is_packed ? 4 : static_cast<std::size_t>(detail::bytes_of(in.type));
+    if (in.data == nullptr || out.data == nullptr || reinterpret_cast<std::uintptr_t>(in.data) % unit != 0 ||
+        reinterpret_cast<std::uintptr_t>(out.data) % static_cast<std::size_t>(detail::bytes_of(out.type)) != 0)
+        throw std::invalid_argument("DeviceNetwork::run: expected arrays, aligned to their elements");
+    const LaunchEvents events{
+        static_cast<const std::byte*>(in.data), {in.type, in.is_packed}, out.data, out.type, n_events, flags};
+    const bool has_reals = is_floating(out.type) || (!in.is_packed && is_floating(in.type));
+    if (impl_->chains && !has_reals) {
+        impl_->chains->run(stream, events);
     } else {
-        const auto shared_bytes =
-            static_cast<std::size_t>(impl_->shares_pool ? impl_->events_bytes() : impl_->scratch_bytes());
-        kernels::run_events<<<n_blocks, kernels::n_threads, shared_bytes, stream>>>(program, pool, impl_->shares_pool,
-                                                                                    events);
+        impl_->layers.run(stream, events);
     }
-    RHEINFALL_CUDA_CHECK(cudaGetLastError());
 }
 
 }  // namespace rheinfall::quantized

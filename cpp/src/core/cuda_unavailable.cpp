@@ -72,7 +72,7 @@ std::size_t DeviceNetwork::packed_bytes() const noexcept {
     return 0;
 }
 void DeviceNetwork::run(CudaStream /*stream*/, DeviceEvents /*in*/, MutableArray /*out*/, std::size_t /*n_events*/,
-                        std::uint32_t* /*out_of_range*/) const {
+                        std::uint32_t* /*flags*/) const {
     refuse("DeviceNetwork");
 }
 

@@ -1,10 +1,10 @@
 #include "quantized/boundary.hpp"
 
-#include <bit>
 #include <cmath>
 #include <type_traits>
 
 #include "quantized/detail/fixed_point.hpp"
+#include "quantized/detail/real_rules.hpp"
 #include "quantized/read_floats.hpp"
 
 namespace rheinfall::quantized {
@@ -32,15 +32,6 @@ auto visit_elements(Pointer data, ElementType type, Function function) noexcept 
     return as(static_cast<double*>(nullptr));
 }
 
-/// round-half-even(float32(x) / float32(scale)) + zero point, with the type's overflow.
-std::int64_t convert_scaled(float x, const RealScale& real, std::size_t i, const FixedType& type) noexcept {
-    const float q = std::nearbyint(x / static_cast<float>(real.scale[i % real.scale.size()]));
-    // Beyond 2^100 a float is a multiple of 2^64 and outside every type, so that 2^100 does as well.
-    constexpr float huge = 0x1p100F;
-    const float clamped = q > huge ? huge : q < -huge ? -huge : q;
-    return detail::fit(static_cast<Int128>(clamped) + Int128{real.zero_point}, 0, type);
-}
-
 template <class T>
 bool in_range(T v, const FixedType& type) noexcept {
     if constexpr (std::is_signed_v<T>) {
@@ -62,7 +53,8 @@ Status read_elements(const Input& input, const T* from, std::size_t n, std::int6
             const bool finite = input.real ? std::isfinite(as_float) : std::isfinite(from[i]);
             if (!finite) status = Status::not_finite;
             if (input.real) {
-                stored[i] = convert_scaled(finite ? as_float : 0.0F, *input.real, i, type);
+                const auto scale = static_cast<float>(input.real->scale[i % input.real->scale.size()]);
+                stored[i] = detail::convert_scaled(finite ? as_float : 0.0F, scale, input.real->zero_point, type);
             } else {
                 stored[i] = convert_real(finite ? static_cast<double>(from[i]) : 0.0, type);
             }
@@ -75,20 +67,15 @@ Status read_elements(const Input& input, const T* from, std::size_t n, std::int6
 }
 
 double real_value(const FixedType& type, const RealScale* real, std::int64_t stored, std::size_t channel) noexcept {
-    const auto q = detail::widen<Int128>(stored, type);
-    if (real == nullptr) return std::ldexp(static_cast<double>(q), -type.fraction());
-    const double scaled = static_cast<double>(q - real->zero_point) * real->scale[channel % real->scale.size()];
+    if (real == nullptr) return detail::real_value(stored, type);
+    const double scaled = detail::real_value(stored, type, real->zero_point, real->scale[channel % real->scale.size()]);
     return real->offset.empty() ? scaled : scaled + real->offset[channel % real->offset.size()];
 }
 
 }  // namespace
 
 std::int64_t convert_real(double x, const FixedType& type) noexcept {
-    const auto bits = std::bit_cast<std::uint64_t>(x);
-    const auto exponent = static_cast<int>(bits >> 52U & 0x7FFU);
-    auto mantissa = static_cast<std::int64_t>(bits & ((std::uint64_t{1} << 52U) - 1));
-    if (exponent != 0) mantissa |= std::int64_t{1} << 52;
-    return detail::convert(std::signbit(x) ? -mantissa : mantissa, 1075 - (exponent == 0 ? 1 : exponent), type);
+    return detail::convert_real(x, type);
 }
 
 Status read_input(const Input& input, ConstArray in, std::size_t first, std::size_t n, std::int64_t* stored) noexcept {

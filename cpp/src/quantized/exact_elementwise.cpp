@@ -4,34 +4,16 @@
 namespace rheinfall::quantized {
 namespace {
 
+using detail::combine;
 using detail::convert;
+using detail::greater;
+using detail::multiply;
 using detail::widen;
 
 /// Element i of a constant as an exact number.
 template <class Int>
 Exact<Int> constant(const Tensor& tensor, std::size_t i = 0) noexcept {
     return {cyclic<Int>(tensor, i), tensor.type.fraction()};
-}
-
-template <class Int>
-Exact<Int> multiply(Exact<Int> x, Exact<Int> y) noexcept {
-    return {x.v * y.v, x.fraction + y.fraction};
-}
-
-template <class Int>
-Exact<Int> combine(BinaryKind kind, Exact<Int> x, Exact<Int> y) noexcept {
-    switch (kind) {
-        case BinaryKind::add: return add(x, y);
-        case BinaryKind::subtract: return add(x, Exact<Int>{-y.v, y.fraction});
-        case BinaryKind::multiply: return multiply(x, y);
-        case BinaryKind::maximum: return greater(x, y) ? x : y;
-        case BinaryKind::minimum: return greater(y, x) ? x : y;
-        case BinaryKind::average: {
-            const Exact<Int> sum = add(x, y);
-            return {sum.v, sum.fraction + 1};
-        }
-    }
-    return x;
 }
 
 }  // namespace
@@ -67,11 +49,7 @@ void execute(const ThresholdedRelu& op, const ExactArgs& a) noexcept {
 template <class Int>
 void execute(const HardSigmoid& op, const ExactArgs& a) noexcept {
     for_each_element<Int>(a, [&](Exact<Int> x, std::size_t) {
-        const Exact<Int> one{1, 0};
-        Exact<Int> y = add(multiply(x, constant<Int>(op.slope)), constant<Int>(op.shift));
-        if (y.v < 0) y = {0, 0};
-        if (greater(y, one)) y = one;
-        return op.is_tanh ? add(Exact<Int>{y.v * 2, y.fraction}, Exact<Int>{-1, 0}) : y;
+        return detail::hard_sigmoid(x, constant<Int>(op.slope), constant<Int>(op.shift), op.is_tanh);
     });
 }
 

@@ -15,33 +15,6 @@ void convert_elements(const ExactArgs& a) noexcept {
     for_each_element<Int>(a, [](Exact<Int> x, std::size_t) { return x; });
 }
 
-/// numerator / divisor (> 0) rounded to an integer.
-template <class Int>
-Int divide(Int numerator, Int divisor, RationalRounding rounding) noexcept {
-    Int floor = numerator / divisor;
-    Int rest = numerator % divisor;
-    if (rest < 0) {
-        --floor;
-        rest += divisor;
-    }
-    const Int other = divisor - rest;  // compared with rest instead of doubling it: the divisor may take all bits
-    const bool above = rest > other;
-    const bool tie = rest == other;
-    bool up = false;
-    switch (rounding) {
-        case RationalRounding::trn: break;
-        case RationalRounding::trn_zero: up = numerator < 0 && rest != 0; break;
-        case RationalRounding::rnd: up = above || tie; break;
-        case RationalRounding::rnd_zero: up = above || (tie && numerator < 0); break;
-        case RationalRounding::rnd_min_inf: up = above; break;
-        case RationalRounding::rnd_inf: up = above || (tie && numerator >= 0); break;
-        case RationalRounding::rnd_conv: up = above || (tie && (floor & 1) != 0); break;
-        case RationalRounding::ceil: up = rest != 0; break;
-        case RationalRounding::up: up = rest != 0 && numerator >= 0; break;
-    }
-    return up ? floor + 1 : floor;
-}
-
 }  // namespace
 
 template <class Int>
@@ -113,13 +86,9 @@ void execute(const Gather& op, const ExactArgs& a) noexcept {
 
 template <class Int>
 void execute(const Shift& op, const ExactArgs& a) noexcept {
-    FixedType type = a.type();
-    type.overflow = Overflow::wrap;
+    const FixedType& type = a.type();
     for_each_element<Int>(a, [&](Exact<Int> x, std::size_t i) {
-        const int k = op.shift[i % op.shift.size()];
-        const std::int64_t moved =
-            k > 0 ? detail::fit(detail::shift_right(x.v, k), 0, type) : detail::fit(x.v, -k, type);
-        return Exact<Int>{widen<Int>(moved, type), type.fraction()};
+        return Exact<Int>{detail::shift_in_type(x.v, op.shift[i % op.shift.size()], type), x.fraction};
     });
 }
 
@@ -132,7 +101,7 @@ void execute(const Rescale& op, const ExactArgs& a) noexcept {
     for (std::size_t i = 0; i < n; ++i) {
         const Int v = widen<Int>(a.inputs[0][i], type) * static_cast<Int>(op.multiplier[i % op.multiplier.size()]) +
                       static_cast<Int>(op.addend[i % op.addend.size()]);
-        Int y = divide(v, static_cast<Int>(op.divisor[i % op.divisor.size()]), op.round);
+        Int y = detail::divide(v, static_cast<Int>(op.divisor[i % op.divisor.size()]), op.round);
         FixedType overflow = result;
         if (clamps) {
             if (op.minimum && y < *op.minimum) y = *op.minimum;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "quantized/detail/fixed_point.hpp"
+#include "quantized/detail/exact_rules.hpp"
 #include "quantized/exact_cpu.hpp"
 
 /// The operations of the readable executor, each in the file of its family; and what they share.
@@ -59,6 +59,9 @@ void execute(const Shift& op, const ExactArgs& a) noexcept;
 template <class Int>
 void execute(const Rescale& op, const ExactArgs& a) noexcept;
 
+using detail::accumulate;
+using detail::Exact;
+
 using Extents = std::span<const std::int64_t>;
 
 /// Elements of one value, or of some of its axes.
@@ -68,44 +71,10 @@ using Extents = std::span<const std::int64_t>;
     return n;
 }
 
-/// v with more fraction bits: @p to >= @p from. The proof of ranges has checked that it fits; what needs a shift by all
-/// bits and fits is 0.
-template <class Int>
-[[nodiscard]] constexpr Int align(Int v, int from, int to) noexcept {
-    const int shift = to - from;
-    return shift >= 0 && shift < detail::bits_of<Int> ? v << shift : Int{0};
-}
-
 /// Element i of a constant tensor that has one value, one per element of the last axis, or one per element.
 template <class Int>
 [[nodiscard]] inline Int cyclic(const Tensor& tensor, std::size_t i) noexcept {
     return static_cast<Int>(tensor.data[i % tensor.data.size()]);
-}
-
-/// A number of fraction bits with its integer: what an operation yields before its conversion.
-template <class Int>
-struct Exact {
-    Int v;
-    int fraction;
-};
-
-template <class Int>
-[[nodiscard]] constexpr Exact<Int> add(Exact<Int> x, Exact<Int> y) noexcept {
-    const int f = x.fraction > y.fraction ? x.fraction : y.fraction;
-    return {align(x.v, x.fraction, f) + align(y.v, y.fraction, f), f};
-}
-
-template <class Int>
-[[nodiscard]] constexpr bool greater(Exact<Int> x, Exact<Int> y) noexcept {
-    const int f = x.fraction > y.fraction ? x.fraction : y.fraction;
-    return align(x.v, x.fraction, f) > align(y.v, y.fraction, f);
-}
-
-/// a = (a + v) → accum, both in accum's grid, a as stored.
-template <class Int>
-[[nodiscard]] inline std::int64_t accumulate(std::int64_t a, std::int64_t stored, const FixedType& accum) noexcept {
-    const Int sum = detail::widen<Int>(a, accum) + detail::widen<Int>(stored, accum);
-    return detail::convert(sum, accum.fraction(), accum);
 }
 
 /// out[i] = function(x[i], i) → result, for each element of the first input.

@@ -5,20 +5,9 @@ namespace rheinfall::quantized {
 namespace {
 
 using detail::convert;
+using detail::greater;
 using detail::widen;
-
-/// Rows and columns of the image under a window, the end excluded, without what lies in the padding.
-struct Span {
-    std::int64_t begin;
-    std::int64_t end;
-
-    static Span inside(std::int64_t position, int stride, int kernel, int padding, std::int64_t extent) noexcept {
-        const std::int64_t begin = position * stride - padding;
-        const std::int64_t end = begin + kernel;
-        return {begin < 0 ? 0 : begin, end > extent ? extent : end};
-    }
-    [[nodiscard]] std::int64_t size() const noexcept { return end - begin; }
-};
+using Span = detail::WindowSpan;
 
 template <class Int>
 struct Window {

@@ -5,52 +5,14 @@ namespace rheinfall::quantized {
 namespace {
 
 using detail::convert;
+using detail::OrderedSum;
 using detail::widen;
+using detail::WrappingSum;
 
 /// The accumulator before the first product.
 std::int64_t start(const std::optional<Tensor>& bias, std::size_t o, const FixedType& accum) noexcept {
     return bias ? convert(bias->data[o], bias->type.fraction(), accum) : 0;
 }
-
-/// a = a + (x·w → accum) → accum, as the format says it.
-template <class Integer>
-class OrderedSum {
-public:
-    using Int = Integer;
-    OrderedSum(std::int64_t first, int fraction, const FixedType& accum) noexcept
-        : sum_(first), fraction_(fraction), accum_(accum) {}
-    void add(Int x, Int w) noexcept { sum_ = accumulate<Int>(sum_, convert(x * w, fraction_, accum_), accum_); }
-    [[nodiscard]] std::int64_t stored() const noexcept { return sum_; }
-
-private:
-    std::int64_t sum_;
-    int fraction_;
-    FixedType accum_;
-};
-
-/// The same where the accumulator wraps: arithmetic modulo 2^W, so that only the rounding of each product is left to do
-/// in the loop, and one wrap at the end.
-template <class Integer>
-class WrappingSum {
-public:
-    using Int = Integer;
-    WrappingSum(std::int64_t first, int fraction, const FixedType& accum) noexcept
-        : sum_(static_cast<std::uint64_t>(first)), shift_(fraction - accum.fraction()), accum_(accum) {}
-    void add(Int x, Int w) noexcept {
-        const Int product = x * w;
-        if (shift_ > 0) {
-            sum_ += static_cast<std::uint64_t>(detail::round_shift(product, shift_, accum_.rounding));
-        } else if (shift_ > -64) {
-            sum_ += static_cast<std::uint64_t>(product) << -shift_;
-        }
-    }
-    [[nodiscard]] std::int64_t stored() const noexcept { return detail::wrap(sum_, accum_); }
-
-private:
-    std::uint64_t sum_;
-    int shift_;
-    FixedType accum_;
-};
 
 /// All output channels at one position of the kernel.
 template <class Sum>

@@ -7,29 +7,13 @@
 namespace rheinfall::quantized {
 namespace {
 
+using detail::clamp_index;
 using detail::convert;
+using detail::greater;
+using detail::real_index;
+using detail::scale_towards_zero;
+using detail::top_bits;
 using detail::widen;
-
-/// v·multiply / 2^shift towards zero; v·multiply is an intermediate that the proof of ranges knows.
-template <class Int>
-Int scale_towards_zero(Int v, Int multiply, int shift) noexcept {
-    const Int product = v * multiply;
-    const Int floor = detail::shift_right(product, shift);
-    return product < 0 && align(floor, 0, shift) != product ? floor + 1 : floor;
-}
-
-template <class Int>
-std::size_t clamp_index(Int index, std::size_t n) noexcept {
-    const Int last = static_cast<Int>(n) - 1;
-    return static_cast<std::size_t>(index < 0 ? Int{0} : index > last ? last : index);
-}
-
-/// The top @p bits of a stored value's W, as an unsigned number.
-std::size_t top_bits(std::int64_t stored, const FixedType& type, int bits) noexcept {
-    const std::uint64_t pattern = static_cast<std::uint64_t>(stored) & (~std::uint64_t{0} >> (64 - type.width));
-    // NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift): at most W bits, as the reader made sure
-    return static_cast<std::size_t>(pattern >> (type.width - bits));
-}
 
 /// The entry of a table of 2^b values under the top b bits.
 template <class Int>
@@ -72,15 +56,6 @@ void run_softmax(const Softmax& op, const ExactArgs& a, const std::int64_t* x, s
         const Int product = widen<Int>(e[i], op.accum) * inverse.v;
         out[i] = convert(product, op.accum.fraction() + inverse.fraction, a.layer.result);
     }
-}
-
-/// clamp(trunc(x·n / 2^span) + offset) into a table of n values, x with @p fraction fraction bits.
-template <class Int>
-std::size_t real_index(Int x, int fraction, std::size_t n, int span, std::size_t offset) noexcept {
-    const int shift = fraction + span;
-    const Int aligned = shift < 0 ? align(x, shift, 0) : x;
-    const Int index = scale_towards_zero(aligned, static_cast<Int>(n), shift < 0 ? 0 : shift);
-    return clamp_index(index + static_cast<Int>(offset), n);
 }
 
 template <class Int>

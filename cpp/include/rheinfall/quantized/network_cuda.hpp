@@ -10,10 +10,10 @@
 
 namespace rheinfall::quantized {
 
-/// Events in device memory: stored integers of the input's type, one event after the other.
+/// Events in device memory, one after the other: stored integers of the inputs' types, or real values.
 struct DeviceEvents {
-    const void* data = nullptr;             ///< aligned to 16 bytes, as cudaMalloc does
-    ElementType type = ElementType::int32;  ///< an integer; not looked at if packed
+    const void* data = nullptr;             ///< aligned to its elements; to 16 bytes for DeviceKernel::tensor_cores
+    ElementType type = ElementType::int32;  ///< not looked at if packed
     /// True: each event's integers in W bits each (the input type's width), least significant first, one after the
     /// other, each event beginning at a whole 32-bit word (`DeviceNetwork::packed_bytes` from event to event).
     bool is_packed = false;
@@ -21,35 +21,41 @@ struct DeviceEvents {
 
 /// The kernels to use. All give the same bits.
 enum class DeviceKernel : std::uint8_t {
-    best,
-    dot_products,  ///< one event a thread, dp4a
-    tensor_cores,  ///< sixteen events a warp, int8 mma; at most 64 inputs, 64 outputs a layer, 24-bit values
+    best,          ///< the last of the following that takes the network
+    layers,        ///< any network: layer by layer, some threads an event
+    dot_products,  ///< chains of dense layers: one event a thread, dp4a
+    tensor_cores,  ///< the same, sixteen events a warp, int8 mma; at most 64 inputs, 64 outputs a layer, 24-bit values
 };
 
-/// A network whose constants lie on a CUDA device: chains of dense layers as triggers have them (the constructor
-/// refuses others by name). The same bits as `Network`. Immutable; copies share the device memory.
+/// A network whose constants lie on a CUDA device. The same bits as `Network`. Immutable; copies share the device
+/// memory.
 class RHEINFALL_API DeviceNetwork {
 public:
-    /// Lowers and uploads to the current device, and waits for it. Throws ModelError if the kernels cannot compute some
-    /// layer, std::invalid_argument if the network does not fit the kernel asked for, CudaError.
+    /// What `run` notes of the inputs, as Network::run does by its status.
+    static constexpr std::uint32_t out_of_range = 1;
+    static constexpr std::uint32_t not_finite = 2;
+
+    /// Lowers and uploads to the current device, and waits for it. Throws ModelError, naming the layer, if the kernel
+    /// cannot compute it, std::invalid_argument if the network does not fit the kernel or the device, CudaError.
     explicit DeviceNetwork(const Network& network, DeviceKernel kernel = DeviceKernel::best);
 
     [[nodiscard]] std::size_t n_inputs() const noexcept;
     [[nodiscard]] std::size_t n_outputs() const noexcept;
-    [[nodiscard]] DeviceKernel kernel() const noexcept;       ///< never DeviceKernel::best
-    [[nodiscard]] std::size_t packed_bytes() const noexcept;  ///< of a packed event
+    [[nodiscard]] DeviceKernel kernel() const noexcept;       ///< for integers; real values go through `layers`
+    [[nodiscard]] std::size_t packed_bytes() const noexcept;  ///< of a packed event; 0: inputs cannot be packed
 
     /// Computes @p n_events events in the order of @p stream on the device of the constructor. Neither allocates nor
-    /// waits; may be captured into a CUDA graph. Writes n_events · n_outputs() stored integers of the output's type to
-    /// @p out, of an integer type at least as wide.
+    /// waits; may be captured into a CUDA graph. Writes n_events · n_outputs() elements to @p out, of a type that
+    /// `Network::fits_output` takes.
     ///
-    /// @p out_of_range  null, or a device word that is set to 1 if some integer lies outside the input's type (each is
-    ///                  converted as the type's overflow says); never set to 0.
+    /// @p flags  null, or a device word that gets the bits `out_of_range` (some integer lies outside its input's type,
+    ///           and was converted as the type's overflow says) and `not_finite` (some real is, and counted as 0);
+    ///           never set to 0.
     ///
     /// Throws std::invalid_argument for a null or unaligned array or a type that does not fit, CudaError if the launch
     /// fails.
     void run(CudaStream stream, DeviceEvents in, MutableArray out, std::size_t n_events,
-             std::uint32_t* out_of_range = nullptr) const;
+             std::uint32_t* flags = nullptr) const;
 
 private:
     struct Impl;

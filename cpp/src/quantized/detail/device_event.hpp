@@ -53,15 +53,17 @@ RHEINFALL_HOST_DEVICE inline void add_products(const DeviceLayer& layer, const s
     for (int j = 0; j < mma_outputs; ++j) sums[j] = wrapping_add(sums[j], pool[layer.bias + first + j]);
 }
 
-/// Computes one event: @p row is its input, `out[first_output ...]` its output. True if an input was out of range.
-RHEINFALL_HOST_DEVICE inline bool run_event(const DeviceProgram& program, const std::int32_t* pool,
-                                            const std::byte* row, const DeviceFormat& in, ThreadWords words, void* out,
-                                            std::size_t first_output, ElementType out_type) noexcept {
+/// Computes one event: @p row is its input, `out[first_output ...]` its output. Returns flags of its inputs
+/// (device_steps.hpp).
+RHEINFALL_HOST_DEVICE inline std::uint32_t run_event(const DeviceProgram& program, const std::int32_t* pool,
+                                                     const std::byte* row, const DeviceFormat& in, ThreadWords words,
+                                                     void* out, std::size_t first_output,
+                                                     ElementType out_type) noexcept {
     const int saved = program.max_values;
     const int encoded = event_words(program) - program.max_encoded;
-    bool out_of_range = false;
+    std::uint32_t flags = 0;
     for (int k = 0; k < program.n_inputs; ++k) {
-        const std::int32_t x = read_input(program, row, k, in, out_of_range);
+        const std::int32_t x = read_input(program, row, k, in, flags);
         words[k] = static_cast<std::uint32_t>(run_chain(program.input_chain, pool, x, k));
         if (program.input_is_saved) words[saved + k] = words[k];
     }
@@ -105,7 +107,7 @@ RHEINFALL_HOST_DEVICE inline bool run_event(const DeviceProgram& program, const 
                      o == largest ? program.hot : program.cold);
     if (program.reduction != DeviceReduction::none)
         write_output(out, first_output, out_type, run_chain(program.sum_chain, pool, sum, 0));
-    return out_of_range;
+    return flags;
 }
 
 }  // namespace rheinfall::quantized::detail

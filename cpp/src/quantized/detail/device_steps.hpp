@@ -81,25 +81,43 @@ template <class T>
     }
 }
 
-/// The same in the input's type: one outside it is converted as its overflow says, and noted.
+/// What `DeviceNetwork::run` reports of the inputs.
+inline constexpr std::uint32_t device_out_of_range = 1;
+inline constexpr std::uint32_t device_not_finite = 2;
+
+/// The same as a stored value of the input's type: one outside it is converted as its overflow says, and noted.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int64_t read_stored(const std::byte* row, int k,
+                                                                    const DeviceFormat& format, const FixedType& type,
+                                                                    std::uint32_t& flags) noexcept {
+    const std::int64_t q = read_element(row, k, format, type);
+    if (format.type == ElementType::uint64 && !format.is_packed && q < 0) {
+        if (!type.is_signed && type.width == 64) return q;
+        flags |= device_out_of_range;
+        return fit(static_cast<Int128>(static_cast<std::uint64_t>(q)), 0, type);
+    }
+    const bool is_inside = q < 0 ? q >= smallest(type) : static_cast<std::uint64_t>(q) <= largest(type);
+    if (!is_inside) flags |= device_out_of_range;
+    return fit(q, 0, type);
+}
+
+/// An input of a dense chain, whose limits are in the program.
 [[nodiscard]] RHEINFALL_HOST_DEVICE inline std::int32_t read_input(const DeviceProgram& program, const std::byte* row,
                                                                    int k, const DeviceFormat& format,
-                                                                   bool& out_of_range) noexcept {
+                                                                   std::uint32_t& flags) noexcept {
     const std::int64_t q = read_element(row, k, format, program.input_type);
     if (q >= program.input_lo && q <= program.input_hi) return static_cast<std::int32_t>(q);
-    out_of_range |= q < smallest(program.input_type) || q > static_cast<std::int64_t>(largest(program.input_type));
-    return static_cast<std::int32_t>(convert<std::int64_t>(q, program.input_type.fraction(), program.input_type));
+    return static_cast<std::int32_t>(read_stored(row, k, format, program.input_type, flags));
 }
 
 RHEINFALL_HOST_DEVICE inline void write_output(void* out, std::size_t index, ElementType type,
-                                               std::int32_t value) noexcept {
+                                               std::int64_t value) noexcept {
     switch (type) {
         case ElementType::int8:
         case ElementType::uint8: static_cast<std::int8_t*>(out)[index] = static_cast<std::int8_t>(value); break;
         case ElementType::int16:
         case ElementType::uint16: static_cast<std::int16_t*>(out)[index] = static_cast<std::int16_t>(value); break;
         case ElementType::int32:
-        case ElementType::uint32: static_cast<std::int32_t*>(out)[index] = value; break;
+        case ElementType::uint32: static_cast<std::int32_t*>(out)[index] = static_cast<std::int32_t>(value); break;
         default: static_cast<std::int64_t*>(out)[index] = value; break;
     }
 }

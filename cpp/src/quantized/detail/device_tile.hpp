@@ -138,7 +138,7 @@ struct DeviceWarp {
 /// group of four.
 RHEINFALL_HOST_DEVICE inline void encode_inputs(const DeviceProgram& program, const std::int32_t* pool,
                                                 const std::byte* rows, const DeviceFormat& in, int n_rows, int lane,
-                                                std::uint32_t* words, bool& out_of_range) noexcept {
+                                                std::uint32_t* words, std::uint32_t& flags) noexcept {
     const int bytes = row_bytes(in, program.n_inputs, program.input_type.width);
     const int n_groups = program.layers[0].k_tiles * (mma_inputs / 4);
     const int row_words = encoded_row(program);
@@ -148,8 +148,7 @@ RHEINFALL_HOST_DEVICE inline void encode_inputs(const DeviceProgram& program, co
         RHEINFALL_UNROLL
         for (int b = 0; b < 4; ++b) {
             const bool is_there = row < n_rows && 4 * group + b < program.n_inputs;
-            v[b] =
-                is_there ? read_input(program, rows + std::ptrdiff_t{row} * bytes, 4 * group + b, in, out_of_range) : 0;
+            v[b] = is_there ? read_input(program, rows + std::ptrdiff_t{row} * bytes, 4 * group + b, in, flags) : 0;
         }
         run_chain(program.input_chain, pool, v, 1, [group](int b) { return 4 * group + b; });
         std::uint32_t w[4];
@@ -278,16 +277,16 @@ RHEINFALL_HOST_DEVICE inline void mark_largest(const DeviceProgram& program, std
 }
 
 /// Computes @p n_rows (at most 16) events whose rows lie at @p rows; @p words is scratch that the lanes share
-/// (`tile_words`). True if an input that this lane read was out of range.
+/// (`tile_words`). Returns flags of the inputs that this lane read.
 template <int K, int N, int L, class Warp>
-RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int32_t* pool, const std::byte* rows,
-                                    const DeviceFormat& in, int n_rows, std::uint32_t* words, void* out,
-                                    std::size_t first_event, ElementType out_type, const Warp& warp) noexcept {
+RHEINFALL_HOST_DEVICE std::uint32_t run_tile(const DeviceProgram& program, const std::int32_t* pool,
+                                             const std::byte* rows, const DeviceFormat& in, int n_rows,
+                                             std::uint32_t* words, void* out, std::size_t first_event,
+                                             ElementType out_type, const Warp& warp) noexcept {
     using Registers = LaneRegisters<K, N, L>;
     typename Warp::template Lanes<Registers> lanes;
-    bool out_of_range = false;
-    warp.each(lanes,
-              [&](int lane, Registers&) { encode_inputs(program, pool, rows, in, n_rows, lane, words, out_of_range); });
+    std::uint32_t flags = 0;
+    warp.each(lanes, [&](int lane, Registers&) { encode_inputs(program, pool, rows, in, n_rows, lane, words, flags); });
     warp.sync();
     warp.each(lanes, [&](int lane, Registers& r) { load_inputs<Registers, K, L>(program, words, lane, r); });
     warp.sync();
@@ -311,7 +310,7 @@ RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int
             for (int i = lane; i < n_rows * program.n_outputs; i += 32)
                 write_output(out, first + static_cast<std::size_t>(i), out_type, static_cast<std::int32_t>(words[i]));
         });
-        return out_of_range;
+        return flags;
     }
     warp.add_places(lanes);
     warp.each(lanes, [&](int lane, Registers& r) {
@@ -322,7 +321,7 @@ RHEINFALL_HOST_DEVICE bool run_tile(const DeviceProgram& program, const std::int
         write_output(out, first_event + static_cast<std::size_t>(row), out_type,
                      run_chain(program.sum_chain, pool, sum, 0));
     });
-    return out_of_range;
+    return flags;
 }
 
 }  // namespace rheinfall::quantized::detail
