@@ -140,6 +140,21 @@ def test_any_number_of_rows_threads_and_any_order_of_edges_give_the_same_bits(n_
         assert np.array_equal(shuffled, expected[order])
 
 
+def test_nodes_without_edges_change_no_bit():
+    """The engine leaves them out, unless the network sums over all nodes."""
+    make = lambda b, x, e: b.add("tanh", b.add("add", CASES["weighted sum"](b, x, e), x))  # noqa: E731
+    fused = FusedNetwork(to_bytes(optimise(network_of(make))), "test")
+    nodes, edges, features = random_graph(8)
+    used = np.unique(edges)
+    rank = np.zeros(len(nodes), np.int64)
+    rank[used] = np.arange(len(used))
+    wide = np.full((3 * len(nodes), FEATURES), np.nan, np.float32)
+    wide[1::3] = nodes
+    expected = fused.run(nodes, edges, features, scores=False)
+    assert np.array_equal(fused.run(nodes[used], rank[edges], features, scores=False), expected)
+    assert np.array_equal(fused.run(wide, 3 * edges + 1, features, scores=False), expected)
+
+
 @pytest.mark.skipif(not EXATRKX.is_dir(), reason=f"needs the published network in {EXATRKX}")
 def test_the_published_network_meets_its_golden_logits():
     pytest.importorskip("onnx", reason="needs the extra [onnx]")

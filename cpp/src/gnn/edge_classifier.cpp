@@ -74,6 +74,7 @@ struct Scratch {
     void lay_out(const Plan& plan, const EdgeClassifierLimits& g, std::size_t n_threads, Place&& place,
                  PlaceBuffer&& buffer) {
         for (auto* span : {&order.source, &order.target, &order.caller, &order.edges_out}) place(*span, g.n_edges);
+        for (auto* span : {&order.nodes, &order.rank}) place(*span, g.n_nodes);
         for (auto* span : {&order.first_in, &order.first_out}) place(*span, g.n_nodes + 1);
         place(arrays, plan.arrays.size());
         place(buffers, plan.buffers.size());
@@ -230,7 +231,7 @@ Status EdgeClassifier::run(Workspace& workspace, const EdgeClassifierInput& inpu
             if (!workspace.overflowed()) s.buffers[i] = data;
         });
     if (workspace.overflowed()) return Status::capacity_exceeded;
-    if (!sort_edges(input, s.order)) return Status::invalid_argument;
+    if (!sort_edges(input, plan.all_nodes, s.order)) return Status::invalid_argument;
     for (std::size_t a = 0; a < plan.arrays.size(); ++a) {
         const Array& array = plan.arrays[a];
         // Inputs are read only.
@@ -238,11 +239,12 @@ Status EdgeClassifier::run(Workspace& workspace, const EdgeClassifierInput& inpu
             const_cast<float*>((array.kind == Kind::node ? input.node_features : input.edge_features).data());
         s.arrays[a] = {array.caller ? of_caller : s.buffers[size(array.buffer)], array.stride};
     }
-    const EventView event{static_cast<std::int32_t>(graph.n_nodes),
+    const EventView event{static_cast<std::int32_t>(s.order.nodes.size()),
                           static_cast<std::int32_t>(n_edges),
                           s.order.source.data(),
                           s.order.target.data(),
                           s.order.caller.data(),
+                          s.order.nodes.data(),
                           s.order.first_in.data(),
                           s.order.first_out.data(),
                           s.order.edges_out.data(),

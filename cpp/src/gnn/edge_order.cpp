@@ -36,10 +36,30 @@ void sort_equal_edges(const EdgeClassifierInput& input, const EdgeOrder& order) 
     }
 }
 
+/// The engine's numbers of nodes, as the caller's ascend.
+void number_nodes(bool all_nodes, EdgeOrder& order) noexcept {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < order.rank.size(); ++i) {
+        const bool has_edges = order.first_in[i + 1] > 0 || order.first_out[i + 1] > 0;
+        order.rank[i] = has_edges || all_nodes ? static_cast<std::int32_t>(n) : -1;
+        if (order.rank[i] >= 0) order.nodes[n++] = static_cast<std::int32_t>(i);
+    }
+    order.nodes = order.nodes.first(n);
+}
+
+/// Moves counts of the caller's nodes to their places in the engine's order, and adds them up.
+void number_counts(const EdgeOrder& order, std::span<std::int32_t>& first) noexcept {
+    for (std::size_t k = 0; k < order.nodes.size(); ++k) {
+        first[k + 1] = first[static_cast<std::size_t>(order.nodes[k]) + 1];
+    }
+    first = first.first(order.nodes.size() + 1);
+    add_up(first);
+}
+
 }  // namespace
 
 // Two counting sorts, by source and then, stable, by target.
-bool sort_edges(const EdgeClassifierInput& input, const EdgeOrder& order) noexcept {
+bool sort_edges(const EdgeClassifierInput& input, bool all_nodes, EdgeOrder& order) noexcept {
     const std::size_t n = input.edges.size();
     const auto n_nodes = static_cast<std::uint64_t>(input.n_nodes);
     std::fill(order.first_in.begin(), order.first_in.end(), 0);
@@ -51,10 +71,12 @@ bool sort_edges(const EdgeClassifierInput& input, const EdgeOrder& order) noexce
         ++order.first_in[target + 1];
         ++order.first_out[source + 1];
     }
-    add_up(order.first_in);
-    add_up(order.first_out);
+    number_nodes(all_nodes, order);
+    number_counts(order, order.first_in);
+    number_counts(order, order.first_out);
+    const auto rank = [&](std::int64_t node) { return order.rank[static_cast<std::size_t>(node)]; };
     // The firsts move on as places are given away, and are moved back behind.
-    const auto place = [](std::span<std::int32_t> first, std::int64_t node) {
+    const auto place = [](std::span<std::int32_t> first, std::int32_t node) {
         return static_cast<std::size_t>(first[static_cast<std::size_t>(node)]++);
     };
     const auto move_back = [](std::span<std::int32_t> first) {
@@ -62,18 +84,18 @@ bool sort_edges(const EdgeClassifierInput& input, const EdgeOrder& order) noexce
         first[0] = 0;
     };
     for (std::size_t e = 0; e < n; ++e) {
-        order.edges_out[place(order.first_out, input.edges.source[e])] = static_cast<std::int32_t>(e);
+        order.edges_out[place(order.first_out, rank(input.edges.source[e]))] = static_cast<std::int32_t>(e);
     }
     move_back(order.first_out);
     for (std::size_t k = 0; k < n; ++k) {
         const auto e = static_cast<std::size_t>(order.edges_out[k]);
-        order.caller[place(order.first_in, input.edges.target[e])] = static_cast<std::int32_t>(e);
+        order.caller[place(order.first_in, rank(input.edges.target[e]))] = static_cast<std::int32_t>(e);
     }
     move_back(order.first_in);
     for (std::size_t k = 0; k < n; ++k) {
         const auto e = static_cast<std::size_t>(order.caller[k]);
-        order.source[k] = static_cast<std::int32_t>(input.edges.source[e]);
-        order.target[k] = static_cast<std::int32_t>(input.edges.target[e]);
+        order.source[k] = rank(input.edges.source[e]);
+        order.target[k] = rank(input.edges.target[e]);
     }
     sort_equal_edges(input, order);
     for (std::size_t k = 0; k < n; ++k) {

@@ -10,7 +10,8 @@ constexpr std::array<const char*, 17> code_names = {
     "load tiles", "load rows",   "load event",   "reduce",     "degree",     "linear",
     "unary",      "affine",      "event affine", "binary",     "layer norm", "row reduce",
     "copy",       "store tiles", "store rows",   "statistics", "output"};
-constexpr std::array<const char*, 4> index_names = {"own", "source", "target", "own, caller's order"};
+constexpr std::array<const char*, 6> index_names = {"own",    "source", "target", "own, caller's order",
+                                                    "source", "target"};
 
 double rows_of(Kind kind, double n_nodes, double n_edges) noexcept {
     return kind == Kind::edge ? n_edges : kind == Kind::node ? n_nodes : 1;

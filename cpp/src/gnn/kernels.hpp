@@ -38,7 +38,14 @@ enum class Code : std::uint8_t {
 };
 
 /// How a row of an array is chosen for row i of a domain.
-enum class Index : std::uint8_t { self, source, target, caller };
+enum class Index : std::uint8_t {
+    self,
+    source,
+    target,
+    caller,         ///< row i of an input: the caller's edge or node
+    caller_source,  ///< of an input of nodes
+    caller_target,
+};
 
 /// One step of a tile's program; places in scratch count columns of tile_rows floats.
 struct Instruction {
@@ -79,13 +86,14 @@ struct ArrayView {
     std::int32_t stride = 0;
 };
 
-/// One graph in flight: edges sorted by (target, source), and for each node those that leave it.
+/// One graph in flight: nodes in the engine's order, edges by (target, source), and for each node those that leave it.
 struct EventView {
     std::int32_t n_nodes = 0;
     std::int32_t n_edges = 0;
     const std::int32_t* source = nullptr;
     const std::int32_t* target = nullptr;
     const std::int32_t* caller = nullptr;     ///< place of each edge in the caller's order
+    const std::int32_t* nodes = nullptr;      ///< number of each node in the caller's
     const std::int32_t* first_in = nullptr;   ///< (n_nodes + 1): edges that enter a node
     const std::int32_t* first_out = nullptr;  ///< (n_nodes + 1): those that leave it, in edges_out
     const std::int32_t* edges_out = nullptr;

@@ -15,6 +15,8 @@ inline int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
+struct Ahead;
+
 /// One tile of a stage: rows [first, first + n) of the domain.
 struct Tile {
     const EventView& event;
@@ -23,7 +25,10 @@ struct Tile {
     std::int32_t first;
     std::int32_t n;
     Kind kind;
+    Ahead* ahead = nullptr;  ///< what to ask memory for meanwhile
 };
+
+inline void fetch_some(Ahead& ahead);
 
 // --- linear ---------------------------------------------------------------------------------------------------------
 
@@ -38,6 +43,20 @@ struct LinearCall {
     bool relu;
 };
 
+template <int I>
+struct Number {
+    constexpr operator int() const { return I; }
+};
+
+/// Calls f(Number<0>()) to f(Number<N - 1>()): indices that the compiler knows keep arrays of vectors in registers.
+template <int N, class F>
+[[gnu::always_inline]] inline void repeat(F&& f) {
+    if constexpr (N > 0) {
+        repeat<N - 1>(f);
+        f(Number<N - 1>());
+    }
+}
+
 /// N outputs for tile_vectors · lanes rows, sums in registers, inputs in order: out = (bias or out) + in · weights,
 /// each product fused with its addition, then + residual. @p stride: outputs packed together.
 template <int N>
@@ -45,30 +64,34 @@ inline void linear_block(const LinearCall& c, int stride) {
     constexpr int n_vectors = Vector::tile_vectors;
     for (int row = 0; row < tile_rows; row += n_vectors * lanes) {
         Vector sum[N][n_vectors];
-        for (int o = 0; o < N; ++o) {
-            for (int l = 0; l < n_vectors; ++l) {
-                sum[o][l] = c.accumulate ? load(c.out + o * column_size + row + l * vector_size)
-                                         : all(c.bias != nullptr ? c.bias[o] : 0.0f);
-            }
+        const auto for_sums = [&](auto&& f) {
+            repeat<N>([&](auto o) {
+                repeat<n_vectors>([&](auto l) { f(sum[o][l], o * column_size + row + l * vector_size); });
+            });
+        };
+        if (c.accumulate) {
+            for_sums([&](Vector& x, std::ptrdiff_t place) { x = load(c.out + place); });
+        } else {
+            repeat<N>([&](auto o) {
+                const Vector bias = all(c.bias != nullptr ? c.bias[o] : 0.0f);
+                repeat<n_vectors>([&](auto l) { sum[o][l] = bias; });
+            });
         }
         const float* x = c.in + row;
         const float* w = c.weights;
         for (int k = 0; k < c.in_width; ++k, x += tile_rows, w += stride) {
             Vector value[n_vectors];
-            for (int l = 0; l < n_vectors; ++l) value[l] = load(x + l * vector_size);
-            for (int o = 0; o < N; ++o) {
+            repeat<n_vectors>([&](auto l) { value[l] = load(x + l * vector_size); });
+            repeat<N>([&](auto o) {
                 const Vector factor = all(w[o]);
-                for (int l = 0; l < n_vectors; ++l) sum[o][l] = fma(value[l], factor, sum[o][l]);
-            }
+                repeat<n_vectors>([&](auto l) { sum[o][l] = fma(value[l], factor, sum[o][l]); });
+            });
         }
-        for (int o = 0; o < N; ++o) {
-            for (int l = 0; l < n_vectors; ++l) {
-                const std::ptrdiff_t place = o * column_size + row + l * vector_size;
-                if (c.residual != nullptr) sum[o][l] = load(c.residual + place) + sum[o][l];
-                if (c.relu) sum[o][l] = max(all(0.0f), sum[o][l]);
-                store(c.out + place, sum[o][l]);
-            }
+        if (c.residual != nullptr) {
+            for_sums([&](Vector& y, std::ptrdiff_t place) { y = load(c.residual + place) + y; });
         }
+        if (c.relu) for_sums([](Vector& y, std::ptrdiff_t) { y = max(all(0.0f), y); });
+        for_sums([&](Vector& y, std::ptrdiff_t place) { store(c.out + place, y); });
     }
 }
 
@@ -105,6 +128,7 @@ inline void run_linear(const Instruction& i, const Tile& t) {
                                   i.relu};
             linear_some(call, smaller(Vector::tile_outputs, packed - part), packed);
         }
+        if (t.ahead != nullptr) fetch_some(*t.ahead);
         weights += static_cast<std::ptrdiff_t>(packed) * i.in_width;
     }
 }

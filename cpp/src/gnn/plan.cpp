@@ -119,6 +119,7 @@ Plan make_plan(Graph graph, std::string_view file) {
         plan.scratch_columns = std::max(plan.scratch_columns, stage.scratch_columns);
         plan.reduce_width = std::max(plan.reduce_width, stage.reduce_width);
         plan.statistic_columns = std::max(plan.statistic_columns, stage.statistic_columns);
+        if (stage.kind == Kind::node && !stage.statistics.empty()) plan.all_nodes = true;
         plan.stages.push_back(std::move(stage));
     }
     share_buffers(plan);

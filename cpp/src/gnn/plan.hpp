@@ -72,6 +72,7 @@ struct Plan {
     int scratch_columns = 0;
     int reduce_width = 0;
     int statistic_columns = 0;
+    bool all_nodes = false;  ///< nodes without edges count too: a sum over all nodes reads them
 };
 
 /// Throws std::runtime_error, naming @p file, where a stage needs more than max_scratch_columns.

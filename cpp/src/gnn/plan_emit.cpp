@@ -87,7 +87,9 @@ StageEmitter::Place StageEmitter::operand(int i) {
 
 namespace {
 
-Index index_of(End end) {
+/// Of the node at an end of an edge in an array of nodes.
+Index index_of(End end, const Array& array) {
+    if (array.caller) return end == End::source ? Index::caller_source : Index::caller_target;
     return end == End::source ? Index::source : Index::target;
 }
 
@@ -107,8 +109,8 @@ StageEmitter::Place StageEmitter::load(int i) {
     Draft& draft = push(code, i, o.width);
     draft.out = out;
     draft.instruction.array = array;
-    if (o.op == Op::gather) draft.instruction.index = index_of(o.end);
-    if (o.op == Op::input && o.kind == Kind::edge) draft.instruction.index = Index::caller;
+    if (o.op == Op::gather) draft.instruction.index = index_of(o.end, a);
+    if (o.op == Op::input) draft.instruction.index = Index::caller;
     return out;
 }
 
@@ -121,8 +123,8 @@ StageEmitter::Place StageEmitter::load_pair(int i, int a, int b) {
     draft.out = out;
     draft.instruction.array = first;
     draft.instruction.array2 = second;
-    draft.instruction.index = index_of(at(a).end);
-    draft.instruction.index2 = index_of(at(b).end);
+    draft.instruction.index = index_of(at(a).end, plan_.arrays[static_cast<std::size_t>(first)]);
+    draft.instruction.index2 = index_of(at(b).end, plan_.arrays[static_cast<std::size_t>(second)]);
     return out;
 }
 
@@ -140,8 +142,9 @@ StageEmitter::Place StageEmitter::reduce(int i) {
     instruction.a = o.a;
     instruction.array = array;
     instruction.array2 = factor;
-    instruction.index = source.gathered ? index_of(source.end) : Index::self;
-    if (at(source.rows).op == Op::input && at(source.rows).kind == Kind::edge) instruction.index = Index::caller;
+    const Array& rows = plan_.arrays[static_cast<std::size_t>(array)];
+    instruction.index = rows.caller ? Index::caller : Index::self;
+    if (source.gathered) instruction.index = index_of(source.end, rows);
     stage_.reduce_width = std::max(stage_.reduce_width, o.width);
     return out;
 }

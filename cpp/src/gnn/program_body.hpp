@@ -27,9 +27,26 @@ void run_program(const Program& program, const EventView& event, std::int32_t fi
     const std::int32_t n_rows = program.kind == Kind::edge   ? event.n_edges
                                 : program.kind == Kind::node ? event.n_nodes
                                                              : 1;
+    // What a tile asks memory for is spread over the blocks of its linear operations.
+    std::int32_t blocks = 0;
+    for (std::int32_t k = 0; k < program.n; ++k) {
+        const Instruction& i = program.instructions[k];
+        if (i.code == Code::linear) blocks += (i.width + output_block - 1) / output_block;
+    }
     for (std::int32_t tile = first; tile < last; ++tile) {
         const std::int32_t row = tile * tile_rows;
-        const Tile t{event, scratch, tile, row, smaller(tile_rows, n_rows - row), program.kind};
+        Tile t{event, scratch, tile, row, smaller(tile_rows, n_rows - row), program.kind};
+        Ahead ahead{program, t};
+        const std::int32_t left = n_rows - row - tile_rows;
+        if (blocks > 0 && left > 0) {
+            ahead.next.number += 1;
+            ahead.next.first += tile_rows;
+            ahead.next.n = smaller(tile_rows, left);
+            std::int32_t rows = 0;
+            for (std::int32_t k = 0; k < program.n; ++k) rows += rows_to_fetch(program.instructions[k], ahead.next);
+            ahead.per_block = rows / blocks + 1;
+            t.ahead = &ahead;
+        }
         for (std::int32_t k = 0; k < program.n; ++k) run_instruction(program.instructions[k], t);
     }
 }
