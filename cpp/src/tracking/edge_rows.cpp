@@ -5,13 +5,32 @@
 namespace rheinfall::detail {
 namespace {
 
-bool is_sorted_by_source_and_target(const EdgeList& edges) noexcept {
+/// How the edges of a list follow each other, without a branch.
+struct ListOrder {
+    bool is_sorted;    ///< by (source, target)
+    bool is_distinct;  ///< no edge follows an equal one
+};
+ListOrder find_order(const EdgeList& edges) noexcept {
+    unsigned up = 1;
+    unsigned distinct = 1;
     for (std::size_t e = 1; e < edges.size; ++e) {
-        const bool source_up = edges.source[e - 1] < edges.source[e];
-        if (!source_up && (edges.source[e - 1] != edges.source[e] || edges.target[e - 1] > edges.target[e]))
-            return false;
+        const unsigned source_up = edges.source[e - 1] < edges.source[e] ? 1U : 0U;
+        const unsigned same = edges.source[e - 1] == edges.source[e] ? 1U : 0U;
+        up &= source_up | (same & (edges.target[e - 1] <= edges.target[e] ? 1U : 0U));
+        distinct &= ~same | (edges.target[e - 1] != edges.target[e] ? 1U : 0U);
     }
-    return true;
+    return {up != 0, (distinct & 1U) != 0};
+}
+
+/// Rows of a sorted list: a row ends behind the last edge that says so.
+void copy_sorted(const EdgeList& edges, EdgeRows& rows) noexcept {
+    std::ranges::fill(rows.offsets, 0U);
+    for (std::size_t e = 0; e < edges.size; ++e) rows.offsets[edges.source[e] + 1] = static_cast<Index>(e + 1);
+    for (std::size_t v = 1; v < rows.offsets.size(); ++v) {
+        rows.offsets[v] = std::max(rows.offsets[v], rows.offsets[v - 1]);  // rows without edges end where they begin
+    }
+    std::ranges::copy(edges.target.first(edges.size), rows.neighbour.begin());
+    std::ranges::copy(edges.score.first(edges.size), rows.score.begin());
 }
 
 /// Turns counts at [v + 1] into offsets at [v]; `fill` then uses [v] as the cursor of row v, which leaves it at the
@@ -40,18 +59,6 @@ void group_list(const EdgeList& edges, std::span<const Index> row_of, std::span<
     close_rows(rows.offsets);
 }
 
-/// The same edges by their other end; rows come out ascending.
-void transpose(const EdgeRows& from, EdgeRows& to) noexcept {
-    std::ranges::fill(to.offsets, 0U);
-    const std::size_t n_edges = from.offsets.back();
-    for (std::size_t e = 0; e < n_edges; ++e) ++to.offsets[from.neighbour[e] + 1];
-    open_rows(to.offsets);
-    for (Index v = 0; v < from.n_nodes(); ++v) {
-        for (Index e = from.offsets[v]; e < from.offsets[v + 1]; ++e) push(to, from.neighbour[e], v, from.score[e]);
-    }
-    close_rows(to.offsets);
-}
-
 /// Of equal neighbours in an ascending row, keeps one with the largest score.
 void merge_duplicates(EdgeRows& rows) noexcept {
     Index end = 0;
@@ -74,26 +81,25 @@ void merge_duplicates(EdgeRows& rows) noexcept {
 
 }  // namespace
 
-void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
-    if (is_sorted_by_source_and_target(edges)) {
-        group_list(edges, edges.source, edges.target, out);
-    } else {  // two stable passes sort by (source, target)
-        group_list(edges, edges.target, edges.source, in);
-        transpose(in, out);
-    }
-    merge_duplicates(out);
-    transpose(out, in);
+void transpose(const EdgeRows& from, EdgeRows& to) noexcept {
+    std::ranges::fill(to.offsets, 0U);
+    const std::size_t n_edges = from.offsets.back();
+    for (std::size_t e = 0; e < n_edges; ++e) ++to.offsets[from.neighbour[e] + 1];
+    open_rows(to.offsets);
+    from.for_each([&to](Index source, Index target, float score) { push(to, target, source, score); });
+    close_rows(to.offsets);
 }
 
-void list_edges(const EdgeRows& out, EdgeList& edges) noexcept {
-    edges.size = out.offsets.back();
-    for (Index v = 0; v < out.n_nodes(); ++v) {
-        for (Index e = out.offsets[v]; e < out.offsets[v + 1]; ++e) {
-            edges.source[e] = v;
-            edges.target[e] = out.neighbour[e];
-            edges.score[e] = out.score[e];
-        }
+void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept {
+    const ListOrder order = find_order(edges);
+    if (order.is_sorted) {
+        copy_sorted(edges, out);
+        if (order.is_distinct) return;
+    } else {  // two stable passes sort by (source, target)
+        group_list(edges, edges.target, edges.source, scratch);
+        transpose(scratch, out);
     }
+    merge_duplicates(out);
 }
 
 }  // namespace rheinfall::detail

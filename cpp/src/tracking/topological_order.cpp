@@ -5,22 +5,29 @@
 
 namespace rheinfall::detail {
 
-bool measure_depth(const EdgeRows& out, const EdgeRows& in, std::span<Index> depth, std::span<Index> order,
-                   std::span<Index> in_degree) noexcept {
+bool measure_depth(const EdgeRows& out, std::span<Index> depth, std::span<Index> order,
+                   std::span<HitDepth> scratch) noexcept {
+    const auto n_nodes = static_cast<Index>(out.n_nodes());
+    std::ranges::fill(scratch, HitDepth{0, 0});
+    for (const Index w : out.neighbour.first(out.offsets.back())) ++scratch[w].edges_left;
     std::size_t ready = 0;
-    for (Index v = 0; v < out.n_nodes(); ++v) {
-        depth[v] = 0;
-        in_degree[v] = static_cast<Index>(in.degree(v));
-        if (in_degree[v] == 0) order[ready++] = v;
+    // What is ready cannot be foreseen: it is written always, and counted if it is.
+    for (Index v = 0; v < n_nodes; ++v) {
+        order[ready] = v;
+        ready += scratch[v].edges_left == 0 ? 1U : 0U;
+        if (ready == n_nodes) break;
     }
     for (std::size_t done = 0; done < ready; ++done) {
         const Index v = order[done];
-        for (const Index w : out.neighbours(v)) {
-            depth[w] = std::max(depth[w], depth[v] + 1);
-            if (--in_degree[w] == 0) order[ready++] = w;
+        const Index next_depth = scratch[v].depth + 1;
+        for (Index e = out.offsets[v]; e < out.offsets[v + 1]; ++e) {
+            HitDepth& target = scratch[out.neighbour[e]];
+            target.depth = std::max(target.depth, next_depth);
+            if (--target.edges_left == 0) order[ready++] = out.neighbour[e];
         }
     }
-    return ready == out.n_nodes();
+    for (Index v = 0; v < n_nodes; ++v) depth[v] = scratch[v].depth;
+    return ready == n_nodes;
 }
 
 void sort_by_depth(std::span<const Index> depth, std::span<Index> order, std::span<Index> count) noexcept {

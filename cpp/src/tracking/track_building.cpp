@@ -18,43 +18,57 @@ bool needs_no_cycles(TrackMethod method) noexcept {
 
 /// Fills the distances from the origin; NaN marks a hit that takes part in nothing.
 Status measure_distances(const HitsView& hits, TrackScratch& s) noexcept {
-    Status status = Status::ok;
+    bool finite = true;
     for (std::size_t v = 0; v < hits.size(); ++v) {
         const auto x = static_cast<double>(hits.x[v]);
         const auto y = static_cast<double>(hits.y[v]);
         const auto z = static_cast<double>(hits.z[v]);
-        const double distance2 = x * x + y * y + z * z;
-        const bool finite = std::isfinite(distance2);
-        if (!finite) status = Status::not_finite;
-        s.distance2[v] = finite ? distance2 : std::numeric_limits<double>::quiet_NaN();
+        s.distance2[v] = x * x + y * y + z * z;
+        finite &= s.distance2[v] <= std::numeric_limits<double>::max();
     }
-    return status;
+    if (finite) return Status::ok;
+    for (double& distance2 : s.distance2) {
+        if (!std::isfinite(distance2)) distance2 = std::numeric_limits<double>::quiet_NaN();
+    }
+    return Status::not_finite;
 }
 
-/// Copies the edges above the cut to the workspace.
-Status select_edges(const TrackBuildingPlan& plan, const ScoredGraph& graph, TrackScratch& s) noexcept {
-    const bool has_hits = graph.hits.size() > 0;
-    const bool keep_loops = needs_no_cycles(plan.method);
-    Status status = has_hits ? measure_distances(graph.hits, s) : Status::ok;
+/// Copies the edges above the cut for which `uses(source, target)` holds to the workspace, without a branch: whether an
+/// edge is kept cannot be foreseen.
+template <class Uses>
+Status copy_edges(float cut, const ScoredGraph& graph, detail::EdgeList& edges, Uses&& uses) noexcept {
+    bool finite = true;
     std::size_t n = 0;
     for (std::size_t e = 0; e < graph.edges.size(); ++e) {
         const float score = graph.scores[e];
-        if (!std::isfinite(score)) status = Status::not_finite;
+        const bool is_number = std::fabs(score) <= std::numeric_limits<float>::max();
         auto source = static_cast<Index>(graph.edges.source[e]);
         auto target = static_cast<Index>(graph.edges.target[e]);
-        if (!std::isfinite(score) || !(score > plan.score_cut) || (source == target && !keep_loops)) continue;
-        if (has_hits) {
-            const double a = s.distance2[source];
-            const double b = s.distance2[target];
-            if (std::isnan(a) || std::isnan(b)) continue;
-            if (plan.orient && (a > b || (a == b && source > target))) std::swap(source, target);
-        }
-        s.edges.source[n] = source;
-        s.edges.target[n] = target;
-        s.edges.score[n++] = score;
+        const bool used = is_number & (score > cut) & uses(source, target);
+        edges.source[n] = source;
+        edges.target[n] = target;
+        edges.score[n] = score;
+        n += used ? 1U : 0U;
+        finite &= is_number;
     }
-    s.edges.size = n;
-    return status;
+    edges.size = n;
+    return finite ? Status::ok : Status::not_finite;
+}
+
+Status select_edges(const TrackBuildingPlan& plan, const ScoredGraph& graph, TrackScratch& s) noexcept {
+    const bool has_hits = graph.hits.size() > 0;
+    const bool keeps_loops = needs_no_cycles(plan.method);
+    const Status status = has_hits ? measure_distances(graph.hits, s) : Status::ok;
+    if (status == Status::ok && !plan.orient) {
+        return copy_edges(plan.score_cut, graph, s.edges,
+                          [keeps_loops](Index a, Index b) { return keeps_loops | (a != b); });
+    }
+    return worst(status, copy_edges(plan.score_cut, graph, s.edges, [&](Index& a, Index& b) {
+                     const double d_a = s.distance2[a];
+                     const double d_b = s.distance2[b];
+                     if (plan.orient && (d_a > d_b || (d_a == d_b && a > b))) std::swap(a, b);
+                     return (keeps_loops || a != b) && !std::isnan(d_a) && !std::isnan(d_b);
+                 }));
 }
 
 Status group_hits(const TrackBuildingPlan& plan, bool has_hits, TrackScratch& s, TracksBuffers& tracks) noexcept {

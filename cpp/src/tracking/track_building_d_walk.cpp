@@ -1,24 +1,26 @@
 #include <algorithm>
+#include <numeric>
 
+#include "tracking/detail/best_edges.hpp"
 #include "tracking/detail/best_path.hpp"
 #include "tracking/detail/track_methods.hpp"
+#include "tracking/detail/union_find.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
 /// Leaves the edges that pass the walk's rule at both ends, both judged on the graph before any edge goes.
 void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    list_edges(s.out, s.edges);
-    find_best_edges(s);
-    s.edges.keep_if([&](Index source, Index target, float score) {
-        return score > (s.best_out[source] == target ? plan.walk_min : plan.walk_add) &&
-               score > (s.best_in[target] == source ? plan.walk_min : plan.walk_add);
+    find_best_edges(s.out, s);
+    s.out.keep_if([&](Index source, Index target, float score) {
+        return (score > (is_best_from(source, target, score, s) ? plan.walk_min : plan.walk_add)) &
+               (score > (is_best_into(source, target, score, s) ? plan.walk_min : plan.walk_add));
     });
-    group_edges(s.edges, s.out, s.in);
+    transpose(s.out, s.in);
 }
 
-/// best[v] = max over children of (score + best[child]), 0 without children; ties to the smaller child. Per hit: `sum`
-/// is best[v], `next` the child. Every edge that survived the pruning is followed.
+/// best[v] = max over children of (score + best[child]), 0 without children; ties to the smaller child. Every edge that
+/// survived the pruning is followed.
 class HeaviestPath {
 public:
     explicit HeaviestPath(TrackScratch& s) noexcept : s_(s) {}
@@ -27,26 +29,24 @@ public:
     [[nodiscard]] bool follows(Index, Index, float) const noexcept { return true; }
 
     void choose(Index v) noexcept {
-        const std::span<const Index> children = s_.out.neighbours(v);
-        const std::span<const float> scores = s_.out.scores(v);
-        s_.sum[v] = 0.0;
-        s_.next[v] = no_hit;
-        for (std::size_t i = 0; i < children.size(); ++i) {
-            if ((s_.flags[children[i]] & retired) != 0) continue;
-            const double sum = static_cast<double>(scores[i]) + s_.sum[children[i]];
-            if (s_.next[v] != no_hit && !(sum > s_.sum[v])) continue;
-            s_.sum[v] = sum;
-            s_.next[v] = children[i];
+        HeavyPath path{0.0, no_hit};
+        for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
+            const Index child = s_.out.neighbour[e];
+            if ((s_.flags[child] & retired) != 0) continue;
+            const double sum = static_cast<double>(s_.out.score[e]) + s_.heaviest[child].sum;
+            if (path.next == no_hit || sum > path.sum) path = {sum, child};
         }
+        s_.heaviest[v] = path;
     }
+
+    [[nodiscard]] Index next(Index v) const noexcept { return s_.heaviest[v].next; }
 
 private:
     TrackScratch& s_;
 };
 
-/// Hits without edges in, the best on top. Components do not touch each other, so taking the best source of the whole
-/// graph again and again takes the best source of each component in turn. A stale sum is an upper bound, since
-/// deletions only take choices away: it is renewed when it reaches the top.
+/// Hits of a component without edges in, the best on top. A stale sum is an upper bound, since deletions only take
+/// choices away: it is renewed when it reaches the top.
 class Sources {
     [[nodiscard]] auto end() const noexcept { return heap_.begin() + static_cast<std::ptrdiff_t>(size_); }
     [[nodiscard]] auto after() const noexcept {
@@ -58,7 +58,7 @@ public:
 
     void push(Index v) noexcept {
         heap_[size_++] = v;
-        s_.heap_sum[v] = s_.sum[v];
+        s_.heap_sum[v] = s_.heaviest[v].sum;
         std::push_heap(heap_.begin(), end(), after());
     }
     Index pop() noexcept {
@@ -74,29 +74,16 @@ private:
 };
 
 /// One edge less into each child of the hits on the path from @p start; children without any become sources.
-void release_children(Index start, std::span<Index> in_degree, Sources& sources, TrackScratch& s) noexcept {
-    for (Index v = start; v != no_hit; v = s.next[v]) {
+void release_children(Index start, Sources& sources, const HeaviestPath& rule, TrackScratch& s) noexcept {
+    for (Index v = start; v != no_hit; v = rule.next(v)) {
         for (const Index child : s.out.neighbours(v)) {
-            if (--in_degree[child] == 0 && (s.flags[child] & retired) == 0) sources.push(child);
+            if (--s.count[child] == 0 && (s.flags[child] & retired) == 0) sources.push(child);
         }
     }
 }
 
-}  // namespace
-
-void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    prune_edges(plan, s);
-    std::ranges::fill(s.root, no_hit);
-    std::ranges::fill(s.flags, std::uint8_t{0});
-    HeaviestPath rule(s);
-    choose_all_paths(s, rule);
-
-    const std::span<Index> in_degree = s.count;
-    Sources sources(s);
-    for (Index v = 0; v < s.in.n_nodes(); ++v) {
-        in_degree[v] = static_cast<Index>(s.in.degree(v));
-        if (in_degree[v] == 0) sources.push(v);
-    }
+/// Takes the best source of one component, again and again.
+void take_component(Sources& sources, HeaviestPath& rule, TrackScratch& s) noexcept {
     while (!sources.empty()) {
         const Index v = sources.pop();
         if ((s.flags[v] & stale) != 0) {
@@ -105,7 +92,36 @@ void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
             continue;
         }
         take_path(v, s, rule);
-        release_children(v, in_degree, sources, s);
+        release_children(v, sources, rule, s);
+    }
+}
+
+/// Chains the hits with edges out and none in, component by component: the first one of a component at its root in
+/// `s.order`, the following one in `s.listed`; no_hit at the end. `s.count` becomes the edges into each hit.
+void list_sources(TrackScratch& s) noexcept {
+    label_components(s.out, s.component);
+    std::ranges::fill(s.order, no_hit);
+    for (Index v = 0; v < s.root.size(); ++v) {
+        s.count[v] = static_cast<Index>(s.in.degree(v));
+        if (s.count[v] > 0 || s.out.degree(v) == 0) continue;  // a hit without edges is a path of its own
+        s.listed[v] = s.order[s.component[v]];
+        s.order[s.component[v]] = v;
+    }
+}
+
+}  // namespace
+
+void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+    prune_edges(plan, s);
+    std::iota(s.root.begin(), s.root.end(), 0U);
+    std::ranges::fill(s.flags, std::uint8_t{0});
+    HeaviestPath rule(s);
+    choose_all_paths(s, rule);
+    list_sources(s);
+    Sources sources(s);
+    for (const Index first : s.order) {
+        for (Index v = first; v != no_hit; v = s.listed[v]) sources.push(v);
+        take_component(sources, rule, s);
     }
 }
 

@@ -9,7 +9,7 @@ namespace {
 /// Drops the edges within a strongly connected set that do not lead outward. What is left ascends in (distance, index)
 /// within each set, and the sets themselves form no cycle.
 void drop_inward_edges(bool has_hits, TrackScratch& s) noexcept {
-    s.edges.keep_if([&](Index a, Index b, float) {
+    s.out.keep_if([&](Index a, Index b, float) {
         const bool further = has_hits && s.distance2[a] != s.distance2[b] ? s.distance2[a] < s.distance2[b] : a < b;
         return s.component[a] != s.component[b] || further;
     });
@@ -19,12 +19,11 @@ void drop_inward_edges(bool has_hits, TrackScratch& s) noexcept {
 
 Status order_hits(bool has_hits, bool drop, TrackScratch& s) noexcept {
     group_edges(s.edges, s.out, s.in);
-    if (measure_depth(s.out, s.in, s.depth, s.order, s.count)) return Status::ok;
-    find_strong_components(s.out, s.component, {s.next, s.cursor, s.stack, s.last_hit, s.flags});
+    if (measure_depth(s.out, s.depth, s.order, s.hit_depth)) return Status::ok;
+    find_strong_components(s.out, s.component, {s.best_out, s.cursor, s.stack, s.listed, s.flags});
     if (drop) {
         drop_inward_edges(has_hits, s);
-        group_edges(s.edges, s.out, s.in);
-        measure_depth(s.out, s.in, s.depth, s.order, s.count);
+        measure_depth(s.out, s.depth, s.order, s.hit_depth);
     }
     return Status::cycle;
 }

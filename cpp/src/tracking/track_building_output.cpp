@@ -1,56 +1,81 @@
 #include <algorithm>
+#include <array>
 
 #include "tracking/detail/track_methods.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
-/// Turns `s.count` (hits per root) into the number of each track in `s.cursor`, no_hit for what is too short.
+/// Longest track that is put in order by counting, all pairs compared without a branch; longer ones are sorted.
+constexpr std::size_t most_counted = 32;
+
+/// Numbers the tracks by root, and says where their hits go. Offsets are written as far as there is room.
 void number_tracks(std::size_t min_length, TrackScratch& s, TracksBuffers& tracks) noexcept {
-    std::ranges::fill(s.count, 0U);
-    for (const Index r : s.root) {
-        if (r != no_hit) ++s.count[r];
-    }
-    for (std::size_t r = 0; r < s.count.size(); ++r) {
-        s.cursor[r] = no_hit;
-        if (s.count[r] == 0 || s.count[r] < min_length) continue;
-        s.cursor[r] = static_cast<Index>(tracks.n_tracks++);
-        tracks.n_hits += s.count[r];
-    }
-}
-
-void fill_offsets(const TrackScratch& s, const TracksBuffers& tracks) noexcept {
-    tracks.offsets[0] = 0;
-    for (std::size_t r = 0; r < s.count.size(); ++r) {
-        const Index track = s.cursor[r];
-        if (track != no_hit) tracks.offsets[track + 1] = tracks.offsets[track] + s.count[r];
+    std::ranges::fill(s.of_root, TrackOfRoot{no_hit, 0});
+    for (const Index r : s.root) ++s.of_root[r].place;
+    const auto enough = static_cast<Index>(std::min<std::size_t>(min_length, no_hit));  // at least 1
+    for (TrackOfRoot& of_root : s.of_root) {
+        const Index n_hits = of_root.place;
+        if (n_hits < enough) continue;
+        of_root = {static_cast<Index>(tracks.n_tracks), static_cast<Index>(tracks.n_hits)};
+        if (tracks.n_tracks < tracks.offsets.size()) {
+            tracks.offsets[tracks.n_tracks] = static_cast<std::int64_t>(tracks.n_hits);
+        }
+        ++tracks.n_tracks;
+        tracks.n_hits += n_hits;
     }
 }
 
-/// Hits in ascending order of index, track by track. `s.count` becomes the number of hits written per track.
-void fill_hits(TrackScratch& s, const TracksBuffers& tracks) noexcept {
-    std::ranges::fill(s.count, 0U);
-    for (std::size_t v = 0; v < s.root.size(); ++v) {
-        const Index track = s.root[v] == no_hit ? no_hit : s.cursor[s.root[v]];
-        if (!tracks.labels.empty()) tracks.labels[v] = track == no_hit ? -1 : static_cast<std::int64_t>(track);
-        if (track == no_hit) continue;
-        const auto at = static_cast<std::size_t>(tracks.offsets[track]) + s.count[track]++;
-        tracks.hits[at] = static_cast<std::int64_t>(v);
+/// Hits in ascending order of index, track by track, into `s.listed`.
+void list_hits(TrackScratch& s, const TracksBuffers& tracks) noexcept {
+    const auto end = static_cast<Index>(tracks.n_hits);  // hits of no track are written here, over each other
+    for (Index v = 0; v < s.root.size(); ++v) {
+        TrackOfRoot& of_root = s.of_root[s.root[v]];
+        const bool is_in_track = of_root.track != no_hit;
+        s.listed[is_in_track ? of_root.place : end] = v;
+        of_root.place += is_in_track ? 1U : 0U;
+        if (!tracks.labels.empty()) tracks.labels[v] = is_in_track ? static_cast<std::int64_t>(of_root.track) : -1;
+    }
+}
+
+/// Writes the hits of a track of at most `most_counted` hits, each to the place that is the number of hits before it.
+template <class Key>
+void order_by_counting(std::span<const Key> key, std::span<const Index> hits, std::int64_t* to) noexcept {
+    std::array<Key, most_counted> keys;
+    unsigned up = 1;
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        keys[i] = key[hits[i]];
+        up &= keys[i > 0 ? i - 1 : 0] <= keys[i] ? 1U : 0U;
+    }
+    if (up != 0) {  // often so: modules are numbered outward
+        std::ranges::copy(hits, to);
+        return;
+    }
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        std::size_t place = 0;
+        for (std::size_t j = 0; j < i; ++j) place += keys[j] <= keys[i] ? 1U : 0U;  // equal keys: ascending index
+        for (std::size_t j = i + 1; j < hits.size(); ++j) place += keys[j] < keys[i] ? 1U : 0U;
+        to[place] = static_cast<std::int64_t>(hits[i]);
     }
 }
 
 template <class Key>
-void sort_hits(std::span<const Key> key, const TracksBuffers& tracks, const ParallelFor& parallel_for) noexcept {
-    const auto before = [key](std::int64_t a, std::int64_t b) {
-        const Key key_a = key[static_cast<std::size_t>(a)];
-        const Key key_b = key[static_cast<std::size_t>(b)];
-        return key_a < key_b || (key_a == key_b && a < b);
-    };
+void order_track(std::span<const Key> key, std::span<Index> hits, std::int64_t* to) noexcept {
+    if (hits.size() <= most_counted) return order_by_counting<Key>(key, hits, to);
+    std::ranges::sort(hits, [key](Index a, Index b) { return key[a] < key[b] || (key[a] == key[b] && a < b); });
+    std::ranges::copy(hits, to);
+}
+
+template <class Key>
+void order_tracks(std::span<const Key> key, const TrackScratch& s, const TracksBuffers& tracks,
+                  const ParallelFor& parallel_for) noexcept {
     // A task worth less than some 100 us would not pay for the threads that a host may start for it.
     const std::size_t n_tasks = std::clamp<std::size_t>(tracks.n_hits / 16384, 1, 8 * parallel_for.n_threads());
     parallel_for(n_tasks, [&](std::size_t task) {
         for (std::size_t t = task * tracks.n_tracks / n_tasks; t < (task + 1) * tracks.n_tracks / n_tasks; ++t) {
-            std::sort(tracks.hits.begin() + tracks.offsets[t], tracks.hits.begin() + tracks.offsets[t + 1], before);
+            const auto first = static_cast<std::size_t>(tracks.offsets[t]);
+            const auto end = static_cast<std::size_t>(tracks.offsets[t + 1]);
+            order_track(key, s.listed.subspan(first, end - first), tracks.hits.data() + first);
         }
     });
 }
@@ -63,13 +88,13 @@ Status write_tracks(std::size_t min_length, bool has_hits, TrackScratch& s, Trac
     const bool fits = tracks.offsets.size() > tracks.n_tracks && tracks.hits.size() >= tracks.n_hits &&
                       (tracks.labels.empty() || tracks.labels.size() >= s.root.size());
     if (!fits) return Status::capacity_exceeded;
-    fill_offsets(s, tracks);
-    fill_hits(s, tracks);
+    tracks.offsets[tracks.n_tracks] = static_cast<std::int64_t>(tracks.n_hits);
+    list_hits(s, tracks);
     if (has_hits) {
-        // A hit at an unknown place is in no edge, hence alone in its track: NaN is never compared.
-        sort_hits(std::span<const double>(s.distance2), tracks, parallel_for);
+        // A hit at an unknown place is in no edge, hence alone in its track: NaN decides nothing.
+        order_tracks(std::span<const double>(s.distance2), s, tracks, parallel_for);
     } else {
-        sort_hits(std::span<const Index>(s.depth), tracks, parallel_for);
+        order_tracks(std::span<const Index>(s.depth), s, tracks, parallel_for);
     }
     return Status::ok;
 }

@@ -1,29 +1,29 @@
 #include <algorithm>
+#include <numeric>
 
 #include "tracking/detail/best_path.hpp"
 #include "tracking/detail/track_methods.hpp"
-#include "tracking/detail/union_find.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
-/// Longest paths by dynamic programming in place of enumeration. Per hit: `count` hits on the path, `last_score` of its
-/// last edge, `last_hit`, `next`; `best_out` is the best neighbour that is not retired.
+/// Longest paths by dynamic programming in place of enumeration, in `s.longest`; `best_out` is the best neighbour that
+/// is not retired.
 class LongestPath {
 public:
     LongestPath(const TrackBuildingPlan& plan, TrackScratch& s) noexcept : plan_(plan), s_(s) {}
 
     void look(Index v) noexcept {
-        const std::span<const Index> children = s_.out.neighbours(v);
-        const std::span<const float> scores = s_.out.scores(v);
-        s_.best_out[v] = no_hit;
+        Index best = no_hit;
         float best_score = 0.0F;
-        for (std::size_t i = 0; i < children.size(); ++i) {
-            if ((s_.flags[children[i]] & retired) != 0 || (s_.best_out[v] != no_hit && !(scores[i] > best_score)))
-                continue;
-            s_.best_out[v] = children[i];
-            best_score = scores[i];
+        for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
+            const Index child = s_.out.neighbour[e];
+            const float score = s_.out.score[e];
+            const bool better = ((s_.flags[child] & retired) == 0) & ((best == no_hit) | (score > best_score));
+            best = better ? child : best;
+            best_score = better ? score : best_score;
         }
+        s_.best_out[v] = best;
     }
 
     /// The best neighbour counts whatever its score: another one becomes the best when it retires.
@@ -32,31 +32,30 @@ public:
     }
 
     void choose(Index v) noexcept {
-        const std::span<const Index> children = s_.out.neighbours(v);
-        const std::span<const float> scores = s_.out.scores(v);
-        s_.count[v] = 1;
-        s_.next[v] = no_hit;
-        s_.last_hit[v] = v;
-        for (std::size_t i = 0; i < children.size(); ++i) {
-            const Index child = children[i];
-            const float threshold = child == s_.best_out[v] ? plan_.walk_min : plan_.walk_add;
-            if ((s_.flags[child] & retired) != 0 || !(scores[i] > threshold)) continue;
-            const float last_score = s_.next[child] == no_hit ? scores[i] : s_.last_score[child];
-            if (!is_longer(v, child, last_score)) continue;
-            s_.count[v] = s_.count[child] + 1;
-            s_.last_score[v] = last_score;
-            s_.last_hit[v] = s_.last_hit[child];
-            s_.next[v] = child;
+        const Index best = s_.best_out[v];
+        LongPath path{1, no_hit, v, 0.0F};
+        for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
+            const Index child = s_.out.neighbour[e];
+            const float score = s_.out.score[e];
+            if (!(score > (child == best ? plan_.walk_min : plan_.walk_add))) continue;
+            if ((s_.flags[child] & retired) != 0) continue;
+            LongPath over = s_.longest[child];
+            if (over.next == no_hit) over.last_score = score;
+            if (!is_longer(over, path)) continue;
+            path = {over.n_hits + 1, child, over.last_hit, over.last_score};
         }
+        s_.longest[v] = path;
     }
 
+    [[nodiscard]] Index next(Index v) const noexcept { return s_.longest[v].next; }
+
 private:
-    /// True if the path over @p child, which ends with @p last_score, is better than the best so far from @p v.
-    [[nodiscard]] bool is_longer(Index v, Index child, float last_score) const noexcept {
-        const Index n_hits = s_.count[child] + 1;
-        if (n_hits != s_.count[v]) return n_hits > s_.count[v];
-        if (last_score != s_.last_score[v]) return last_score > s_.last_score[v];
-        return s_.last_hit[child] < s_.last_hit[v];  // children come in ascending order, so on a tie the smaller stays
+    /// True if the path over a child is better than the best so far.
+    [[nodiscard]] static bool is_longer(const LongPath& over, const LongPath& best) noexcept {
+        const Index n_hits = over.n_hits + 1;
+        if (n_hits != best.n_hits) return n_hits > best.n_hits;
+        if (over.last_score != best.last_score) return over.last_score > best.last_score;
+        return over.last_hit < best.last_hit;  // children come in ascending order, so on a tie the smaller stays
     }
 
     const TrackBuildingPlan& plan_;
@@ -65,12 +64,16 @@ private:
 
 /// Walks from every hit that is not retired yet.
 void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+    // An edge that is not above the lower threshold is never followed, and a worse one never becomes the best.
+    const float lowest = std::min(plan.walk_min, plan.walk_add);
+    s.out.keep_if([lowest](Index, Index, float score) { return score > lowest; });
+    transpose(s.out, s.in);
     LongestPath rule(plan, s);
     choose_all_paths(s, rule);
     for (const Index start : s.order) {
         if ((s.flags[start] & retired) != 0) continue;
         refresh_best_path(start, s, rule);
-        if (s.count[start] >= plan.min_length) {
+        if (s.longest[start].n_hits >= plan.min_length) {
             take_path(start, s, rule);
         } else {
             s.flags[start] |= retired;  // whatever leads here came earlier in the order and is retired
@@ -78,34 +81,43 @@ void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     }
 }
 
-/// Takes the components that are single chains of at least 3 hits as they stand.
-void take_chains(TrackScratch& s) noexcept {
-    list_edges(s.out, s.edges);
-    label_components(s.edges, s.component);
-    std::ranges::fill(s.count, 0U);
-    std::ranges::fill(s.cursor, 0U);  // hits with a junction per component
-    for (Index v = 0; v < s.component.size(); ++v) {
-        ++s.count[s.component[v]];
-        if (s.out.degree(v) > 1 || s.in.degree(v) > 1) ++s.cursor[s.component[v]];
+/// Takes the chain that begins with @p start, a hit without edges in, if it is a component of at least 3 hits.
+void take_chain(Index start, std::span<const Index> in_degree, TrackScratch& s) noexcept {
+    std::size_t n_hits = 1;
+    Index smallest = start;
+    for (Index v = start; s.out.degree(v) > 0; ++n_hits) {
+        if (s.out.degree(v) > 1 || in_degree[s.out.neighbour[s.out.offsets[v]]] > 1) return;
+        v = s.out.neighbour[s.out.offsets[v]];
+        smallest = std::min(smallest, v);
     }
-    for (Index v = 0; v < s.component.size(); ++v) {
-        const Index c = s.component[v];
-        if (s.count[c] < 3 || s.cursor[c] > 0) continue;
-        s.root[v] = c;
+    if (n_hits < 3) return;
+    for (Index v = start;; v = s.out.neighbour[s.out.offsets[v]]) {
+        s.root[v] = smallest;
         s.flags[v] = retired;
+        if (s.out.degree(v) == 0) return;
+    }
+}
+
+/// Takes the components that are single chains of at least 3 hits as they stand. Each hit is passed once at most: behind
+/// the first, only hits with one edge in are.
+void take_chains(TrackScratch& s) noexcept {
+    std::ranges::fill(s.count, 0U);
+    for (const Index w : s.out.neighbour.first(s.out.offsets.back())) ++s.count[w];
+    for (Index v = 0; v < s.root.size(); ++v) {
+        if (s.count[v] == 0) take_chain(v, s.count, s);
     }
 }
 
 }  // namespace
 
 void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    std::ranges::fill(s.root, no_hit);
+    std::iota(s.root.begin(), s.root.end(), 0U);
     std::ranges::fill(s.flags, std::uint8_t{0});
     walk_all(plan, s);
 }
 
 void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    std::ranges::fill(s.root, no_hit);
+    std::iota(s.root.begin(), s.root.end(), 0U);
     std::ranges::fill(s.flags, std::uint8_t{0});
     take_chains(s);
     walk_all(plan, s);

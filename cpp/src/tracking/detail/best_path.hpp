@@ -10,8 +10,9 @@ namespace rheinfall::detail {
 //
 // Rule: a type with
 //   look(v)                     prepares v, once all that retires before `choose(v)` has retired;
-//   follows(v, child, score)    whether the best path from v is sought over this edge, or would be but for a
-//   retirement; choose(v)                   chooses it, from children that are not retired and up to date.
+//   follows(v, child, score)    whether the best path from v is sought over this edge, or would be but for a retirement;
+//   choose(v)                   chooses it, from children that are not retired and up to date;
+//   next(v)                     the next hit on it, no_hit at its end.
 // A hit is stale if a hit that it could reach over followed edges has retired since. So what a hit that is not stale
 // follows is not stale either, and only what lies behind followed edges is ever renewed.
 
@@ -74,12 +75,12 @@ void mark_followers(Index v, TrackScratch& s, const Rule& rule) noexcept {
 template <class Rule>
 void take_path(Index start, TrackScratch& s, const Rule& rule) noexcept {
     Index smallest = start;
-    for (Index v = start; v != no_hit; v = s.next[v]) smallest = std::min(smallest, v);
-    for (Index v = start; v != no_hit; v = s.next[v]) {
+    for (Index v = start; v != no_hit; v = rule.next(v)) smallest = std::min(smallest, v);
+    for (Index v = start; v != no_hit; v = rule.next(v)) {
         s.root[v] = smallest;
         s.flags[v] |= retired;
     }
-    for (Index v = start; v != no_hit; v = s.next[v]) mark_followers(v, s, rule);
+    for (Index v = start; v != no_hit; v = rule.next(v)) mark_followers(v, s, rule);
 }
 
 }  // namespace rheinfall::detail

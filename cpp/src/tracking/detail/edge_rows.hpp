@@ -16,15 +16,23 @@ struct EdgeList {
     std::span<float> score;
     std::size_t size = 0;
 
-    /// Leaves the edges for which `stays(source, target, score)` holds, in their order.
+    /// Calls `visit(source, target, score)` for each edge.
+    template <class Visit>
+    void for_each(Visit&& visit) const noexcept {
+        for (std::size_t e = 0; e < size; ++e) visit(source[e], target[e], score[e]);
+    }
+
+    /// Leaves the edges for which `stays(source, target, score)` holds, in their order. Without a branch, since what
+    /// stays cannot be foreseen.
     template <class Stays>
     void keep_if(Stays&& stays) noexcept {
         std::size_t n = 0;
         for (std::size_t e = 0; e < size; ++e) {
-            if (!stays(source[e], target[e], score[e])) continue;
+            const bool kept = stays(source[e], target[e], score[e]);
             source[n] = source[e];
             target[n] = target[e];
-            score[n++] = score[e];
+            score[n] = score[e];
+            n += kept ? 1U : 0U;
         }
         size = n;
     }
@@ -40,13 +48,38 @@ struct EdgeRows {
     [[nodiscard]] std::span<const Index> neighbours(Index v) const noexcept {
         return neighbour.subspan(offsets[v], degree(v));
     }
-    [[nodiscard]] std::span<const float> scores(Index v) const noexcept { return score.subspan(offsets[v], degree(v)); }
+
+    /// Calls `visit(source, target, score)` for each edge, row by row.
+    template <class Visit>
+    void for_each(Visit&& visit) const noexcept {
+        for (Index v = 0; v < n_nodes(); ++v) {
+            for (Index e = offsets[v]; e < offsets[v + 1]; ++e) visit(v, neighbour[e], score[e]);
+        }
+    }
+
+    /// Leaves the edges for which `stays(source, target, score)` holds, in their order.
+    template <class Stays>
+    void keep_if(Stays&& stays) noexcept {
+        Index n = 0;
+        Index first = 0;
+        for (Index v = 0; v < n_nodes(); ++v) {
+            const Index last = offsets[v + 1];
+            for (Index e = first; e < last; ++e) {
+                const bool kept = stays(v, neighbour[e], score[e]);
+                neighbour[n] = neighbour[e];
+                score[n] = score[e];
+                n += kept ? 1U : 0U;
+            }
+            first = last;
+            offsets[v + 1] = n;
+        }
+    }
 };
 
-/// Fills @p out (by source) and @p in (by target) from @p edges; of duplicates the larger score stays. Linear.
-void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept;
+/// Fills @p out (by source) from @p edges; of duplicates the larger score stays. @p scratch is as large. Linear.
+void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept;
 
-/// Writes the edges of @p out back into @p edges.
-void list_edges(const EdgeRows& out, EdgeList& edges) noexcept;
+/// Groups the edges of @p from by their other end.
+void transpose(const EdgeRows& from, EdgeRows& to) noexcept;
 
 }  // namespace rheinfall::detail

@@ -6,10 +6,16 @@
 
 namespace rheinfall::detail {
 
-/// Fills @p depth (edges on the longest path to each hit) and @p order (a topological order, unspecified among equals).
-/// False if the graph has a cycle; both are then unfinished. @p in_degree is scratch, one per hit.
-bool measure_depth(const EdgeRows& out, const EdgeRows& in, std::span<Index> depth, std::span<Index> order,
-                   std::span<Index> in_degree) noexcept;
+/// What `measure_depth` knows of a hit; side by side, since both are needed at once.
+struct HitDepth {
+    Index edges_left;  ///< edges into the hit from hits that are not done
+    Index depth;       ///< edges on the longest path to the hit so far
+};
+
+/// Fills @p depth (edges on the longest path to each hit); @p order becomes a topological order, unspecified among
+/// equals. False if the graph has a cycle; both are then unfinished. @p scratch: one per hit.
+bool measure_depth(const EdgeRows& out, std::span<Index> depth, std::span<Index> order,
+                   std::span<HitDepth> scratch) noexcept;
 
 /// Fills @p order with the hits by (depth, index). @p count is scratch, one per hit.
 void sort_by_depth(std::span<const Index> depth, std::span<Index> order, std::span<Index> count) noexcept;

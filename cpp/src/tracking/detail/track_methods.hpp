@@ -10,16 +10,12 @@ namespace rheinfall::detail {
 void group_components(TrackScratch& s) noexcept;
 /// Leaves the surviving edges in `s.edges`. `sure` infinite: junction removal.
 void group_mutual_best(float sure, TrackScratch& s) noexcept;
-/// The walks start from `s.out`, `s.in` (acyclic), `s.depth` and `s.order`.
+/// The walks start from `s.out` (acyclic), `s.depth` and `s.order`.
 void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 
-/// Best-scored edge out of each hit and into each hit (`s.best_out`, `s.best_in` and their scores), ties to the smaller
-/// index of the other end; no_hit where there is none.
-void find_best_edges(TrackScratch& s) noexcept;
-
-/// Groups `s.edges` into rows and measures depths. Edges on cycles that do not lead outward are dropped, and then the
+/// Groups `s.edges` by source, into `s.out`, and measures depths. Edges on cycles that do not lead outward are dropped, and then the
 /// return value is `cycle`; if @p drop is false they stay and the depths are unfinished.
 Status order_hits(bool has_hits, bool drop, TrackScratch& s) noexcept;
 

@@ -3,8 +3,29 @@
 #include <rheinfall/core/workspace.hpp>
 
 #include "tracking/detail/edge_rows.hpp"
+#include "tracking/detail/topological_order.hpp"
 
 namespace rheinfall::detail {
+
+/// The longest path from a hit (`walk`); what belongs together lies together, since children are met at random.
+struct LongPath {
+    Index n_hits;
+    Index next;  ///< no_hit at the end
+    Index last_hit;
+    float last_score;  ///< of its last edge
+};
+
+/// The heaviest path from a hit (`d_walk`).
+struct HeavyPath {
+    double sum;
+    Index next;  ///< no_hit at the end
+};
+
+/// Number and place of the track that a root stands for.
+struct TrackOfRoot {
+    Index track;  ///< no_hit for none
+    Index place;  ///< hits counted, then where the next one goes
+};
 
 /// Everything that track building writes besides its output. One list of members serves both to count the bytes and to
 /// take them, so the two cannot disagree.
@@ -12,19 +33,21 @@ struct TrackScratch {
     EdgeList edges;
     EdgeRows out, in;
     std::span<double> distance2;  ///< squared distance from the origin of each hit [mm^2], if the event has hits
-    std::span<Index> root;        ///< smallest hit index of the hit's track, no_hit for none: what a method delivers
+    std::span<Index> root;        ///< smallest hit index of the hit's track, its own for none: what a method delivers
+    std::span<Index> listed;      ///< hits track by track, and room for one more
     std::span<Index> depth;       ///< edges on the longest path to the hit
     std::span<Index> order;       ///< hits by (depth, index)
     std::span<Index> component;   ///< strongly connected set of the hit, or connected component
     std::span<Index> cursor;
     std::span<Index> stack;
     std::span<Index> count;
-    std::span<Index> next;  ///< next hit on the best path
-    std::span<Index> last_hit;
-    std::span<Index> best_out, best_in;
-    std::span<float> best_out_score, best_in_score;
-    std::span<float> last_score;
-    std::span<double> sum, heap_sum;
+    std::span<Index> best_out;                    ///< best neighbour that is not retired (`walk`)
+    std::span<std::uint64_t> best_from, best_into;  ///< rank of the best edge out of each hit and into it, 0 for none
+    std::span<HitDepth> hit_depth;
+    std::span<LongPath> longest;
+    std::span<HeavyPath> heaviest;
+    std::span<double> heap_sum;
+    std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
 
     template <class Take>
@@ -33,14 +56,17 @@ struct TrackScratch {
         for (auto* of_edges : {&edges.score, &out.score, &in.score}) take(*of_edges, n_edges);
         take(out.offsets, n_nodes + 1);
         take(in.offsets, n_nodes + 1);
-        for (auto* of_hits :
-             {&root, &depth, &order, &component, &cursor, &stack, &count, &next, &last_hit, &best_out, &best_in}) {
+        for (auto* of_hits : {&root, &depth, &order, &component, &cursor, &stack, &count, &best_out}) {
             take(*of_hits, n_nodes);
         }
-        for (auto* of_hits : {&best_out_score, &best_in_score, &last_score}) take(*of_hits, n_nodes);
+        for (auto* of_hits : {&best_from, &best_into}) take(*of_hits, n_nodes);
+        take(listed, n_nodes + 1);
         take(distance2, n_nodes);
-        take(sum, n_nodes);
+        take(hit_depth, n_nodes);
+        take(longest, n_nodes);
+        take(heaviest, n_nodes);
         take(heap_sum, n_nodes);
+        take(of_root, n_nodes);
         take(flags, n_nodes);
     }
 };

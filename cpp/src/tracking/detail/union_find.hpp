@@ -1,34 +1,39 @@
 #pragma once
 
 #include <numeric>
-#include <utility>
+#include <span>
 
 #include "tracking/detail/edge_rows.hpp"
 
 namespace rheinfall::detail {
 
-/// The root of @p v, halving the path on the way.
-inline Index find_root(std::span<Index> parent, Index v) noexcept {
-    while (parent[v] != v) {
-        parent[v] = parent[parent[v]];
-        v = parent[v];
-    }
-    return v;
-}
-
-/// Hooks the larger root to the smaller, so that a root is the smallest hit of its component whatever the order of
-/// edges.
+/// Joins the components of @p a and @p b. Both paths to the roots are climbed at once, always at the end whose parent is
+/// larger, and each hit that is left is hooked to the smaller parent on the way (Rem's algorithm with splicing: Patwary,
+/// Blair, Manne, SEA 2010). A parent is never larger than its child, so that a root is the smallest hit of its component
+/// whatever the order of edges.
 inline void unite(std::span<Index> parent, Index a, Index b) noexcept {
-    a = find_root(parent, a);
-    b = find_root(parent, b);
-    if (a > b) std::swap(a, b);
-    parent[b] = a;
+    Index parent_a = parent[a];
+    Index parent_b = parent[b];
+    while (parent_a != parent_b) {
+        if (parent_a > parent_b) {
+            parent[a] = parent_b;
+            if (parent_a == a) return;
+            a = parent_a;
+            parent_a = parent[a];
+        } else {
+            parent[b] = parent_a;
+            if (parent_b == b) return;
+            b = parent_b;
+            parent_b = parent[b];
+        }
+    }
 }
 
-/// Labels each hit with the smallest hit of its connected component.
-inline void label_components(const EdgeList& edges, std::span<Index> label) noexcept {
+/// Labels each hit with the smallest hit of its connected component. @p edges: a list or rows.
+template <class Edges>
+void label_components(const Edges& edges, std::span<Index> label) noexcept {
     std::iota(label.begin(), label.end(), 0U);
-    for (std::size_t e = 0; e < edges.size; ++e) unite(label, edges.source[e], edges.target[e]);
+    edges.for_each([label](Index source, Index target, float) { unite(label, source, target); });
     for (Index& v : label) v = label[v];  // parents are smaller, so they are final already
 }
 
