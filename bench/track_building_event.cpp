@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <rheinfall/adapters/huge_pages.hpp>
 #include <rheinfall/adapters/std_threads.hpp>
 #include <rheinfall/tracking/track_building.hpp>
 #include <string_view>
@@ -73,13 +74,12 @@ void print(const Run& run, const std::vector<std::int64_t>& hits, bool last) {
         std::ranges::sort(v);
         return v[static_cast<std::size_t>(q * static_cast<double>(v.size() - 1))];
     };
-    std::printf(
-        R"(  "%s, %s": {"cpu_ms": %.4f, "cpu_ms_p95": %.4f, "wall_ms": %.4f, "tracks": %zu, "hits": %zu, )"
-        R"("status": "%s", "checksum": "%016llx"}%s)"
-        "\n",
-        run.name, run.with_hits ? "by distance" : "topological", quantile(run.cpu, 0.5), quantile(run.cpu, 0.95),
-        quantile(run.wall, 0.5), run.tracks.n_tracks, run.tracks.n_hits, rheinfall::to_string(run.status), sum,
-        last ? "" : ",");
+    std::printf(R"(  "%s, %s": {"cpu_ms": %.4f, "cpu_ms_p95": %.4f, "wall_ms": %.4f, "tracks": %zu, "hits": %zu, )"
+                R"("status": "%s", "checksum": "%016llx"}%s)"
+                "\n",
+                run.name, run.with_hits ? "by distance" : "topological", quantile(run.cpu, 0.5),
+                quantile(run.cpu, 0.95), quantile(run.wall, 0.5), run.tracks.n_tracks, run.tracks.n_hits,
+                rheinfall::to_string(run.status), sum, last ? "" : ",");
 }
 
 }  // namespace
@@ -100,7 +100,9 @@ int main(int argc, char** argv) {
         runs.push_back({"walk", TrackMethod::walk, with_hits});
         runs.push_back({"d_walk", TrackMethod::d_walk, with_hits});
     }
-    if (argc == 5) std::erase_if(runs, [&](const Run& run) { return !std::string_view(run.name).starts_with(argv[4]); });
+    if (argc == 5)
+        std::erase_if(runs, [&](const Run& run) { return !std::string_view(run.name).starts_with(argv[4]); });
+    rheinfall::HugePages huge_pages;
     rheinfall::Workspace workspace;
     workspace.reserve(rheinfall::track_building_workspace_size({n_nodes, graph.source.size()}));
     rheinfall::StdThreads threads(static_cast<std::size_t>(std::max(1, std::atoi(argv[3]))));

@@ -29,17 +29,19 @@ public:
     [[nodiscard]] bool follows(Index, Index, float) const noexcept { return true; }
 
     void choose(Index v) noexcept {
-        HeavyPath path{0.0, no_hit};
+        double best = 0.0;
+        Index next = no_hit;
         for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
             const Index child = s_.out.neighbour[e];
             if ((s_.flags[child] & retired) != 0) continue;
-            const double sum = static_cast<double>(s_.out.score[e]) + s_.heaviest[child].sum;
-            if (path.next == no_hit || sum > path.sum) path = {sum, child};
+            const double sum = static_cast<double>(s_.out.score[e]) + s_.heaviest[child];
+            const bool better = (next == no_hit) | (sum > best);
+            best = better ? sum : best;
+            next = better ? child : next;
         }
-        s_.heaviest[v] = path;
+        s_.heaviest[v] = best;
+        s_.next[v] = next;
     }
-
-    [[nodiscard]] Index next(Index v) const noexcept { return s_.heaviest[v].next; }
 
 private:
     TrackScratch& s_;
@@ -58,7 +60,7 @@ public:
 
     void push(Index v) noexcept {
         heap_[size_++] = v;
-        s_.heap_sum[v] = s_.heaviest[v].sum;
+        s_.heap_sum[v] = s_.heaviest[v];
         std::push_heap(heap_.begin(), end(), after());
     }
     Index pop() noexcept {
@@ -74,8 +76,8 @@ private:
 };
 
 /// One edge less into each child of the hits on the path from @p start; children without any become sources.
-void release_children(Index start, Sources& sources, const HeaviestPath& rule, TrackScratch& s) noexcept {
-    for (Index v = start; v != no_hit; v = rule.next(v)) {
+void release_children(Index start, Sources& sources, TrackScratch& s) noexcept {
+    for (Index v = start; v != no_hit; v = s.next[v]) {
         for (const Index child : s.out.neighbours(v)) {
             if (--s.count[child] == 0 && (s.flags[child] & retired) == 0) sources.push(child);
         }
@@ -92,12 +94,13 @@ void take_component(Sources& sources, HeaviestPath& rule, TrackScratch& s) noexc
             continue;
         }
         take_path(v, s, rule);
-        release_children(v, sources, rule, s);
+        release_children(v, sources, s);
     }
 }
 
-/// Chains the hits with edges out and none in, component by component: the first one of a component at its root in
-/// `s.order`, the following one in `s.listed`; no_hit at the end. `s.count` becomes the edges into each hit.
+/// Chains the hits with edges out and none in, component by component: the first one of each component in `s.order`
+/// (no_hit behind the last), the following one in `s.listed`, no_hit at the end of a chain. `s.count` becomes the edges
+/// into each hit.
 void list_sources(TrackScratch& s) noexcept {
     label_components(s.out, s.component);
     std::ranges::fill(s.order, no_hit);
@@ -107,6 +110,8 @@ void list_sources(TrackScratch& s) noexcept {
         s.listed[v] = s.order[s.component[v]];
         s.order[s.component[v]] = v;
     }
+    const auto last = std::ranges::remove(s.order, no_hit);
+    std::ranges::fill(last, no_hit);
 }
 
 }  // namespace
@@ -119,9 +124,12 @@ void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     choose_all_paths(s, rule);
     list_sources(s);
     Sources sources(s);
+    PathsAhead ahead(s);
     for (const Index first : s.order) {
+        if (first == no_hit) break;
         for (Index v = first; v != no_hit; v = s.listed[v]) sources.push(v);
         take_component(sources, rule, s);
+        ahead.fetch();
     }
 }
 

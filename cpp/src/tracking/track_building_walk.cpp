@@ -33,21 +33,22 @@ public:
 
     void choose(Index v) noexcept {
         const Index best = s_.best_out[v];
-        LongPath path{1, no_hit, v, 0.0F};
+        LongPath path{1, v, 0.0F};
+        Index next = no_hit;
         for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
             const Index child = s_.out.neighbour[e];
             const float score = s_.out.score[e];
             if (!(score > (child == best ? plan_.walk_min : plan_.walk_add))) continue;
             if ((s_.flags[child] & retired) != 0) continue;
             LongPath over = s_.longest[child];
-            if (over.next == no_hit) over.last_score = score;
+            if (over.n_hits == 1) over.last_score = score;
             if (!is_longer(over, path)) continue;
-            path = {over.n_hits + 1, child, over.last_hit, over.last_score};
+            path = {over.n_hits + 1, over.last_hit, over.last_score};
+            next = child;
         }
         s_.longest[v] = path;
+        s_.next[v] = next;
     }
-
-    [[nodiscard]] Index next(Index v) const noexcept { return s_.longest[v].next; }
 
 private:
     /// True if the path over a child is better than the best so far.
@@ -70,11 +71,13 @@ void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     transpose(s.out, s.in);
     LongestPath rule(plan, s);
     choose_all_paths(s, rule);
+    PathsAhead ahead(s);
     for (const Index start : s.order) {
         if ((s.flags[start] & retired) != 0) continue;
         refresh_best_path(start, s, rule);
         if (s.longest[start].n_hits >= plan.min_length) {
             take_path(start, s, rule);
+            ahead.fetch();
         } else {
             s.flags[start] |= retired;  // whatever leads here came earlier in the order and is retired
         }
@@ -98,8 +101,8 @@ void take_chain(Index start, std::span<const Index> in_degree, TrackScratch& s) 
     }
 }
 
-/// Takes the components that are single chains of at least 3 hits as they stand. Each hit is passed once at most: behind
-/// the first, only hits with one edge in are.
+/// Takes the components that are single chains of at least 3 hits as they stand. Each hit is passed once at most:
+/// behind the first, only hits with one edge in are.
 void take_chains(TrackScratch& s) noexcept {
     std::ranges::fill(s.count, 0U);
     for (const Index w : s.out.neighbour.first(s.out.offsets.back())) ++s.count[w];

@@ -15,8 +15,8 @@ void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 
-/// Groups `s.edges` by source, into `s.out`, and measures depths. Edges on cycles that do not lead outward are dropped, and then the
-/// return value is `cycle`; if @p drop is false they stay and the depths are unfinished.
+/// Groups `s.edges` by source, into `s.out`, and measures depths. Edges on cycles that do not lead outward are dropped,
+/// and then the return value is `cycle`; if @p drop is false they stay and the depths are unfinished.
 Status order_hits(bool has_hits, bool drop, TrackScratch& s) noexcept;
 
 /// Lists the hits on cycles, ascending; call after `order_hits` left a cycle standing.

@@ -10,15 +10,8 @@ namespace rheinfall::detail {
 /// The longest path from a hit (`walk`); what belongs together lies together, since children are met at random.
 struct LongPath {
     Index n_hits;
-    Index next;  ///< no_hit at the end
     Index last_hit;
     float last_score;  ///< of its last edge
-};
-
-/// The heaviest path from a hit (`d_walk`).
-struct HeavyPath {
-    double sum;
-    Index next;  ///< no_hit at the end
 };
 
 /// Number and place of the track that a root stands for.
@@ -41,12 +34,12 @@ struct TrackScratch {
     std::span<Index> cursor;
     std::span<Index> stack;
     std::span<Index> count;
-    std::span<Index> best_out;                    ///< best neighbour that is not retired (`walk`)
+    std::span<Index> best_out;                      ///< best neighbour that is not retired (`walk`)
     std::span<std::uint64_t> best_from, best_into;  ///< rank of the best edge out of each hit and into it, 0 for none
     std::span<HitDepth> hit_depth;
+    std::span<Index> next;  ///< next hit on the best path, no_hit at its end; alone, since it is followed at random
     std::span<LongPath> longest;
-    std::span<HeavyPath> heaviest;
-    std::span<double> heap_sum;
+    std::span<double> heaviest, heap_sum;  ///< sum of scores along the best path; when it entered the heap
     std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
 
@@ -56,7 +49,7 @@ struct TrackScratch {
         for (auto* of_edges : {&edges.score, &out.score, &in.score}) take(*of_edges, n_edges);
         take(out.offsets, n_nodes + 1);
         take(in.offsets, n_nodes + 1);
-        for (auto* of_hits : {&root, &depth, &order, &component, &cursor, &stack, &count, &best_out}) {
+        for (auto* of_hits : {&root, &depth, &order, &component, &cursor, &stack, &count, &next, &best_out}) {
             take(*of_hits, n_nodes);
         }
         for (auto* of_hits : {&best_from, &best_into}) take(*of_hits, n_nodes);

@@ -7,10 +7,10 @@
 
 namespace rheinfall::detail {
 
-/// Joins the components of @p a and @p b. Both paths to the roots are climbed at once, always at the end whose parent is
-/// larger, and each hit that is left is hooked to the smaller parent on the way (Rem's algorithm with splicing: Patwary,
-/// Blair, Manne, SEA 2010). A parent is never larger than its child, so that a root is the smallest hit of its component
-/// whatever the order of edges.
+/// Joins the components of @p a and @p b. Both paths to the roots are climbed at once, always at the end whose parent
+/// is larger, and each hit that is left is hooked to the smaller parent on the way (Rem's algorithm with splicing:
+/// Patwary, Blair, Manne, SEA 2010). A parent is never larger than its child, so that a root is the smallest hit of its
+/// component whatever the order of edges.
 inline void unite(std::span<Index> parent, Index a, Index b) noexcept {
     Index parent_a = parent[a];
     Index parent_b = parent[b];
