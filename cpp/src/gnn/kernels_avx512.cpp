@@ -14,12 +14,12 @@ namespace rheinfall::gnn {
 namespace avx512 {
 namespace {
 
-#include "gnn/fetch_body.hpp"
 #include "gnn/functions_body.hpp"
 #include "gnn/kernels_body.hpp"
 #include "gnn/memory_body.hpp"
+#include "gnn/memory_edges_body.hpp"
+#include "gnn/memory_fetch_body.hpp"
 #include "gnn/program_body.hpp"
-#include "gnn/reduce_body.hpp"
 
 }  // namespace
 }  // namespace avx512

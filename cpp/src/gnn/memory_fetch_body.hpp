@@ -1,5 +1,5 @@
-// Asks for the memory of the next tile while this one is worked on, behind reduce_body.hpp in the namespace of the file
-// that includes all. Nothing that is computed hangs on it.
+// Asks for the memory of the next tile while this one is worked on, behind memory_edges_body.hpp in the namespace of
+// the file that includes all. Nothing that is computed hangs on it.
 //
 // Rows of other nodes lie anywhere, and also what is stored must come from memory first: a tile that waits for them
 // takes several times as long. Linear operations, which wait for nothing, ask for a few rows with each of their blocks.
