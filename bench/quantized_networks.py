@@ -1,6 +1,7 @@
 """The networks of the quantized benchmarks: trigger shapes with seeded weights, as our document and as plain arrays.
 
-python bench/quantized_networks.py FOLDER    writes the documents
+python bench/quantized_networks.py FOLDER             writes the documents
+python bench/quantized_networks.py FOLDER --pruned    those of the jet tagger's shape with zeros among the weights
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Spec:
     score: str | None = None
     sigma: float = 2.0  # of the events' real values
     seed: int = 1
+    zeros: float = 0.0  # fraction of the weights that pruning took, no structure in it
+    largest: int | None = None  # of the weights: 1 leaves -1, 0 and 1
     weights: list[Any] = field(default_factory=list, compare=False)  # stored integers, (weight, bias) per layer
 
     def __post_init__(self) -> None:
@@ -52,6 +55,10 @@ class Spec:
             spread = limit / 2.5
             weight = np.clip(np.rint(rng.normal(0, spread, (n_in, layer.n_out))), -limit, limit - 1)
             bias = np.clip(np.rint(rng.normal(0, spread, layer.n_out)), -limit, limit - 1)
+            if self.largest is not None:
+                weight = np.clip(weight, -self.largest, self.largest)
+            if self.zeros > 0:
+                weight[rng.random(weight.shape) < self.zeros] = 0
             self.weights.append((weight.astype(np.int64), bias.astype(np.int64)))
             n_in = layer.n_out
 
@@ -162,12 +169,20 @@ SPECS = {
     ),
 }  # fmt: skip
 
+PRUNED = {
+    **{
+        f"jet {zeros}": replace(SPECS["jet"], name=f"jet {zeros}", zeros=zeros / 100, weights=[])
+        for zeros in (50, 75, 90)
+    },
+    "jet ternary": replace(SPECS["jet"], name="jet ternary", zeros=1 / 3, largest=1, weights=[]),
+}
+
 
 def main() -> None:
     """Write the documents into a folder."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, spec in SPECS.items():
+    for name, spec in (PRUNED if "--pruned" in sys.argv[2:] else SPECS).items():
         path = folder / f"{name.lower().replace(' ', '_')}.json"
         path.write_text(json.dumps(spec.document()), encoding="utf-8")
         print(path)

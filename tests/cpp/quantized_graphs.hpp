@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "quantized/detail/fixed_point.hpp"
@@ -73,6 +76,47 @@ public:
 private:
     std::mt19937_64 random_;
 };
+
+/// Calls function(weight, accumulator) for each layer of products with constants.
+template <class Function>
+void for_each_sum(Graph& graph, Function function) {
+    for (Layer& layer : graph.layers) {
+        if (auto* dense = std::get_if<Dense>(&layer.operation)) function(dense->weight, dense->accum);
+        if (auto* conv = std::get_if<Conv>(&layer.operation)) function(conv->weight, conv->accum);
+    }
+}
+
+/// Makes weights zero: some at random, those of whole inputs and of whole outputs; or all of a layer.
+inline Graph pruned(Graph graph, std::uint64_t seed) {
+    GraphBuilder random(seed);
+    for_each_sum(graph, [&](Tensor& weight, const FixedType&) {
+        const auto n_out = static_cast<std::size_t>(weight.shape.back());
+        const std::int64_t zeros = random.pick<std::int64_t>({0, 50, 75, 90, 97, 100});
+        std::vector<bool> dead(weight.data.size() / n_out + n_out);
+        for (std::size_t k = 0; k < dead.size(); ++k) dead[k] = random.uniform(0, 7) == 0;
+        for (std::size_t i = 0; i < weight.data.size(); ++i)
+            if (random.uniform(0, 99) < zeros || dead[i % n_out] || dead[n_out + i / n_out]) weight.data[i] = 0;
+    });
+    return graph;
+}
+
+/// Makes accumulators saturate, and round now and then: then the order of the additions counts.
+inline Graph saturated(Graph graph, std::uint64_t seed) {
+    GraphBuilder random(seed);
+    for_each_sum(graph, [&](const Tensor&, FixedType& accum) {
+        accum.overflow = random.pick({Overflow::sat, Overflow::sat, Overflow::sat_sym, Overflow::sat_zero});
+        accum.rounding = random.pick({Rounding::trn, Rounding::rnd, Rounding::rnd_conv, Rounding::rnd_zero});
+        const int cut = std::max(0, accum.width - static_cast<int>(random.uniform(6, 20)));
+        accum.width -= cut;
+        if (random.uniform(0, 2) != 0) accum.integer -= cut;  // else the fraction is cut
+    });
+    for (Layer& layer : graph.layers)
+        if (auto* dense = std::get_if<Dense>(&layer.operation); dense != nullptr && random.uniform(0, 1) != 0)
+            for (auto i = static_cast<std::int32_t>(dense->weight.shape[0]); i-- > 0;)
+                dense->order.insert(
+                    dense->order.begin() + random.uniform(0, static_cast<std::int64_t>(dense->order.size())), i);
+    return graph;
+}
 
 /// Every layer by the exact executor: the outputs of one event, as stored integers.
 inline std::vector<std::int64_t> run_exactly(const Graph& graph, const Ranges& ranges, const std::int64_t* event) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "quantized_compare.hpp"
 
 using namespace rheinfall;
@@ -261,6 +263,48 @@ TEST(QuantizedPlan, RandomChains) {
         lowered += make_plan(graph, prove_ranges(graph), Isa::portable) != nullptr;
     }
     EXPECT_GT(lowered, 150);
+}
+
+int count_notes(const Graph& graph, Isa isa, const char* what) {
+    const auto plan = make_plan(graph, prove_ranges(graph), isa);
+    if (plan == nullptr) return 0;
+    return static_cast<int>(std::count_if(plan->notes.begin(), plan->notes.end(), [&](const StepNote& note) {
+        return note.kernel.find(what) != std::string::npos;
+    }));
+}
+
+TEST(QuantizedPlan, PrunedWeights) {
+    int lists = 0;
+    for (std::uint64_t seed = 0; seed < 120; ++seed) {
+        for (const Graph& graph : {pruned(random_chain(seed + 1000), seed), pruned(random_convolutions(seed), seed),
+                                   pruned(random_scaled(seed), seed)}) {
+            compare(graph, seed, 70, false);
+            if (HasFailure()) return;
+            lists += count_notes(graph, Isa::portable, "in batches");
+        }
+    }
+    for (std::uint64_t seed = 0; seed < 12; ++seed) {
+        compare(pruned(jet_graph(seed), seed), seed, 130, true);
+        compare(pruned(axol1tl_v4_graph(seed), seed), seed, 130, true);
+        compare(pruned(axol1tl_v5_graph(seed), seed), seed, 130, true);
+    }
+    EXPECT_GT(lists, 100);
+}
+
+TEST(QuantizedPlan, OrderedSumsOfAnyLayer) {
+    int dense = 0, convolutions = 0;
+    for (std::uint64_t seed = 0; seed < 250; ++seed) {
+        const Graph convolution = random_convolutions(seed + 500);
+        for (const Graph& graph : {saturated(random_chain(seed + 2000), seed),
+                                   saturated(seed % 2 == 0 ? convolution : pruned(convolution, seed), seed)}) {
+            compare(graph, seed, 70, false);
+            if (HasFailure()) return;
+            dense += count_notes(graph, Isa::portable, "dense in order");
+            convolutions += count_notes(graph, Isa::portable, "convolution in order");
+        }
+    }
+    EXPECT_GT(dense, 30);
+    EXPECT_GT(convolutions, 30);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ def test_the_text_holds_what_a_user_looks_for() -> None:
     text = str(network().inspect())
     for part in ("small (by hand)", "input  x 2 of ap_fixed<8,4>", "output act<1> 3 of ap_ufixed<6,2,RND,SAT>",
                  "ap_fixed<12,6>", "-8 to 7.9375", "0 to 3.9375", "6 MACs, 9 constants (2 zeros), 5 bytes",
-                 "a trap of the importer", "layer 'fc': the conversion to ap_fixed<8,4> may wrap",
+                 "22%", "a trap of the importer", "layer 'fc': the conversion to ap_fixed<8,4> may wrap",
                  "layer 'act<1>': the conversion to ap_ufixed<6,2,RND,SAT> may saturate"):  # fmt: skip
         assert part in text, part
 

@@ -73,6 +73,7 @@ constexpr std::size_t link_epilogue(Epilogue e) noexcept {
 /// wrap_even_u8.
 struct LinkKernels {
     LinkFunction link[2][5][max_dense_vectors + 1][n_link_epilogues] = {};  ///< [Lanes][dwords of a quarter][vectors]
+    LinkFunction listed[2][max_dense_vectors + 1][n_link_epilogues] = {};   ///< few weights; of bytes: with VBMI only
     StepFunction head[2][max_dense_vectors + 1][n_link_epilogues] = {};     ///< first link, input in memory
     PlanesFunction planes[max_dense_vectors + 1][n_link_epilogues] = {};    ///< first link, input cut into bytes
     LinkFunction merge[5] = {};    ///< [Merge], of an image of 16 shorts at most
@@ -85,10 +86,10 @@ struct Kernels {
     bool wide = false;    ///< has kernels for special epilogues, and splits inputs of more than 16 bits
     bool dot_u8 = false;  ///< u8 × s8 products without saturation
     StepFunction dense[3][n_epilogues][max_dense_vectors + 1] = {};  ///< [Lanes][Epilogue][vectors of outputs]
-    StepFunction dense_rows[3][max_dense_vectors + 1] = {};          ///< several rows, or taps of a convolution
     StepFunction dense_tile[3][n_epilogues] = {};
-    const LinkKernels* links = nullptr;  ///< null: each dense layer is a step of its own
-    StepFunction ordered = nullptr;      ///< dense, with conversions of each product and sum
+    StepFunction sparse_tile[3][n_epilogues] = {};  ///< weights are lists of SparseGroup
+    const LinkKernels* links = nullptr;             ///< null: each dense layer is a step of its own
+    StepFunction ordered = nullptr;                 ///< dense, with conversions of each product and sum
     StepFunction ordered_tile = nullptr;
     StepFunction map = nullptr;
     StepFunction map_tile = nullptr;

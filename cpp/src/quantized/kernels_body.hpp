@@ -197,8 +197,9 @@ enum class Reduction : std::uint32_t { dot, squares, sum };
 
 #include "quantized/kernels_single.hpp"
 #include "quantized/kernels_tile.hpp"
-// Behind the blocks that it stores.
+// Behind the blocks that they store.
 #include "quantized/kernels_ordered.hpp"
+#include "quantized/kernels_sparse.hpp"
 
 // ---- table ----------------------------------------------------------------------------------------------------------
 
@@ -211,21 +212,17 @@ constexpr void fill_epilogue(Kernels& k) noexcept {
     k.dense[i][e][3] = dense<L, 3, E>;
     k.dense[i][e][4] = dense<L, 4, E>;
     k.dense_tile[i][e] = dense_tile<L, E>;
+    k.sparse_tile[i][e] = sparse_tile<L, E>;
 }
 
 template <Lanes L>
 constexpr void fill_dense(Kernels& k) noexcept {
-    const auto i = static_cast<std::size_t>(L);
     fill_epilogue<L, Epilogue::any>(k);
     if constexpr (splits) {
         fill_epilogue<L, Epilogue::shift_clamp>(k);
         fill_epilogue<L, Epilogue::even_clamp>(k);
         fill_epilogue<L, Epilogue::wrap_even_clamp>(k);
     }
-    k.dense_rows[i][1] = dense_rows<L, 1>;
-    k.dense_rows[i][2] = dense_rows<L, 2>;
-    k.dense_rows[i][3] = dense_rows<L, 3>;
-    k.dense_rows[i][4] = dense_rows<L, 4>;
 }
 
 constexpr Kernels make_kernels() noexcept {

@@ -2,7 +2,7 @@
 // are converted one by one, and whose sums may be too: the first stages of a step are done on each product, the next
 // ones on each sum, in order. Every lane has a sum of its own, 32 bits wide.
 
-/// Outputs of a tile, or vectors of outputs of a single event, that go through the stages at once.
+/// Vectors of outputs of a single event that go through the stages at once.
 inline constexpr int ordered_sums = 4;
 
 /// Outputs of a row of weights, [input][output].
@@ -59,25 +59,40 @@ void ordered(const Step& s, std::byte* workspace) noexcept {
     }
 }
 
-/// N outputs from @p o on, of all events of a tile.
-template <int N>
-void ordered_block(const Step& s, const std::byte* in, std::byte* out, std::size_t o) noexcept {
-    const std::size_t columns = ordered_columns(s);
-    for (std::size_t e = 0; e < tile_row; e += vector_bytes) {
-        V sum[N];
+/// Up to four outputs, whose lists of weights that are not zero begin at @p list; returns where they end. A product of
+/// nothing is nothing in any accumulator, and so is adding it.
+template <int BO>
+const SparseGroup* ordered_block(const Step& s, const std::byte* in, std::uint32_t first, const SparseGroup* list,
+                                 std::byte* out) noexcept {
+    constexpr int bv = vectors_of_block<BO>;
+    const SparseGroup* w = list;
+    for (std::size_t e = 0; e < tile_row; e += vector_bytes * bv) {
+        V sum[BO][bv];
+        w = list;
 #pragma GCC unroll 4
-        for (std::size_t i = 0; i < N; ++i) sum[i] = set1(s.bias[o + i]);
-        const std::byte* w = s.weights + dword * o;
-        for (std::uint32_t k = 0; k < s.n_groups; ++k, w += dword * columns) {
-            const V x = load(in + s.taps[k] * tile_row + e);
-            V product[N];
+        for (std::uint32_t o = 0; o < BO; ++o) {
 #pragma GCC unroll 4
-            for (std::size_t i = 0; i < N; ++i) product[i] = mul(x, broadcast(w + dword * i));
-            add_ordered(s, product, sum);
+            for (int i = 0; i < bv; ++i) sum[o][i] = set1(s.bias[first + o]);
+            for (std::uint32_t k = 0; k < s.taps[first + o]; ++k, ++w) {
+                const V weight = set1(static_cast<std::int32_t>(w->weights));
+                const std::byte* x = in + w->at + e;
+                V product[bv];
+#pragma GCC unroll 4
+                for (int i = 0; i < bv; ++i)
+                    product[i] = mul(load(x + vector_bytes * static_cast<std::size_t>(i)), weight);
+                add_ordered(s, product, sum[o]);
+            }
+            run_stages<PerTile>(s, sum[o], first + o, 0, s.n_product_stages + s.n_sum_stages);
         }
-        run_stages<PerTile>(s, sum, o, 1, s.n_product_stages + s.n_sum_stages);
-        store_block<N>(s.out.lanes, out + e, sum);
+#pragma GCC unroll 4
+        for (int i = 0; i < bv; ++i) {
+            V v[BO];
+#pragma GCC unroll 4
+            for (int o = 0; o < BO; ++o) v[o] = sum[o][i];
+            store_block<BO>(s.out.lanes, out + e + vector_bytes * static_cast<std::size_t>(i), v);
+        }
     }
+    return w;
 }
 
 void ordered_tile(const Step& s, std::byte* workspace) noexcept {
@@ -85,13 +100,14 @@ void ordered_tile(const Step& s, std::byte* workspace) noexcept {
     for (std::uint32_t r = 0; r < s.n_rows; ++r) {
         const std::byte* in = workspace + s.in.tile + std::size_t{r} * s.in.stride * tile_events;
         std::byte* row = workspace + s.out.tile + std::size_t{r} * s.out.stride * tile_events;
-        for (std::size_t o = 0; o < s.n_out; o += ordered_sums) {
+        const auto* w = reinterpret_cast<const SparseGroup*>(s.weights);
+        for (std::uint32_t o = 0; o < s.n_out; o += 4) {
             std::byte* out = row + o / group * tile_row;
             switch (s.n_out - o) {
-                case 1: ordered_block<1>(s, in, out, o); break;
-                case 2: ordered_block<2>(s, in, out, o); break;
-                case 3: ordered_block<3>(s, in, out, o); break;
-                default: ordered_block<4>(s, in, out, o); break;
+                case 1: w = ordered_block<1>(s, in, o, w, out); break;
+                case 2: w = ordered_block<2>(s, in, o, w, out); break;
+                case 3: w = ordered_block<3>(s, in, o, w, out); break;
+                default: w = ordered_block<4>(s, in, o, w, out); break;
             }
         }
     }

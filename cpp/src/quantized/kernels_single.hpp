@@ -81,24 +81,6 @@ void dense(const Step& s, std::byte* workspace) noexcept {
     finish_row<E, NV>(s, acc, workspace + s.out.one);
 }
 
-template <Lanes L, int NV>
-void dense_rows(const Step& s, std::byte* workspace) noexcept {
-    const std::byte* in = workspace + s.in.one;
-    std::byte* row = workspace + s.out.one;
-    for (std::uint32_t r = 0; r < s.n_rows; ++r, row += s.out.stride) {
-        V acc[NV * chains_of<NV>];
-        begin_row<NV>(s, acc);
-        const std::byte* w = s.weights;
-        if (s.taps == nullptr) {
-            add_products<L, NV>(acc, in + std::size_t{r} * s.in.stride, w, s.n_groups, 0);
-        } else {
-            for (std::uint32_t t = 0; t < s.n_taps; ++t)
-                add_products<L, NV>(acc, in + s.taps[std::size_t{r} * s.n_taps + t], w, s.n_groups, 0);
-        }
-        finish_row<Epilogue::any, NV>(s, acc, row);
-    }
-}
-
 // ---- elementwise ----------------------------------------------------------------------------------------------------
 
 template <bool Two>

@@ -31,12 +31,36 @@ template <int BO>
     }
 }
 
+/// The sums of BO outputs of BV vectors of events: epilogue, and the way into groups.
+template <Epilogue E, int BO, int BV>
+[[gnu::always_inline]] inline void finish_block(const Step& s, V (&acc)[BO][BV], std::uint32_t first,
+                                                std::byte* out) noexcept {
+#pragma GCC unroll 4
+    for (int o = 0; o < BO; ++o) run_epilogue<E, PerTile>(s, acc[o], first + static_cast<std::uint32_t>(o), 0);
+#pragma GCC unroll 4
+    for (int i = 0; i < BV; ++i) {
+        V v[BO];
+#pragma GCC unroll 4
+        for (int o = 0; o < BO; ++o) v[o] = acc[o][i];
+        std::byte* to = out + vector_bytes * static_cast<std::size_t>(i);
+        if constexpr (packs_u8(E)) {
+            store(to, pack_u8_saturated(v[0], BO > 1 ? v[BO > 1 ? 1 : 0] : zero(), BO > 2 ? v[BO > 2 ? 2 : 0] : zero(),
+                                        BO > 3 ? v[BO > 3 ? 3 : 0] : zero()));
+        } else {
+            store_block<BO>(s.out.lanes, to, v);
+        }
+    }
+}
+
+/// Vectors of events whose sums of BO outputs are held at once.
+template <int BO>
+inline constexpr int vectors_of_block = BO > 2 && V::n == 8 ? 2 : block_vectors;
+
 /// Up to four outputs (BO) of a group of event vectors: weights are [group][BO] dwords.
 template <Lanes L, int BO, Epilogue E>
-void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, std::uint32_t first,
-                 const std::byte* weights, std::byte* out) noexcept {
-    constexpr int bv = BO > 2 && V::n == 8 ? 2 : block_vectors;
-    const std::byte* in = workspace + s.in.tile;
+void dense_block(const Step& s, const std::byte* in, std::uint32_t first, const std::byte* weights,
+                 std::byte* out) noexcept {
+    constexpr int bv = vectors_of_block<BO>;
     for (std::size_t e = 0; e < tile_row; e += vector_bytes * bv) {
         V acc[BO][bv];
 #pragma GCC unroll 4
@@ -44,7 +68,7 @@ void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, s
 #pragma GCC unroll 4
             for (int i = 0; i < bv; ++i) acc[o][i] = set1(s.bias[first + static_cast<std::uint32_t>(o)]);
         const std::byte* w = weights;
-        const std::byte* x = nullptr;
+        const std::byte* x = in + e;
         const auto add_group = [&]<Lanes lanes>() {
             V xs[bv];
 #pragma GCC unroll 4
@@ -58,29 +82,10 @@ void dense_block(const Step& s, const std::byte* workspace, std::uint32_t row, s
             x += tile_row;
             w += dword * BO;
         };
-        for (std::uint32_t t = 0; t < s.n_taps; ++t) {
-            const std::size_t offset =
-                s.taps != nullptr ? s.taps[std::size_t{row} * s.n_taps + t] : std::size_t{row} * s.in.stride;
-            x = in + offset * tile_events + e;
-            for (std::uint32_t g = 0; g < s.n_groups; ++g) add_group.template operator()<L>();
-        }
+        for (std::uint32_t g = 0; g < s.n_groups; ++g) add_group.template operator()<L>();
         if constexpr (L == Lanes::s16 && packs_inputs)
             for (std::uint32_t g = 0; g < s.n_rest_groups; ++g) add_group.template operator()<Lanes::u8>();
-#pragma GCC unroll 4
-        for (int o = 0; o < BO; ++o) run_epilogue<E, PerTile>(s, acc[o], first + static_cast<std::uint32_t>(o), 0);
-#pragma GCC unroll 4
-        for (int i = 0; i < bv; ++i) {
-            V v[BO];
-#pragma GCC unroll 4
-            for (int o = 0; o < BO; ++o) v[o] = acc[o][i];
-            std::byte* to = out + e + vector_bytes * static_cast<std::size_t>(i);
-            if constexpr (packs_u8(E)) {
-                store(to, pack_u8_saturated(v[0], BO > 1 ? v[BO > 1 ? 1 : 0] : zero(),
-                                            BO > 2 ? v[BO > 2 ? 2 : 0] : zero(), BO > 3 ? v[BO > 3 ? 3 : 0] : zero()));
-            } else {
-                store_block<BO>(s.out.lanes, to, v);
-            }
-        }
+        finish_block<E>(s, acc, first, out + e);
     }
 }
 
@@ -88,18 +93,18 @@ template <Lanes L, Epilogue E>
 void dense_tile(const Step& s, std::byte* workspace) noexcept {
     const std::size_t out_group = static_cast<std::size_t>(elements_per_group(s.out.lanes));
     for (std::uint32_t r = 0; r < s.n_rows; ++r) {
+        const std::byte* in = workspace + s.in.tile + std::size_t{r} * s.in.stride * tile_events;
         std::byte* row = workspace + s.out.tile + std::size_t{r} * s.out.stride * tile_events;
         const std::byte* w = s.weights;
         for (std::uint32_t o = 0; o < s.n_out; o += 4) {
             std::byte* out = row + o / out_group * tile_row;
-            const std::size_t bytes = dword * (std::size_t{s.n_groups} * s.n_taps + s.n_rest_groups);
             switch (s.n_out - o) {
-                case 1: dense_block<L, 1, E>(s, workspace, r, o, w, out); break;
-                case 2: dense_block<L, 2, E>(s, workspace, r, o, w, out); break;
-                case 3: dense_block<L, 3, E>(s, workspace, r, o, w, out); break;
-                default: dense_block<L, 4, E>(s, workspace, r, o, w, out); break;
+                case 1: dense_block<L, 1, E>(s, in, o, w, out); break;
+                case 2: dense_block<L, 2, E>(s, in, o, w, out); break;
+                case 3: dense_block<L, 3, E>(s, in, o, w, out); break;
+                default: dense_block<L, 4, E>(s, in, o, w, out); break;
             }
-            w += bytes * 4;
+            w += dword * 4 * (std::size_t{s.n_groups} + s.n_rest_groups);
         }
     }
 }

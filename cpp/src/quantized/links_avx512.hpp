@@ -119,6 +119,43 @@ void link(const DenseLink& k, V image, std::byte* workspace) noexcept {
     finish_link<E, NV>(k, v, workspace);
 }
 
+/// Element @p index of the image for each element of a vector. Instructions of VBMI, which asks for a check of its own
+/// (see take_listed), are not known to the compiler here.
+template <Lanes L>
+[[gnu::always_inline]] inline V pick_elements(V image, V index) noexcept {
+    if constexpr (L == Lanes::u8) {
+        V picked;
+        asm("vpermb %1, %2, %0" : "=v"(picked.v) : "v"(image.v), "v"(index.v));
+        return picked;
+    } else {
+        return {_mm512_permutexvar_epi16(index.v, image.v)};
+    }
+}
+
+/// A layer of few weights: each output picks four bytes (or two shorts) at a time that it has weights for. Behind the
+/// biases, of each time and vector of outputs: which ones, and the weights.
+template <Lanes L, int NV, Epilogue E>
+void link_listed(const DenseLink& k, V image, std::byte* workspace) noexcept {
+    constexpr int c = NV <= 2 ? 2 : 1;
+    V acc[NV * c];
+    begin_link<NV, c>(acc, parameters_of(k));
+    const std::byte* w = parameters_of(k) + vector_bytes * NV;
+    const auto add_picked = [&]<int Chain>() {
+#pragma GCC unroll 4
+        for (int i = 0; i < NV; ++i, w += 2 * vector_bytes)
+            acc[Chain * NV + i] = dot<L>(acc[Chain * NV + i], pick_elements<L>(image, load(w)), load(w + vector_bytes));
+    };
+    int n = k.n_quarters;
+    for (; n > 1; n -= 2) {
+        add_picked.template operator()<0>();
+        add_picked.template operator()<c - 1>();
+    }
+    if (n > 0) add_picked.template operator()<0>();
+    V v[NV];
+    add_chains<NV, c>(v, acc);
+    finish_link<E, NV>(k, v, workspace);
+}
+
 /// The first link of a chain whose input lies in the workspace, of any size.
 template <Lanes L, int NV, Epilogue E>
 void link_head(const Step& s, std::byte* workspace) noexcept {
@@ -310,6 +347,8 @@ constexpr void fill_links(LinkKernels& k) noexcept {
     k.link[0][4][NV][e] = link<Lanes::u8, 4, NV, E>;
     k.link[1][2][NV][e] = link<Lanes::s16, 2, NV, E>;
     k.link[1][4][NV][e] = link<Lanes::s16, 4, NV, E>;
+    k.listed[0][NV][e] = link_listed<Lanes::u8, NV, E>;
+    k.listed[1][NV][e] = link_listed<Lanes::s16, NV, E>;
     k.head[0][NV][e] = link_head<Lanes::u8, NV, E>;
     k.head[1][NV][e] = link_head<Lanes::s16, NV, E>;
     k.planes[NV][e] = link_planes<NV, E>;

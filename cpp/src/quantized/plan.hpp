@@ -127,6 +127,8 @@ struct Plan {
 
 /// The kernels of @p isa, or null where this machine or build lacks them. Not for Isa::exact.
 const Kernels* find_kernels(Isa isa) noexcept;
+/// Whether this machine permutes the bytes of a register of 64 (AVX-512 VBMI), which not all with avx512 do.
+bool permutes_bytes() noexcept;
 /// The widest set of kernels that this machine has.
 Isa best_isa() noexcept;
 

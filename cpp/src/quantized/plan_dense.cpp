@@ -25,16 +25,6 @@ constexpr std::int32_t low_lane(Int128 v) noexcept {
     return static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<UInt128>(v)));
 }
 
-/// Patches that would take too much of a workspace: the exact executor needs none.
-bool patches_are_large(const Conv& conv, std::size_t n_in, std::size_t n_out) {
-    constexpr std::size_t most = std::size_t{1} << 17;
-    const Shape& kernel = conv.weight.shape;
-    const std::size_t patch =
-        conv.weight.data.size() / static_cast<std::size_t>(kernel[3]) * static_cast<std::size_t>(conv.groups);
-    const std::size_t n_pixels = n_out / static_cast<std::size_t>(kernel[3]);
-    return n_in > most || patch * n_pixels > most || patch * static_cast<std::size_t>(kernel[3]) > 8 * most;
-}
-
 constexpr const char* lane_names[] = {"u8 x s8", "s16 x s16", "s32 x s32"};
 
 std::vector<Slot> slots_of(const Place& p, int lanes) {
@@ -50,13 +40,6 @@ std::vector<Slot> slots_of(const Place& p, int lanes) {
         slots[p.wide_at[k] + before] = {static_cast<std::int64_t>(i), p.low_bits};
     }
     return slots;
-}
-
-std::optional<Sums> sums_of(const Operation& operation) {
-    if (const auto* dense = std::get_if<Dense>(&operation))
-        return Sums{&dense->weight, &dense->bias, &dense->accum, nullptr};
-    if (const auto* conv = std::get_if<Conv>(&operation)) return Sums{&conv->weight, &conv->bias, &conv->accum, conv};
-    return std::nullopt;
 }
 
 /// Row after row by the kernel of one row.
@@ -108,6 +91,22 @@ Epilogue special_epilogue(std::vector<Stage>& stages, Lanes products, Lanes out)
 }
 
 }  // namespace
+
+std::optional<Sums> sums_of(const Operation& operation) {
+    if (const auto* dense = std::get_if<Dense>(&operation))
+        return Sums{&dense->weight, &dense->bias, &dense->accum, nullptr};
+    if (const auto* conv = std::get_if<Conv>(&operation)) return Sums{&conv->weight, &conv->bias, &conv->accum, conv};
+    return std::nullopt;
+}
+
+bool patches_are_large(const Conv& conv, std::size_t n_in, std::size_t n_out) {
+    constexpr std::size_t most = std::size_t{1} << 17;
+    const Shape& kernel = conv.weight.shape;
+    const std::size_t patch =
+        conv.weight.data.size() / static_cast<std::size_t>(kernel[3]) * static_cast<std::size_t>(conv.groups);
+    const std::size_t n_pixels = n_out / static_cast<std::size_t>(kernel[3]);
+    return n_in > most || patch * n_pixels > most || patch * static_cast<std::size_t>(kernel[3]) > 8 * most;
+}
 
 std::uint32_t group_weights(const Tensor& weight, const std::vector<Slot>& slots, Lanes lanes, std::size_t g,
                             std::size_t output) {
@@ -261,9 +260,10 @@ bool Lowering::lower_dense(int value) {
         begin[o] = low_lane(Int128{bias[o]} - weights * choice->want.offset);
     }
     step.bias = begin;
-    pack_dense(step, weight);
     plan_.notes.push_back({group.layers, (conv != nullptr ? "convolution " : "dense ") +
                                              std::string(lane_names[static_cast<int>(choice->want.lanes)])});
+    step.note = static_cast<std::uint32_t>(plan_.notes.size() - 1);
+    pack_dense(step, weight);
     done_[static_cast<std::size_t>(group.value)] = true;
     copy_to_wants(group.value, want);
     return true;
@@ -279,9 +279,10 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
     const std::size_t n_out = step.n_out;
 
     const auto e = static_cast<std::size_t>(step.epilogue);
-    pack_tile_weights(step, weight, slots);
-    emit(step, nullptr, kernels.dense_tile[l][e]);
-    step.n_rest_groups = 0;
+    Step tile = step;
+    const bool is_sparse = pack_tile_weights(tile, weight, slots);
+    emit(tile, nullptr, is_sparse ? kernels.sparse_tile[l][e] : kernels.dense_tile[l][e]);
+    if (is_sparse) plan_.notes.back().kernel += ", lists of nonzero weights in batches";
 
     // Whole vectors are written, over the end of a row into the next one: so the last outputs of all rows go first, and
     // the first outputs, which they may have hit, last.

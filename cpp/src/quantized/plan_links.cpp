@@ -20,7 +20,7 @@ std::size_t vectors_of(std::size_t n) noexcept {
 }
 
 bool is_dense(const Kernels& kernels, const Step& s) {
-    if (s.n_rows != 1 || s.taps != nullptr || s.epilogue == Epilogue::any || s.in.lanes == Lanes::s32) return false;
+    if (s.n_rows != 1 || s.epilogue == Epilogue::any || s.in.lanes == Lanes::s32) return false;
     const std::size_t n = vectors_of(s.n_out);
     if (n > max_dense_vectors || s.out.low_mask != nullptr) return false;
     const StepFunction f = kernels.dense[static_cast<int>(s.in.lanes)][static_cast<int>(s.epilogue)][n];
@@ -91,6 +91,67 @@ bool follows(const LinkDraft& before, const Step& s) {
     return is_of(before, s.in);
 }
 
+/// An element of a layer's input that an output has a weight for, and where it lies in the image.
+struct Picked {
+    std::uint32_t at = 0;
+    std::uint32_t weight = 0;
+};
+
+/// What each output has weights for, in images of bytes or shorts.
+std::vector<std::vector<Picked>> picked_inputs(const Step& s, std::size_t n_out) {
+    const bool bytes = s.in.lanes == Lanes::u8;
+    const std::uint32_t per_group = bytes ? 4 : 2;
+    const std::uint32_t bits = 32 / per_group;
+    constexpr auto n_lanes = static_cast<std::uint32_t>(lanes);
+    const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
+    std::vector<std::vector<Picked>> picked(n_out);
+    for (std::uint32_t i = 0; i < s.in.columns; ++i) {
+        // Quarter, then vector, then element: see links_avx512.hpp.
+        const std::uint32_t quarter = i % n_lanes / 4;
+        const std::uint32_t at = (bytes ? 16 : 8) * quarter + i / n_lanes * 4 + i % 4;
+        for (std::size_t o = 0; o < n_out; ++o) {
+            const std::uint32_t group = weights[i / per_group * n_out + o];
+            const std::uint32_t w = group >> (i % per_group * bits) & ((1u << bits) - 1u);
+            if (w != 0) picked[o].push_back({at, w});
+        }
+    }
+    return picked;
+}
+
+/// The kernel of @p s for few weights, where it does less than the @p n_products of vectors of the other one; false
+/// otherwise. Each time it loads indices and weights, where that one loads weights.
+bool take_listed(const Kernels& kernels, const Step& s, std::size_t n_products, LinkDraft& d) {
+    const bool bytes = s.in.lanes == Lanes::u8;
+    if (bytes && !permutes_bytes()) return false;
+    const std::size_t n_out = d.vectors * lanes;
+    const std::vector<std::vector<Picked>> picked = picked_inputs(s, n_out);
+    const std::uint32_t per_group = bytes ? 4 : 2;
+    const std::uint32_t bits = 32 / per_group;
+    std::size_t most = 0;
+    for (const auto& of_output : picked) most = std::max(most, of_output.size());
+    const std::size_t times = (most + per_group - 1) / per_group;
+    if (2 * times >= n_products) return false;
+    d.link.run = kernels.links->listed[bytes ? 0 : 1][d.vectors][link_epilogue(s.epilogue)];
+    d.link.n_quarters = static_cast<std::uint8_t>(times);
+    for (std::size_t t = 0; t < times; ++t)
+        for (std::size_t first = 0; first < n_out; first += lanes) {
+            std::uint32_t index[lanes] = {}, weight[lanes] = {};
+            for (std::size_t o = 0; o < lanes; ++o)
+                for (std::uint32_t k = 0; k < per_group; ++k) {
+                    const auto& of_output = picked[first + o];
+                    const std::size_t i = t * per_group + k;
+                    if (i >= of_output.size()) continue;
+                    index[o] |= of_output[i].at << (bits * k);
+                    weight[o] |= of_output[i].weight << (bits * k);
+                }
+            d.parameters.insert(d.parameters.end(), std::begin(index), std::end(index));
+            d.parameters.insert(d.parameters.end(), std::begin(weight), std::end(weight));
+        }
+    d.note = ", in batch 1 lists of nonzero weights: " + std::to_string(times) + " products of " +
+             std::to_string(n_products);
+    return true;
+}
+
 /// The kernel of @p s on an image of @p in vectors, and its weights in the order of the image's dwords.
 void take_image(const Kernels& kernels, const Step& s, std::size_t in, LinkDraft& d) {
     const bool bytes = s.in.lanes == Lanes::u8;
@@ -98,8 +159,10 @@ void take_image(const Kernels& kernels, const Step& s, std::size_t in, LinkDraft
     const std::size_t n_groups = s.in.stride / 4;
     const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
     const std::size_t row = d.vectors * lanes;
+    const std::size_t n_quarters = (std::min<std::size_t>(s.in.columns, lanes) + 3) / 4;
+    if (take_listed(kernels, s, n_quarters * dwords, d)) return;
     d.link.run = kernels.links->link[bytes ? 0 : 1][dwords][d.vectors][link_epilogue(s.epilogue)];
-    d.link.n_quarters = static_cast<std::uint8_t>((std::min<std::size_t>(s.in.columns, lanes) + 3) / 4);
+    d.link.n_quarters = static_cast<std::uint8_t>(n_quarters);
     for (std::size_t q = 0; q < d.link.n_quarters; ++q)
         for (std::size_t k = 0; k < dwords; ++k) {
             const std::size_t group = bytes ? 4 * k + q : 8 * (k / 2) + 2 * q + k % 2;
@@ -347,6 +410,11 @@ std::vector<LinkDraft> Lowering::collect_links(std::size_t first, std::optional<
     return chain;
 }
 
+void Lowering::add_notes(const std::vector<LinkDraft>& chain) {
+    for (const LinkDraft& d : chain)
+        if (!d.note.empty()) plan_.notes[plan_.one[d.step].note].kernel += d.note;
+}
+
 /// Makes one step of dense layers that follow each other in batch 1. The first ones join the input if they can.
 void Lowering::link_dense() {
     const Kernels& kernels = *plan_.kernels;
@@ -361,6 +429,7 @@ void Lowering::link_dense() {
         plan_.inputs.front().one.chain = new (memory) ChainInput(input);
         plan_.inputs.front().read_one = kernels.links->input[vectors_of(input.n_in)];
         write_links(chain, memory + sizeof input);
+        add_notes(chain);
         i = end;
     }
     while (i < plan_.one.size()) {
@@ -377,6 +446,7 @@ void Lowering::link_dense() {
         p.insert(p.end(), weights, weights + s.n_groups * vectors * lanes);
         step.run = kernels.links->head[s.in.lanes == Lanes::u8 ? 0 : 1][vectors][link_epilogue(s.epilogue)];
         step.links = write_links(chain, plan_.parameters.take<std::byte>(bytes_of(chain)));
+        add_notes(chain);
         i = end;
     }
     plan_.one = std::move(to);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -40,6 +41,11 @@ struct Sums {
     const Conv* conv = nullptr;
 };
 
+/// Nothing for layers of other kinds.
+std::optional<Sums> sums_of(const Operation& operation);
+/// Patches that would take too much of a workspace: the exact executor needs none.
+bool patches_are_large(const Conv& conv, std::size_t n_in, std::size_t n_out);
+
 /// What is done on each product of a dense layer before it is added, and on each sum.
 struct OrderedStages {
     std::vector<Stage> products;
@@ -77,6 +83,7 @@ struct LinkDraft {
     bool is_end = false;       ///< nothing follows, and its value is stored
     bool fits_shorts = false;  ///< so that the values survive an image
     std::vector<std::uint32_t> parameters;
+    std::string note;  ///< what inspect is to say about its weights
 };
 
 /// Lowers one graph; see make_plan.
@@ -126,7 +133,10 @@ private:
     bool lower_dense(int value);
     bool begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias);
     void pack_dense(Step step, const Tensor& weight);
-    void pack_tile_weights(Step& step, const Tensor& weight, const std::vector<Slot>& slots);  // plan_tile.cpp
+    bool pack_tile_weights(Step& step, const Tensor& weight, const std::vector<Slot>& slots);  // plan_tile.cpp
+    bool list_weights(Step& step, const std::function<std::uint32_t(std::size_t, std::size_t)>& weights);
+    const std::byte* keep_list(const std::vector<SparseGroup>& list);
+    const std::uint32_t* keep_counts(const std::vector<std::uint32_t>& counts);
     void pack_input(PlanInput& in, const std::vector<Stage>& stages, int value, const Want& want);
     bool set_shifts(TilePack& pack, Place& place, const std::vector<Stage>& stages, int value, const Want& want);
     void set_rests(TilePack& pack, const Place& place);
@@ -134,8 +144,9 @@ private:
 
     // plan_ordered.cpp
     bool lower_ordered(int value);
-    std::optional<OrderedStages> begin_ordered(Group& group, const Dense& dense);
-    void pack_ordered(Step& step, int value, const Dense& dense);
+    std::optional<OrderedStages> begin_ordered(Group& group, const Sums& all);
+    void pack_ordered(Step& step, const Tensor& weight, const std::vector<std::uint32_t>& order);
+    void list_ordered(Step& step, const Tensor& weight, const std::vector<std::uint32_t>& order);
 
     // plan_conv.cpp
     [[nodiscard]] std::vector<std::int64_t> patches(int value, const Conv& conv) const;
@@ -169,6 +180,7 @@ private:
 
     // plan_links.cpp
     void link_dense();
+    void add_notes(const std::vector<LinkDraft>& chain);
     [[nodiscard]] bool is_read(std::uint32_t place, const LinkDraft& by, const LinkDraft* next) const;
     void drop_unread(LinkDraft& d, const LinkDraft* next) const;
     bool join_input(const Step& s, ChainInput& head, LinkDraft& d);

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "quantized/detail/fixed_point.hpp"
 #include "quantized/plan_lowering.hpp"
 
-/// Dense layers whose accumulator saturates, or rounds or saturates each product: in 32-bit lanes, each lane a sum of
-/// its own, in the order of the layer.
+/// Dense layers and convolutions whose accumulator saturates, or rounds or saturates each product: in 32-bit lanes,
+/// each lane a sum of its own, in the order of the layer. Weights of zero are left out: their products are zero in any
+/// grid, and a sum, always a value of its own type, stays what it is when zero is added.
 namespace rheinfall::quantized {
 namespace {
 
@@ -22,19 +24,24 @@ Interval product_of(const Interval& x, const Interval& w) noexcept {
 
 /// The stages of products and of sums, and the chain of the result in @p group; nothing where 32 bits do not hold the
 /// input, a weight, a product, a converted product, the accumulator or, before it overflows, a sum.
-std::optional<OrderedStages> Lowering::begin_ordered(Group& group, const Dense& dense) {
+std::optional<OrderedStages> Lowering::begin_ordered(Group& group, const Sums& all) {
     const LayerRange& range = proof(group.root);
     const AccumulatorRange& acc = *range.accumulator;
     const Layer& l = layer(group.root);
-    const FixedType& accum = dense.accum;
-    const Interval x = ranges_.value(l.inputs[0]).all;
-    const auto [least, most] = std::minmax_element(dense.weight.data.begin(), dense.weight.data.end());
-    const Interval w{*least, *most};
+    const FixedType& accum = *all.accum;
+    const auto [least, most] = std::minmax_element(all.weight->data.begin(), all.weight->data.end());
+    Interval x = ranges_.value(l.inputs[0]).all;
+    Interval w{*least, *most};
+    if (all.conv != nullptr) {
+        // Padding, and what meets the weights of another group.
+        x = {std::min(x.lo, Int128{0}), std::max(x.hi, Int128{0})};
+        w = {std::min(w.lo, Int128{0}), std::max(w.hi, Int128{0})};
+    }
     const Interval held{detail::smallest(accum), Int128{detail::largest(accum)}};
     if (!in_lane(x) || !in_lane(w) || !in_lane(held) || !in_lane(product_of(x, w))) return std::nullopt;
 
     const bool wraps = accum.overflow == Overflow::wrap;
-    const int fraction = graph_.type(l.inputs[0]).fraction() + dense.weight.type.fraction();
+    const int fraction = graph_.type(l.inputs[0]).fraction() + all.weight->type.fraction();
     const Interval product = product_of(x, w);
     Chain terms(product, fraction, 1, 1, plan_.parameters);
     // What wraps does so once, at the end: lanes are sums modulo 2^32.
@@ -55,46 +62,63 @@ std::optional<OrderedStages> Lowering::begin_ordered(Group& group, const Dense& 
     return OrderedStages{terms.stages(), sums.stages()};
 }
 
-/// Weights as [input][output], inputs in the order of the sums, rows padded to whole vectors.
-void Lowering::pack_ordered(Step& step, int value, const Dense& dense) {
-    const std::size_t n_in = step.n_groups;
+/// For single events: weights as [input][output], inputs in the order of the sums, rows padded to whole vectors.
+void Lowering::pack_ordered(Step& step, const Tensor& weight, const std::vector<std::uint32_t>& order) {
     const std::size_t n_out = step.n_out;
     const auto lanes = static_cast<std::size_t>(plan_.kernels->lanes);
     const std::size_t columns = (n_out + lanes - 1) / lanes * lanes;
-    auto* order = plan_.parameters.take<std::uint32_t>(n_in);
-    auto* weights = plan_.parameters.take<std::int32_t>(n_in * columns);
-    auto* bias = plan_.parameters.take<std::int32_t>(columns);
-    const std::vector<std::int64_t> stored = stored_bias(value);
-    for (std::size_t o = 0; o < n_out; ++o) bias[o] = static_cast<std::int32_t>(stored[o]);
-    for (std::size_t k = 0; k < n_in; ++k) {
-        order[k] = dense.order.empty() ? static_cast<std::uint32_t>(k) : static_cast<std::uint32_t>(dense.order[k]);
-        for (std::size_t o = 0; o < n_out; ++o)
-            weights[k * columns + o] = static_cast<std::int32_t>(dense.weight.data[order[k] * n_out + o]);
+    std::vector<std::uint32_t> inputs;
+    for (const std::uint32_t i : order) {
+        const auto row = weight.data.begin() + static_cast<std::ptrdiff_t>(i * n_out);
+        if (std::any_of(row, row + static_cast<std::ptrdiff_t>(n_out), [](std::int64_t w) { return w != 0; }))
+            inputs.push_back(i);
     }
-    step.taps = order;
+    auto* weights = plan_.parameters.take<std::int32_t>(inputs.size() * columns + 1);
+    for (std::size_t k = 0; k < inputs.size(); ++k)
+        for (std::size_t o = 0; o < n_out; ++o)
+            weights[k * columns + o] = static_cast<std::int32_t>(weight.data[inputs[k] * n_out + o]);
+    step.n_groups = static_cast<std::uint32_t>(inputs.size());
+    step.taps = keep_counts(inputs);
     step.weights = reinterpret_cast<const std::byte*>(weights);
-    step.bias = bias;
+}
+
+/// For tiles: of each output a list of its weights, in the order of the sums.
+void Lowering::list_ordered(Step& step, const Tensor& weight, const std::vector<std::uint32_t>& order) {
+    std::vector<SparseGroup> list;
+    std::vector<std::uint32_t> counts(step.n_out);
+    for (std::size_t o = 0; o < step.n_out; ++o)
+        for (const std::uint32_t i : order) {
+            const std::int64_t w = weight.data[i * std::size_t{step.n_out} + o];
+            if (w == 0) continue;
+            list.push_back(
+                {i * std::uint32_t{4 * tile_events}, static_cast<std::uint32_t>(static_cast<std::int32_t>(w))});
+            ++counts[o];
+        }
+    step.weights = keep_list(list);
+    step.taps = keep_counts(counts);
 }
 
 bool Lowering::lower_ordered(int value) {
     const Layer& l = layer(value);
-    const auto* dense = std::get_if<Dense>(&l.operation);
-    if (dense == nullptr || constant(l.inputs[0]) != nullptr) return false;
+    const std::optional<Sums> all = sums_of(l.operation);
+    if (!all || constant(l.inputs[0]) != nullptr) return false;
+    if (all->conv != nullptr && patches_are_large(*all->conv, size(l.inputs[0]), size(value))) return false;
     Group group{value, value, l.name, {}};
-    const std::optional<OrderedStages> ordered = begin_ordered(group, *dense);
+    const std::optional<OrderedStages> ordered = begin_ordered(group, *all);
     if (!ordered) return false;
     extend(group);
-    const auto n_in = static_cast<std::size_t>(dense->weight.shape[0]);
-    const auto n_out = static_cast<std::size_t>(dense->weight.shape[1]);
+    const Tensor weight = all->conv != nullptr ? patch_weight(*all->conv) : *all->weight;
+    const auto n_out = static_cast<std::size_t>(weight.shape.back());
+    const auto n_in = static_cast<std::uint32_t>(weight.data.size() / n_out);
     const Want want = primary(group, n_out);
+    const Want plain{Lanes::s32, static_cast<std::uint32_t>(size(l.inputs[0])), 0, 0};
 
     Step step;
-    step.in = plain_operand(l.inputs[0]);
-    step.in.stride = static_cast<std::uint32_t>(n_in * 4);
+    step.in = all->conv != nullptr ? lower_patches(value, *all->conv, plain) : place(l.inputs[0], plain);
+    step.in.stride = n_in * 4;
     step.out = place(group.value, want);
     step.n_rows = static_cast<std::uint32_t>(size(value) / n_out);
     step.n_out = static_cast<std::uint32_t>(n_out);
-    step.n_groups = static_cast<std::uint32_t>(n_in);
     if (step.n_rows > 1 && step.out.rows != step.n_rows)
         step.out.stride =
             static_cast<std::uint32_t>(n_out * 4 / static_cast<std::size_t>(elements_per_group(want.lanes)));
@@ -104,10 +128,25 @@ bool Lowering::lower_ordered(int value) {
     step.n_product_stages = static_cast<std::uint32_t>(ordered->products.size());
     step.n_sum_stages = static_cast<std::uint32_t>(ordered->sums.size());
     set_stages(step, stages, want.offset);
-    pack_ordered(step, value, *dense);
-    emit(step, plan_.kernels->ordered, plan_.kernels->ordered_tile);
-    plan_.notes.push_back({group.layers, proof(value).accumulator->order_matters ? "dense in order s32 x s32"
-                                                                                 : "dense of converted products s32"});
+    auto* bias = plan_.parameters.take<std::int32_t>(n_out + lane_padding);
+    const std::vector<std::int64_t> stored = stored_bias(value);
+    std::transform(stored.begin(), stored.end(), bias, [](std::int64_t b) { return static_cast<std::int32_t>(b); });
+    step.bias = bias;
+
+    std::vector<std::uint32_t> order(n_in);
+    std::iota(order.begin(), order.end(), 0u);
+    const auto* dense = std::get_if<Dense>(&l.operation);
+    if (dense != nullptr && !dense->order.empty())
+        std::transform(dense->order.begin(), dense->order.end(), order.begin(),
+                       [](auto i) { return static_cast<std::uint32_t>(i); });
+    Step tile = step;
+    pack_ordered(step, weight, order);
+    emit(step, plan_.kernels->ordered, nullptr);
+    list_ordered(tile, weight, order);
+    emit(tile, nullptr, plan_.kernels->ordered_tile);
+    plan_.notes.push_back({group.layers, std::string(all->conv != nullptr ? "convolution" : "dense") +
+                                             (proof(value).accumulator->order_matters ? " in order s32 x s32"
+                                                                                      : " of converted products s32")});
     done_[static_cast<std::size_t>(group.value)] = true;
     copy_to_wants(group.value, want);
     return true;

@@ -213,6 +213,14 @@ const Kernels* find_kernels(Isa isa) noexcept {
     }
 }
 
+bool permutes_bytes() noexcept {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512vbmi") != 0;
+#else
+    return false;
+#endif
+}
+
 Isa best_isa() noexcept {
     if (find_kernels(Isa::avx512) != nullptr) return Isa::avx512;
     if (find_kernels(Isa::avx2) != nullptr) return Isa::avx2;

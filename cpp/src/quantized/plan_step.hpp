@@ -104,6 +104,12 @@ struct Place {
     const std::int32_t* rest_bits = nullptr;
 };
 
+/// A group of weights of one output that are not all zero, and the group of inputs that it meets in a tile.
+struct SparseGroup {
+    std::uint32_t at = 0;  ///< bytes from the begin of the tile's row
+    std::uint32_t weights = 0;
+};
+
 struct Step;
 struct ExactStep;
 struct CopyStep;
@@ -137,9 +143,11 @@ struct alignas(64) DenseLink {
     std::int32_t shift = 0;
     std::int32_t lo = 0;
     std::int32_t hi = 0;
-    std::uint8_t n_quarters = 0;  ///< of an image that hold inputs; of inputs in planes: groups of four elements
-    std::uint8_t n_high = 0;      ///< groups of four elements of more than 16 bits
-    Lanes next = Lanes::s16;      ///< what the next link wants
+    /// Of an image: those that hold inputs; of inputs in planes: groups of four elements; of few weights: how often
+    /// each output picks inputs.
+    std::uint8_t n_quarters = 0;
+    std::uint8_t n_high = 0;  ///< groups of four elements of more than 16 bits
+    Lanes next = Lanes::s16;  ///< what the next link wants
     Lanes out_lanes = Lanes::s32;
     Lanes copy_lanes = Lanes::s32;
     std::uint8_t n_stored = 0;  ///< forms of the values that are stored
@@ -180,10 +188,9 @@ struct Step {
     Place out;
     const std::byte* weights = nullptr;
     const std::int32_t* bias = nullptr;
-    const std::uint32_t* taps = nullptr;  ///< convolution: [row][tap] byte offsets in the workspace; ordered: inputs
-    std::uint32_t n_taps = 1;
-    std::uint32_t n_product_stages = 0;  ///< of ordered sums: the first stages, done on each product
-    std::uint32_t n_sum_stages = 0;      ///< the next ones, on each sum
+    const std::uint32_t* taps = nullptr;  ///< ordered: inputs; of lists of weights: [output] how many, sparse: two each
+    std::uint32_t n_product_stages = 0;   ///< of ordered sums: the first stages, done on each product
+    std::uint32_t n_sum_stages = 0;       ///< the next ones, on each sum
     Epilogue epilogue = Epilogue::any;
     const ExactStep* exact = nullptr;
     const CopyStep* copy = nullptr;
@@ -194,6 +201,7 @@ struct Step {
     std::uint32_t operation = 0;  ///< of a merge or a reduction
     std::int32_t shift_x = 0;     ///< left shifts that bring two operands to one grid
     std::int32_t shift_y = 0;
+    std::uint32_t note = 0;  ///< of a dense layer: which of Plan::notes is about it
 };
 
 }  // namespace rheinfall::quantized

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <new>
 
 #include "quantized/plan_lowering.hpp"
@@ -6,6 +7,8 @@
 /// What batches have for themselves: how inputs become groups of a tile, and the weights in the order of tiles.
 namespace rheinfall::quantized {
 namespace {
+
+constexpr std::size_t group_bytes = 4 * tile_events;  // of a tile
 
 /// v = ((x + add) << left) >> right, of one element.
 struct Shifts {
@@ -37,8 +40,9 @@ std::optional<Shifts> shifts_of(const std::vector<Stage>& stages, std::size_t el
 
 }  // namespace
 
-/// Weights of blocks of four outputs: [group][output].
-void Lowering::pack_tile_weights(Step& step, const Tensor& weight, const std::vector<Slot>& slots) {
+/// Weights of blocks of four outputs, [group][output], or where that is less work as lists of the groups that are not
+/// all zero; true if they are lists.
+bool Lowering::pack_tile_weights(Step& step, const Tensor& weight, const std::vector<Slot>& slots) {
     std::vector<Slot> words = slots;
     std::vector<Slot> rests;
     if (step.in.rest_bits != nullptr) {
@@ -52,17 +56,52 @@ void Lowering::pack_tile_weights(Step& step, const Tensor& weight, const std::ve
     const std::size_t n_groups = (words.size() + per_group - 1) / per_group;
     const std::size_t n_rest_groups = (rests.size() + 3) / 4;
     const std::size_t n_out = step.n_out;
-    auto* to = plan_.parameters.take<std::uint32_t>((n_groups + n_rest_groups) * ((n_out + 3) / 4 * 4) + 16);
-    step.weights = reinterpret_cast<const std::byte*>(to);
     step.n_groups = static_cast<std::uint32_t>(n_groups);
     step.n_rest_groups = static_cast<std::uint32_t>(n_rest_groups);
-    for (std::size_t o = 0; o < n_out; o += 4) {
-        const std::size_t end = std::min(o + 4, n_out);
-        for (std::size_t g = 0; g < n_groups; ++g)
-            for (std::size_t k = o; k < end; ++k) *to++ = group_weights(weight, words, step.in.lanes, g, k);
-        for (std::size_t g = 0; g < n_rest_groups; ++g)
-            for (std::size_t k = o; k < end; ++k) *to++ = group_weights(weight, rests, Lanes::u8, g, k);
-    }
+    const auto at = [&](std::size_t g, std::size_t o) {
+        return g < n_groups ? group_weights(weight, words, step.in.lanes, g, o)
+                            : group_weights(weight, rests, Lanes::u8, g - n_groups, o);
+    };
+    if (list_weights(step, at)) return true;
+    const std::size_t n_all = n_groups + n_rest_groups;
+    auto* to = plan_.parameters.take<std::uint32_t>(n_all * ((n_out + 3) / 4 * 4) + 16);
+    step.weights = reinterpret_cast<const std::byte*>(to);
+    for (std::size_t o = 0; o < n_out; o += 4)
+        for (std::size_t g = 0; g < n_all; ++g)
+            for (std::size_t k = o; k < std::min(o + 4, n_out); ++k) *to++ = at(g, k);
+    return false;
+}
+
+/// Lists of the groups of each output that @p weights (group, output) says are not zero, if they are few enough.
+bool Lowering::list_weights(Step& step, const std::function<std::uint32_t(std::size_t, std::size_t)>& weights) {
+    const std::size_t n_all = step.n_groups + step.n_rest_groups;
+    std::vector<SparseGroup> list;
+    std::vector<std::uint32_t> counts(2 * std::size_t{step.n_out});
+    for (std::size_t o = 0; o < step.n_out; ++o)
+        for (std::size_t g = 0; g < n_all; ++g) {
+            const std::uint32_t w = weights(g, o);
+            if (w == 0) continue;
+            list.push_back({static_cast<std::uint32_t>(g * group_bytes), w});
+            ++counts[2 * o + (g < step.n_groups ? 0 : 1)];
+        }
+    // A group of a list loads its inputs for one output, not for four: five loads for four products, where a block
+    // has eight for sixteen. What an output adds is its way in and out of the loop.
+    if (5 * list.size() + 2 * step.n_out >= 4 * n_all * step.n_out) return false;
+    step.weights = keep_list(list);
+    step.taps = keep_counts(counts);
+    return true;
+}
+
+const std::byte* Lowering::keep_list(const std::vector<SparseGroup>& list) {
+    auto* to = plan_.parameters.take<SparseGroup>(list.size() + 1);
+    std::uninitialized_copy(list.begin(), list.end(), to);
+    return reinterpret_cast<const std::byte*>(to);
+}
+
+const std::uint32_t* Lowering::keep_counts(const std::vector<std::uint32_t>& counts) {
+    auto* to = plan_.parameters.take<std::uint32_t>(counts.size() + 1);
+    std::copy(counts.begin(), counts.end(), to);
+    return to;
 }
 
 /// Shifts that bring each element to the upper half of a lane, or, of more than 16 bits, its high part; false if the

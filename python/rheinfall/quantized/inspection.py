@@ -8,7 +8,7 @@ from typing import Any
 
 from rheinfall.quantized.fixed_point import parse
 
-COLUMNS = ("layer", "op", "shape", "type", "proven range", "MACs", "bytes", "accumulator", "kernel")
+COLUMNS = ("layer", "op", "shape", "type", "proven range", "MACs", "bytes", "zeros", "accumulator", "kernel")
 
 
 class Inspection:
@@ -86,7 +86,8 @@ def _row(layer: Mapping[str, Any], kernel: str) -> tuple[str, ...]:
     sums = f"{accumulator['type']}, {accumulator['bits']} bits" if accumulator else ""
     macs = f"{layer['macs']:,}" if layer["macs"] else ""
     size = f"{_bytes(layer):,}" if layer["bits"] else ""
-    return layer["name"], layer["op"], shape, layer["type"], _real_range(layer), macs, size, sums, kernel
+    zeros = f"{1 - layer['nonzeros'] / layer['weights']:.0%}" if layer["weights"] else ""
+    return layer["name"], layer["op"], shape, layer["type"], _real_range(layer), macs, size, zeros, sums, kernel
 
 
 def _port(kind: str, port: Mapping[str, Any]) -> str:
@@ -123,7 +124,7 @@ def _findings(layer: Mapping[str, Any]) -> list[str]:
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = (COLUMNS.index("MACs"), COLUMNS.index("bytes"))
+    right = [COLUMNS.index(name) for name in ("MACs", "bytes", "zeros")]
     used = [i for i, width in enumerate(widths) if i == 0 or any(row[i] for row in rows[1:])]
     return [
         "  ".join(row[i].rjust(widths[i]) if i in right else row[i].ljust(widths[i]) for i in used).rstrip()
