@@ -6,12 +6,10 @@
 //
 // HITS: uint64 n, then module ids (uint64), x, y, z (float32).
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <rheinfall/adapters/std_threads.hpp>
@@ -19,42 +17,16 @@
 #include <utility>
 #include <vector>
 
+#include "event_file.hpp"
 #include "tracking/graph_construction_plain.hpp"
 #include "tracking/graph_construction_work.hpp"
 
 namespace {
 
 namespace detail = rheinfall::detail;
-using Clock = std::chrono::steady_clock;
-
-double ms_since(Clock::time_point start) {
-    return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-struct Event {
-    std::vector<std::uint64_t> module_id;
-    std::vector<float> x, y, z;
-
-    explicit Event(const char* path) {
-        std::ifstream in(path, std::ios::binary);
-        std::uint64_t n = 0;
-        const auto read = [&](auto* to, std::size_t count) {
-            in.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count * sizeof(*to)));
-        };
-        read(&n, 1);
-        module_id.resize(n);
-        read(module_id.data(), n);
-        for (auto* v : {&x, &y, &z}) {
-            v->resize(n);
-            read(v->data(), n);
-        }
-        if (!in) {
-            std::fprintf(stderr, "%s: cannot read\n", path);
-            std::exit(1);
-        }
-    }
-    [[nodiscard]] rheinfall::HitsView view() const { return {x, y, z, module_id}; }
-};
+using bench::Clock;
+using bench::Event;
+using bench::ms_since;
 
 /// One way to build the graph, with what it found and how long it took.
 struct Version {
@@ -90,9 +62,8 @@ struct Version {
     }
 };
 
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
+double median(const std::vector<double>& values) {
+    return bench::quantile(values, 0.5);
 }
 
 struct Bench {

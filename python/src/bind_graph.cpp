@@ -28,6 +28,14 @@ rheinfall::Workspace& scratch() {
     return workspace;
 }
 
+/// The first @p n of each of @p n_rows rows of @p length values.
+template <class T>
+std::unique_ptr<T[]> first_columns(const T* rows, std::size_t n_rows, std::size_t length, std::size_t n) {
+    auto columns = std::make_unique_for_overwrite<T[]>(n_rows * n);
+    for (std::size_t row = 0; row < n_rows; ++row) std::copy_n(rows + row * length, n, columns.get() + row * n);
+    return columns;
+}
+
 /// Builds the graph, giving more room until the event fits or needs more than the caller allows.
 struct GrowingGraph {
     std::unique_ptr<std::int64_t[]> edge_index;
@@ -55,10 +63,7 @@ struct GrowingGraph {
 
     /// The edges as one C-contiguous (2, n_edges) array.
     [[nodiscard]] std::unique_ptr<std::int64_t[]> compact() const {
-        auto edges = std::make_unique_for_overwrite<std::int64_t[]>(2 * result.n_edges);
-        std::copy_n(edge_index.get(), result.n_edges, edges.get());
-        std::copy_n(edge_index.get() + capacity_, result.n_edges, edges.get() + result.n_edges);
-        return edges;
+        return first_columns(edge_index.get(), 2, capacity_, result.n_edges);
     }
 
 private:
@@ -102,16 +107,28 @@ void check_edges(const EdgeIndex& edge_index, std::size_t n_hits) {
 
 using VolumeResolution = nb::ndarray<const float, nb::shape<256, 3>, nb::c_contig, nb::device::cpu>;
 
-auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id,
-          const EdgeIndex& edge_index, const VolumeResolution& resolution, float field, float layer_x0,
-          float field_spread, float min_chi2_pt) {
-    const HitsView hits = hits_view(x, y, z, module_id);
-    check_edges(edge_index, hits.size());
+rheinfall::TripletModel triplet_model(const VolumeResolution& resolution, float field, float layer_x0,
+                                      float field_spread, float min_chi2_pt) {
     rheinfall::TripletModel model{{}, field, layer_x0, field_spread, min_chi2_pt};
     for (std::size_t v = 0; v < 256; ++v) {
         const float* row = resolution.data() + 3 * v;
         model.resolution_by_volume[v] = {row[0], row[1], row[2]};
     }
+    return model;
+}
+
+/// Four rows of @p n values.
+rheinfall::ContinuationChi2 chi2_rows(float* values, std::size_t n) {
+    const std::span<float> all(values, 4 * n);
+    return {all.subspan(0, n), all.subspan(n, n), all.subspan(2 * n, n), all.subspan(3 * n, n)};
+}
+
+auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id,
+          const EdgeIndex& edge_index, const VolumeResolution& resolution, float field, float layer_x0,
+          float field_spread, float min_chi2_pt) {
+    const HitsView hits = hits_view(x, y, z, module_id);
+    check_edges(edge_index, hits.size());
+    const auto model = triplet_model(resolution, field, layer_x0, field_spread, min_chi2_pt);
     const std::size_t n = edge_index.shape(1);
     auto values = std::make_unique_for_overwrite<float[]>(4 * n);
     {
@@ -119,12 +136,39 @@ auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitM
         rheinfall::StdThreads threads(num_threads());
         rheinfall::Workspace& workspace = scratch();
         workspace.reserve(rheinfall::triplet_chi2_workspace_size(hits.size(), n));
-        const std::span<float> all(values.get(), 4 * n);
-        rheinfall::triplet_chi2(hits, edges_view(edge_index), model,
-                                {all.subspan(0, n), all.subspan(n, n), all.subspan(2 * n, n), all.subspan(3 * n, n)},
-                                workspace, threads.parallel_for());
+        rheinfall::triplet_chi2(hits, edges_view(edge_index), model, chi2_rows(values.get(), n), workspace,
+                                threads.parallel_for());
     }
     return numpy_owning(std::move(values), {4, n});
+}
+
+/// Edges and chi2 (4, n_edges) of what pruning leaves.
+using PrunedGraph = nb::typed<nb::tuple, nb::ndarray<nb::numpy, std::int64_t>, nb::ndarray<nb::numpy, float>>;
+
+PrunedGraph prune(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id,
+                  const EdgeIndex& edge_index, const VolumeResolution& resolution, float field, float layer_x0,
+                  float field_spread, float min_chi2_pt, float chi2_max) {
+    const HitsView hits = hits_view(x, y, z, module_id);
+    check_edges(edge_index, hits.size());
+    const auto model = triplet_model(resolution, field, layer_x0, field_spread, min_chi2_pt);
+    const std::size_t n = edge_index.shape(1);
+    std::unique_ptr<std::int64_t[]> edges;
+    std::unique_ptr<float[]> values;
+    std::size_t n_left = 0;
+    {
+        const nb::gil_scoped_release no_gil;
+        rheinfall::StdThreads threads(num_threads());
+        rheinfall::Workspace& workspace = scratch();
+        workspace.reserve(rheinfall::triplet_chi2_workspace_size(hits.size(), n));
+        const auto all_edges = first_columns(edge_index.data(), 2, n, n);
+        const auto all_values = std::make_unique_for_overwrite<float[]>(4 * n);
+        n_left = rheinfall::prune_edges(hits, {{all_edges.get(), n}, {all_edges.get() + n, n}}, model, chi2_max,
+                                        chi2_rows(all_values.get(), n), workspace, threads.parallel_for())
+                     .n_edges;
+        edges = first_columns(all_edges.get(), 2, n, n_left);
+        values = first_columns(all_values.get(), 4, n, n_left);
+    }
+    return nb::make_tuple(numpy_owning(std::move(edges), {2, n_left}), numpy_owning(std::move(values), {4, n_left}));
 }
 
 using Chi2 = nb::ndarray<const float, nb::shape<4, -1>, nb::c_contig, nb::device::cpu>;
@@ -139,11 +183,11 @@ auto edge_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
     {
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
+        rheinfall::Workspace& workspace = scratch();
+        workspace.reserve(rheinfall::edge_features_workspace_size(hits.size()));
         // The features only read the four rows; the struct of the public header names them once, for both uses.
-        const std::span<float> all(const_cast<float*>(chi2.data()), 4 * n);
-        rheinfall::edge_features(hits, edges_view(edge_index),
-                                 {all.subspan(0, n), all.subspan(n, n), all.subspan(2 * n, n), all.subspan(3 * n, n)},
-                                 {values.get(), rheinfall::n_edge_features * n}, threads.parallel_for());
+        rheinfall::edge_features(hits, edges_view(edge_index), chi2_rows(const_cast<float*>(chi2.data()), n),
+                                 {values.get(), rheinfall::n_edge_features * n}, workspace, threads.parallel_for());
     }
     return numpy_owning(std::move(values), {n, rheinfall::n_edge_features});
 }
@@ -186,6 +230,9 @@ void bind_graph(nb::module_& m) {
     m.def("triplet_chi2", &chi2, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
           "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,
           "min_chi2_pt"_a, "chi2 of the best and second-best continuation outward, then inward: (4, n_edges).");
+    m.def("prune_edges", &prune, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
+          "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,
+          "min_chi2_pt"_a, "chi2_max"_a, "Edges with a best chi2 below chi2_max, and their chi2 among themselves.");
     m.def("edge_features", &edge_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
           "module_id"_a.noconvert(), "edge_index"_a.noconvert(), "chi2"_a.noconvert(), "Edge features (n_edges, 10).");
     m.def("canonical_hit_order", &hit_order, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),

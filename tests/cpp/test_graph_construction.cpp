@@ -175,6 +175,7 @@ TEST(GraphConstruction, NothingAllocatesAfterReserve) {
     rheinfall::Workspace workspace, chi2_workspace;
     workspace.reserve(rheinfall::graph_workspace_size(map, limits));
     chi2_workspace.reserve(rheinfall::triplet_chi2_workspace_size(event.size(), most));
+    ASSERT_LE(rheinfall::edge_features_workspace_size(event.size()), chi2_workspace.capacity());
     std::vector<float> chi2(4 * most), nodes(rheinfall::n_node_features * event.size()),
         edges(rheinfall::n_edge_features * most);
     rheinfall::TripletModel model{};
@@ -190,7 +191,8 @@ TEST(GraphConstruction, NothingAllocatesAfterReserve) {
     const rheinfall::ContinuationChi2 continuation{row(0), row(1), row(2), row(3)};
     const Status status = rheinfall::triplet_chi2(event.view(), view, model, continuation, chi2_workspace);
     rheinfall::node_features(event.view(), nodes);
-    rheinfall::edge_features(event.view(), view, continuation, {edges.data(), 10 * result.n_edges});
+    const std::span<float> rows(edges.data(), rheinfall::n_edge_features * result.n_edges);
+    EXPECT_EQ(rheinfall::edge_features(event.view(), view, continuation, rows, chi2_workspace), Status::ok);
     EXPECT_EQ(allocations.count(), 0U);
     EXPECT_GT(result.n_edges, 1000U);
     EXPECT_EQ(status, Status::ok);

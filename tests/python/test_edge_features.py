@@ -65,6 +65,18 @@ def test_features_of_any_graph(seed):
     assert_same_bits(graph.edge_features, reference.edge_features(graph.hits, graph.edge_index, chi2))
 
 
+@pytest.mark.parametrize("chi2_max", [1.0, 25.0, 1e4, 2e4])
+@pytest.mark.parametrize("seed", range(4))
+def test_pruning_is_two_rounds_of_chi2(seed, chi2_max):
+    graph = random_graph(seed)
+    chi2 = reference.triplet_chi2(graph.hits, graph.edge_index, graph.triplet_model)
+    left = np.ascontiguousarray(graph.edge_index[:, np.minimum(chi2[0], chi2[2]) < chi2_max])
+    pruned = graph.prune(chi2_max)
+    np.testing.assert_array_equal(pruned.edge_index, left)
+    assert_same_bits(pruned.triplet_chi2, reference.triplet_chi2(graph.hits, left, graph.triplet_model))
+    assert pruned.status == ("empty" if left.shape[1] == 0 else "ok")
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 8])
 def test_threads_do_not_matter(graph, n_threads):
     rf.set_num_threads(n_threads)

@@ -53,17 +53,6 @@ void sort_hits(const HitsView& hits, const Scratch& s) noexcept {
     }
 }
 
-/// Closes the gaps that dropped edges leave; the order stays. Returns how many are left.
-std::size_t drop_edges(float chi2_max, std::size_t n_edges, const Scratch& s) noexcept {
-    std::size_t n = 0;
-    for (std::size_t e = 0; e < n_edges; ++e) {
-        if (!(std::min(s.out_best[e], s.in_best[e]) < chi2_max)) continue;
-        s.source[n] = s.source[e];
-        s.target[n++] = s.target[e];
-    }
-    return n;
-}
-
 /// Turns tracks of sorted hits into tracks of the caller's.
 void renumber(const Scratch& s, TracksBuffers& tracks) noexcept {
     for (auto& hit : tracks.hits.first(tracks.n_hits)) hit = s.order[static_cast<std::size_t>(hit)];
@@ -135,6 +124,7 @@ std::size_t TrackFinder::workspace_size(const TrackFinderLimits& limits, std::si
     return bytes + std::max({detail::hit_order_workspace_size(limits.n_hits),
                              graph_workspace_size(map_, {limits.n_hits, limits.n_doublets}, n_threads),
                              triplet_chi2_workspace_size(limits.n_hits, limits.n_edges),
+                             edge_features_workspace_size(limits.n_hits),
                              track_building_workspace_size({limits.n_hits, limits.n_edges})});
 }
 
@@ -168,16 +158,15 @@ TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, c
     if (graph.status == Status::capacity_exceeded) return stop(graph.status);
 
     std::size_t n_edges = graph.n_edges;
-    const auto measure_chi2 = [&] {
-        return triplet_chi2(s.hits(), s.edges(n_edges), options_.triplet_model, s.chi2(n_edges), workspace,
-                            parallel_for);
-    };
-    if (measure_chi2() == Status::capacity_exceeded) return stop(Status::capacity_exceeded);
     if (std::isfinite(options_.chi2_max)) {
-        n_edges = drop_edges(options_.chi2_max, n_edges, s);
-        result.n_pruned_edges = n_edges;
-        // The chi2 that scores are made of is that within the pruned graph.
-        if (measure_chi2() == Status::capacity_exceeded) return stop(Status::capacity_exceeded);
+        const PruneResult pruned =
+            prune_edges(s.hits(), {s.source.first(n_edges), s.target.first(n_edges)}, options_.triplet_model,
+                        options_.chi2_max, s.chi2(n_edges), workspace, parallel_for);
+        if (pruned.status == Status::capacity_exceeded) return stop(Status::capacity_exceeded);
+        n_edges = result.n_pruned_edges = pruned.n_edges;
+    } else if (triplet_chi2(s.hits(), s.edges(n_edges), options_.triplet_model, s.chi2(n_edges), workspace,
+                            parallel_for) == Status::capacity_exceeded) {
+        return stop(Status::capacity_exceeded);
     }
 
     const auto scores = s.scores.first(n_edges);
@@ -186,7 +175,10 @@ TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, c
     } else if (n_edges > 0) {
         const auto edge_rows = s.edge_features.first(n_edges * n_edge_features);
         node_features(s.hits(), s.node_features, parallel_for);
-        edge_features(s.hits(), s.edges(n_edges), s.chi2(n_edges), edge_rows, parallel_for);
+        if (edge_features(s.hits(), s.edges(n_edges), s.chi2(n_edges), edge_rows, workspace, parallel_for) ==
+            Status::capacity_exceeded) {
+            return stop(Status::capacity_exceeded);
+        }
         const EdgeScoringInput input{s.hits(), s.edges(n_edges), s.node_features, edge_rows, s.chi2(n_edges)};
         if (!scorer(input, scores)) return stop(Status::scoring_failed);
     }

@@ -54,6 +54,10 @@ class TripletModel:
             table[volume] = sigmas
         return table
 
+    def arguments(self) -> tuple[Float32, float, float, float, float]:
+        """What the core's functions take."""
+        return self.table(), self.field, self.layer_x0, self.field_spread, self.min_chi2_pt
+
 
 def _check_sigmas(name: str, sigmas: tuple[float, float, float]) -> None:
     if len(sigmas) != 3 or not all(0 < s < np.inf for s in sigmas):
@@ -133,20 +137,14 @@ class Graph:
         Two edges that share a hit are compared in the curvature of the circle through the beam line and in cot θ,
         within resolution and multiple scattering; 10,000 where there is no continuation, and at most.
         """
-        model = self.triplet_model
-        return _core.triplet_chi2(
-            *contiguous_arrays(self.hits),
-            self.edge_index,
-            model.table(),
-            model.field,
-            model.layer_x0,
-            model.field_spread,
-            model.min_chi2_pt,
-        )
+        arguments = (*contiguous_arrays(self.hits), self.edge_index, *self.triplet_model.arguments())
+        return _core.triplet_chi2(*arguments)
 
     def select(self, mask: Bool) -> Graph:
         """The graph with the edges of `mask`, bool (n_edges,), alone."""
-        edges = np.ascontiguousarray(self.edge_index[:, mask])
+        return self._with_edges(np.ascontiguousarray(self.edge_index[:, mask]))
+
+    def _with_edges(self, edges: Int64) -> Graph:
         status = "empty" if self.status == "ok" and edges.shape[1] == 0 else self.status
         return Graph(
             edges, self.hits, status, self.n_doublets, self.n_unknown_modules, self.n_not_finite, self.triplet_model
@@ -157,8 +155,11 @@ class Graph:
 
         The chi² of the edges that stay is that within the pruned graph.
         """
-        chi2 = self.triplet_chi2
-        return self.select(np.minimum(chi2[0], chi2[2]) < np.float32(chi2_max))
+        arguments = (*contiguous_arrays(self.hits), self.edge_index, *self.triplet_model.arguments())
+        edges, chi2 = _core.prune_edges(*arguments, chi2_max)
+        pruned = self._with_edges(edges)
+        pruned.__dict__["triplet_chi2"] = chi2
+        return pruned
 
 
 # Far above real events: 10,000 pions need 3.5 million doublets and 340,000 edges with the map of the bundle trackml.

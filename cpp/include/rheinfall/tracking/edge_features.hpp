@@ -8,6 +8,7 @@
 #include <rheinfall/core/status.hpp>
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
+#include <rheinfall/tracking/graph_construction.hpp>
 #include <span>
 
 namespace rheinfall {
@@ -52,19 +53,37 @@ RHEINFALL_API std::size_t triplet_chi2_workspace_size(std::size_t n_hits, std::s
 /// beam line and their hits, and in cot(theta) along it, within resolution and multiple scattering (G. R. Lynch and
 /// O. I. Dahl, Nucl. Instrum. Meth. B58 (1991) 6, without the logarithm). Order-independent: minima only.
 ///
-/// @p edges must be sorted by source, with indices into @p hits. Status::capacity_exceeded if the workspace is too
-/// small.
+/// @p edges must be sorted by source, with indices into @p hits; the numbers of @p model must be above 0, its
+/// field_spread at least 0. Status::capacity_exceeded if the workspace is too small.
 RHEINFALL_API Status triplet_chi2(const HitsView& hits, const EdgesView& edges, const TripletModel& model,
                                   ContinuationChi2 out, Workspace& workspace,
                                   const ParallelFor& parallel_for = {}) noexcept;
+
+struct PruneResult {
+    Status status;        ///< `empty` if no edge is left
+    std::size_t n_edges;  ///< edges left
+};
+
+/// Drops the edges whose best continuation on either side has a chi2 of @p chi2_max or more, in place; the others keep
+/// their order. @p out, one value for each edge given, then holds the chi2 of those left *within the pruned graph*, at
+/// the front.
+///
+/// The same as `triplet_chi2`, a compaction and `triplet_chi2` again, of which the second needs no hits. Requirements
+/// and the size of the workspace are those of `triplet_chi2`; after `capacity_exceeded` all edges are there.
+RHEINFALL_API PruneResult prune_edges(const HitsView& hits, EdgesBuffer edges, const TripletModel& model,
+                                      float chi2_max, ContinuationChi2 out, Workspace& workspace,
+                                      const ParallelFor& parallel_for = {}) noexcept;
 
 /// Fills (n_hits, n_node_features) values, row by row; zeros for a hit that is not finite, since a network may take
 /// means over all nodes.
 RHEINFALL_API void node_features(const HitsView& hits, std::span<float> out,
                                  const ParallelFor& parallel_for = {}) noexcept;
 
-/// Fills (n_edges, n_edge_features) values, row by row.
-RHEINFALL_API void edge_features(const HitsView& hits, const EdgesView& edges, const ContinuationChi2& chi2,
-                                 std::span<float> out, const ParallelFor& parallel_for = {}) noexcept;
+RHEINFALL_API std::size_t edge_features_workspace_size(std::size_t n_hits) noexcept;
+
+/// Fills (n_edges, n_edge_features) values, row by row. Status::capacity_exceeded if the workspace is too small.
+RHEINFALL_API Status edge_features(const HitsView& hits, const EdgesView& edges, const ContinuationChi2& chi2,
+                                   std::span<float> out, Workspace& workspace,
+                                   const ParallelFor& parallel_for = {}) noexcept;
 
 }  // namespace rheinfall
