@@ -24,5 +24,6 @@
 #include <rheinfall/tracking/module_map.hpp>
 #include <rheinfall/tracking/module_map_builder.hpp>
 #include <rheinfall/tracking/radius_graph.hpp>
+#include <rheinfall/tracking/radius_graph_cuda.hpp>
 #include <rheinfall/tracking/track_building.hpp>
 #include <rheinfall/tracking/track_finder.hpp>

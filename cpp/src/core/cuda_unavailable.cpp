@@ -2,6 +2,7 @@
 #include <rheinfall/core/device.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
+#include <rheinfall/tracking/radius_graph_cuda.hpp>
 #include <string>
 
 #include "tracking/bucket_by_module_backends.hpp"
@@ -48,6 +49,17 @@ void build_graph(CudaStream /*stream*/, const DeviceModuleMap& /*map*/, const De
                  const GraphLimits& /*limits*/, EdgesBuffer /*edges*/, Workspace& /*workspace*/,
                  GraphResult* /*result*/) {
     refuse("build_graph");
+}
+
+std::size_t radius_graph_workspace_size(const RadiusGraphPlan& /*plan*/, std::size_t /*n_points*/,
+                                        std::size_t /*dimension*/, std::size_t /*edge_capacity*/) {
+    refuse("build_radius_graph");
+}
+void build_radius_graph(CudaStream /*stream*/, const RadiusGraphPlan& /*plan*/, Workspace& /*workspace*/,
+                        const PointsView& /*points*/, std::span<std::int64_t> /*counts*/,
+                        std::span<std::int64_t> /*source*/, std::span<std::int64_t> /*target*/,
+                        RadiusGraphResult* /*result*/) {
+    refuse("build_radius_graph");
 }
 
 namespace quantized {

@@ -3,21 +3,17 @@
 #include <cmath>
 #include <limits>
 
+#include "tracking/detail/distance_bounds.hpp"
 #include "tracking/radius_graph_work.hpp"
 
 namespace rheinfall::detail {
 
 DistanceBounds bounds_of(double bound2, std::size_t dimension) noexcept {
-    constexpr float infinity = std::numeric_limits<float>::infinity();
-    constexpr double largest = 0x1p120;    // beyond it sums may overflow
-    constexpr double smallest = 0x1p-100;  // more than underflow can lose, also where a host flushes denormals to zero
-    const double rounding = static_cast<double>(dimension + 8) * 0x1p-24;
-    const double above = bound2 * (1.0 + rounding) + smallest;
-    const double below = bound2 * (1.0 - rounding) - smallest;
-    DistanceBounds bounds{bound2, infinity, infinity};
-    if (above < largest) bounds.possible = std::nextafter(static_cast<float>(above), infinity);
+    const auto n = static_cast<std::uint32_t>(dimension);
+    DistanceBounds bounds{bound2, std::numeric_limits<float>::infinity(), possible_distance2(bound2, n)};
+    const double below = bound2 * (1.0 - relative_rounding(n)) - underflow_loss;
     if (std::isfinite(bound2)) {
-        bounds.sure = below < 0.0 ? -1.0F : std::nextafter(static_cast<float>(std::min(below, largest)), 0.0F);
+        bounds.sure = below < 0.0 ? -1.0F : std::nextafter(static_cast<float>(std::min(below, largest_bound)), 0.0F);
     }
     return bounds;
 }

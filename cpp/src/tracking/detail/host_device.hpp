@@ -6,3 +6,10 @@
 #else
 #define RHEINFALL_HOST_DEVICE
 #endif
+
+/// In front of a loop over arrays that a device shall keep in registers.
+#if defined(__CUDA_ARCH__)
+#define RHEINFALL_UNROLL _Pragma("unroll")
+#else
+#define RHEINFALL_UNROLL
+#endif
