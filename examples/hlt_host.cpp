@@ -1,11 +1,12 @@
 // A host of the library, as a high-level trigger is one: loads once, reserves once, then runs two events at a time and
 // counts that the event loop allocates nothing.
-//   hlt_host MAP HITS.csv...      (TrackML: hit_id,x,y,z,volume_id,layer_id,module_id)
+//   hlt_host MAP|BUNDLE HITS.csv...      (TrackML: hit_id,x,y,z,volume_id,layer_id,module_id)
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <rheinfall/rheinfall.hpp>
 #include <thread>
 #include <vector>
@@ -41,10 +42,11 @@ static Event read_event(const char* path) {
 }
 
 int main(int argc, char** argv) try {
-    if (argc < 3) return std::fprintf(stderr, "usage: hlt_host MAP HITS.csv...\n"), 2;
+    if (argc < 3) return std::fprintf(stderr, "usage: hlt_host MAP|BUNDLE HITS.csv...\n"), 2;
     rheinfall::TrackFinderOptions options;
     options.chi2_max = 25.0F;
-    const auto finder = rheinfall::TrackFinder::load(argv[1], options);
+    const auto finder = std::filesystem::is_directory(argv[1]) ? rheinfall::TrackFinder::load_bundle(argv[1])
+                                                               : rheinfall::TrackFinder::load(argv[1], options);
     std::vector<Event> events;
     rheinfall::TrackFinderLimits limits{0, 0, 0};
     for (int i = 2; i < argc; ++i)

@@ -85,6 +85,21 @@ bool complete(const rf_tracks& tracks) noexcept {
            (tracks.hits != nullptr || tracks.hits_capacity == 0);
 }
 
+/// A finder from a path, or null and what was wrong.
+template <class Make>
+rf_finder* load(const char* name, const char* no_name, rf_error* error, Make&& make) noexcept {
+    const std::string_view path = name == nullptr ? "" : name;
+    try {
+        if (path.empty()) throw std::invalid_argument(no_name);
+        return new rf_finder{make(std::string(path))};
+    } catch (const std::invalid_argument& e) {
+        fill(error, "", e.what());
+    } catch (const std::exception& e) {
+        fill(error, path, e.what());
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 extern "C" {
@@ -126,17 +141,14 @@ void rf_finder_options_defaults(rf_finder_options* c) noexcept {
 }
 
 rf_finder* rf_finder_load(const char* map_path, const rf_finder_options* options, rf_error* error) noexcept {
-    const std::string_view path = map_path == nullptr ? "" : map_path;
-    try {
-        if (path.empty()) throw std::invalid_argument("map_path: expected a path");
-        const TrackFinderOptions settings = options == nullptr ? TrackFinderOptions{} : to_options(*options);
-        return new rf_finder{TrackFinder::load(std::string(path), settings)};
-    } catch (const std::invalid_argument& e) {
-        fill(error, "", e.what());
-    } catch (const std::exception& e) {
-        fill(error, path, e.what());
-    }
-    return nullptr;
+    return load(map_path, "map_path: expected a path", error, [&](const std::string& path) {
+        return TrackFinder::load(path, options == nullptr ? TrackFinderOptions{} : to_options(*options));
+    });
+}
+
+rf_finder* rf_finder_load_bundle(const char* folder, rf_error* error) noexcept {
+    return load(folder, "folder: expected a path", error,
+                [](const std::string& path) { return TrackFinder::load_bundle(path); });
 }
 
 void rf_finder_free(rf_finder* finder) noexcept {

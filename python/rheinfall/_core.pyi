@@ -317,3 +317,15 @@ def build_tracks(plan: TrackBuildingPlan, edge_index: Annotated[NDArray[numpy.in
 
     Returns (offsets, hits, labels, status). With status "cycle" and no tracks, hits lists the hits on cycles.
     """
+
+class TrackFinder:
+    """The chain as a C++ host runs it; see rheinfall.TrackFinder."""
+
+    @staticmethod
+    def load_bundle(folder: str) -> TrackFinder:
+        """A bundle with its lowered network."""
+
+    def run(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], n_doublets: int, n_edges: int, n_threads: int = 0) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.int64], dict(shape=(None,))], str]:
+        """
+        Offsets, hits and status of an event's tracks; room for so many hit pairs and edges.
+        """

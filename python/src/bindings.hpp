@@ -11,3 +11,4 @@ void bind_quantized(nanobind::module_& m);
 void bind_quantized_calls(nanobind::module_& m);
 void bind_radius_graph(nanobind::module_& m);
 void bind_track_building(nanobind::module_& m);
+void bind_track_finder(nanobind::module_& m);

@@ -11,4 +11,5 @@ NB_MODULE(_core, m) {
     bind_quantized_calls(m);
     bind_radius_graph(m);
     bind_track_building(m);
+    bind_track_finder(m);
 }

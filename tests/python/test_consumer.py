@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import rheinfall as rf
+from rheinfall.tracking import bundle
 from rheinfall.tracking.hit_order import canonical_hit_order
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +196,13 @@ def test_example_host_runs_simulated_events_without_allocating(
     assert lines[-1] == "allocations in the event loop: 0"
     for line, event in zip(lines, events, strict=False):
         assert f": {len(event.hits)} hits, " in line
+    # A bundle: its network too, as Python finds them.
+    done = subprocess.run([host, bundle.SHIPPED / "demo", *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    finder = rf.TrackFinder.load("demo")
+    for line, path in zip(done.stdout.splitlines(), paths, strict=False):
+        tracks = finder(rf.io.read_event(path).hits)
+        assert f", {len(tracks)} tracks with {len(tracks.hits)} hits, {tracks.status}" in line
 
 
 def test_example_trigger_runs_the_network_of_the_python_example(prefix: Path, tmp_path: Path) -> None:

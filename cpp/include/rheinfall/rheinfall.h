@@ -147,6 +147,9 @@ RF_API const char* rf_status_string(rf_status status) RF_NOEXCEPT;
 RF_API void rf_finder_options_defaults(rf_finder_options* options) RF_NOEXCEPT;
 /** Memory-maps a module map; NULL and an error (which may be NULL) if it cannot be. NULL options: the defaults. */
 RF_API rf_finder* rf_finder_load(const char* map_path, const rf_finder_options* options, rf_error* error) RF_NOEXCEPT;
+/** Loads a bundle, a folder with map, lowered network and thresholds; see rheinfall::TrackFinder::load_bundle. The
+ * finder scores by that network unless rf_finder_run gets a scorer. */
+RF_API rf_finder* rf_finder_load_bundle(const char* folder, rf_error* error) RF_NOEXCEPT;
 RF_API void rf_finder_free(rf_finder* finder) RF_NOEXCEPT;
 
 /** Bytes of workspace for events within the limits; 0 for limits beyond 2^31 - 1, or a null pointer. */
@@ -155,8 +158,8 @@ RF_API size_t rf_finder_workspace_size(const rf_finder* finder, const rf_limits*
 RF_API rf_workspace* rf_workspace_create(size_t bytes, const rf_allocator* allocator, rf_error* error) RF_NOEXCEPT;
 RF_API void rf_workspace_free(rf_workspace* workspace) RF_NOEXCEPT;
 
-/** Finds the tracks of one event; see rheinfall::TrackFinder::run. Allocates nothing. NULL scorer: the built-in scores;
- * NULL parallel_for: on the calling thread. */
+/** Finds the tracks of one event; see rheinfall::TrackFinder::run. Allocates nothing. NULL scorer: the bundle's
+ * network, or the built-in scores; NULL parallel_for: on the calling thread. */
 RF_API rf_status rf_finder_run(const rf_finder* finder, rf_workspace* workspace, const rf_hits* hits,
                                const rf_limits* limits, const rf_edge_scorer* scorer,
                                const rf_parallel_for* parallel_for, const rf_tracks* tracks,

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tracking/bundle.hpp"
 #include "tracking/hit_order.hpp"
 
 namespace rheinfall {
@@ -111,9 +112,28 @@ TrackFinder TrackFinder::load(const std::string& map_path, const TrackFinderOpti
     return {ModuleMap::load(map_path), options};
 }
 
+TrackFinder TrackFinder::load_bundle(const std::string& folder, GnnIsa isa) {
+    const detail::Bundle bundle = detail::read_bundle(folder);
+    try {
+        return {ModuleMap::load(bundle.map_path), bundle.options, EdgeClassifier::load(bundle.network_path, isa),
+                bundle.output};
+    } catch (const std::invalid_argument& error) {
+        throw std::runtime_error(folder + ": " + error.what());
+    }
+}
+
 TrackFinder::TrackFinder(ModuleMap map, const TrackFinderOptions& options) : map_(std::move(map)), options_(options) {
     check_options(options_);
     options_.building.break_cycles = true;
+}
+
+TrackFinder::TrackFinder(ModuleMap map, const TrackFinderOptions& options, EdgeClassifier network, EdgeOutput output)
+    : TrackFinder(std::move(map), options) {
+    require(network.n_node_features() == n_node_features, "network: expected 4 node features");
+    require(network.n_edge_features() == n_edge_features || network.n_edge_features() == 0,
+            "network: expected 10 edge features, or none");
+    network_ = std::move(network);
+    output_ = output;
 }
 
 std::size_t TrackFinder::workspace_size(const TrackFinderLimits& limits, std::size_t n_threads) const {
@@ -121,7 +141,9 @@ std::size_t TrackFinder::workspace_size(const TrackFinderLimits& limits, std::si
     std::size_t bytes = 0;
     Scratch().lay_out(limits.n_hits, limits.n_edges,
                       [&]<class T>(std::span<T>&, std::size_t n) { bytes += Workspace::padded<T>(n); });
-    return bytes + std::max({detail::hit_order_workspace_size(limits.n_hits),
+    const std::size_t scoring =
+        network_ ? network_->workspace_size({limits.n_hits, limits.n_edges}, n_threads) : std::size_t{0};
+    return bytes + std::max({scoring, detail::hit_order_workspace_size(limits.n_hits),
                              graph_workspace_size(map_, {limits.n_hits, limits.n_doublets}, n_threads),
                              triplet_chi2_workspace_size(limits.n_hits, limits.n_edges),
                              edge_features_workspace_size(limits.n_hits),
@@ -170,7 +192,8 @@ TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, c
     }
 
     const auto scores = s.scores.first(n_edges);
-    if (!scorer) {
+    Status scoring = Status::ok;
+    if (!scorer && !network_) {
         score_by_chi2(s.chi2(n_edges), options_.chi2_scale, scores);
     } else if (n_edges > 0) {
         const auto edge_rows = s.edge_features.first(n_edges * n_edge_features);
@@ -179,13 +202,20 @@ TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, c
             Status::capacity_exceeded) {
             return stop(Status::capacity_exceeded);
         }
-        const EdgeScoringInput input{s.hits(), s.edges(n_edges), s.node_features, edge_rows, s.chi2(n_edges)};
-        if (!scorer(input, scores)) return stop(Status::scoring_failed);
+        if (scorer) {
+            const EdgeScoringInput input{s.hits(), s.edges(n_edges), s.node_features, edge_rows, s.chi2(n_edges)};
+            if (!scorer(input, scores)) return stop(Status::scoring_failed);
+        } else {
+            const auto rows = network_->n_edge_features() == 0 ? std::span<const float>() : edge_rows;
+            scoring = network_->run(workspace, {hits.size(), s.node_features, s.edges(n_edges), rows}, output_, scores,
+                                    parallel_for);
+            if (scoring == Status::capacity_exceeded) return stop(scoring);
+        }
     }
 
     const ScoredGraph scored{s.edges(n_edges), scores, hits.size(), s.hits()};
     const Status building = build_tracks(options_.building, workspace, scored, tracks, parallel_for);
-    result.status = worst(graph.status, building);
+    result.status = worst(worst(graph.status, scoring), building);
     result.n_tracks = tracks.n_tracks;
     result.n_track_hits = tracks.n_hits;
     if (building != Status::capacity_exceeded) renumber(s, tracks);

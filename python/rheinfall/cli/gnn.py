@@ -1,4 +1,4 @@
-"""`rheinfall gnn`: look into graph networks."""
+"""`rheinfall gnn`: look into graph networks, and write them for C++."""
 
 from __future__ import annotations
 
@@ -35,3 +35,25 @@ def inspect(
         inspection = inspect_network(path)
     output.say_plain(str(inspection))
     output.document({**inspection.facts, "traps": inspection.traps})
+
+
+@app.command("lower", epilog=EPILOG)
+@guard
+def lower(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX graph network.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The lowered network, for C++.")],
+    repair_scatter: Annotated[
+        bool, typer.Option("--repair-scatter", help="Make scatters that lost their reduction add.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a network in the form that rheinfall::EdgeClassifier reads in C++ (docs/gnn_format.md)."""
+    from rheinfall.gnn import EdgeClassifier
+
+    output = Output(quiet, as_json)
+    with reading(path):
+        classifier = EdgeClassifier.load(path, engine="fused", repair_scatter=repair_scatter)
+    classifier.save_lowered(out)
+    output.say(f"{out}: {out.stat().st_size} bytes")
+    output.document({"out": str(out), "bytes": out.stat().st_size, "output_is": classifier.info["output_is"]})

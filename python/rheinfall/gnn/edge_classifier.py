@@ -116,10 +116,17 @@ class EdgeClassifier:
 
     def save(self, path: str | Path) -> None:
         """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(self._model)
-        partial.replace(path)
+        _write(Path(path), self._model)
+
+    def save_lowered(self, path: str | Path) -> None:
+        """Write the network as the fused engine has it, for C++ (`rheinfall::EdgeClassifier`): docs/gnn_format.md.
+
+        Raises:
+            ValueError: another engine runs the network.
+        """
+        if not isinstance(self._runner, FusedNetwork):
+            raise ValueError(f"save_lowered: engine {self.engine!r} has no such form; load with engine='fused'")
+        _write(Path(path), self._runner.network)
 
     @property
     def load_options(self) -> dict[str, str]:
@@ -204,6 +211,12 @@ class EdgeClassifier:
                 f"edge_index: expected indices of {len(nodes)} nodes, got {edge_index.min()} to {edge_index.max()}"
             )
         return np.ascontiguousarray(nodes), np.ascontiguousarray(edge_index), edge_features
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def _open_sessions(model: Any, name: str) -> OrtSessions:

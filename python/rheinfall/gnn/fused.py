@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,4 +60,4 @@ def lower_model(model: Any, inputs: ModelInputs, output: str, opset: int, name: 
 
 def compile_model(model: Any, inputs: ModelInputs, output: str, opset: int, name: str) -> FusedNetwork:
     """An ONNX model on the fused engine; raises as `lower_model`."""
-    return FusedNetwork(to_bytes(lower_model(model, inputs, output, opset, name), name), name)
+    return FusedNetwork(to_bytes(lower_model(model, inputs, output, opset, name), Path(name).name), name)

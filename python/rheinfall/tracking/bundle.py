@@ -1,7 +1,8 @@
 """Bundles: folders with everything that a track finder needs, versioned and checked.
 
 `bundle.json` holds the format version, the oldest release that can read it, the sha256 of each file, the thresholds
-and where everything comes from; beside it lie `module_map.rfmap` and `edge_classifier.onnx`.
+and where everything comes from; beside it lie `module_map.rfmap`, `edge_classifier.onnx`, and the same
+network lowered for C++, `edge_classifier.rfgnn`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ FORMAT_VERSION = 1
 NEEDS_RELEASE = "0.1.0"
 MODULE_MAP = "module_map.rfmap"
 EDGE_CLASSIFIER = "edge_classifier.onnx"
+LOWERED = "edge_classifier.rfgnn"  # the same network for C++, where the fused engine runs it
 DESCRIPTION = "bundle.json"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 
@@ -150,7 +152,8 @@ def write_description(
     """Write `bundle.json` for the files that lie in `folder`."""
     files = {
         name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
-        for name in (MODULE_MAP, EDGE_CLASSIFIER)
+        for name in (MODULE_MAP, EDGE_CLASSIFIER, LOWERED)
+        if name != LOWERED or (folder / name).is_file()
     }
     content = {
         "format_version": FORMAT_VERSION,

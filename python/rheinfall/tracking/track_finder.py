@@ -102,12 +102,15 @@ class TrackFinder:
         return cls(ModuleMap.load(map_file), classifier, thresholds, description["provenance"], name, model)
 
     def save(self, path: str | Path) -> None:
-        """Write a bundle: a folder with the map, the network and `bundle.json`, which comes last."""
+        """Write a bundle: a folder with the map, the network, also lowered for C++, and at last `bundle.json`."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
         self.module_map.save(folder / bundle.MODULE_MAP, statistics=False)  # a tenth of the size
         self.edge_classifier.save(folder / bundle.EDGE_CLASSIFIER)
+        (folder / bundle.LOWERED).unlink(missing_ok=True)
+        if self.edge_classifier.engine == "fused":
+            self.edge_classifier.save_lowered(folder / bundle.LOWERED)
         bundle.write_description(
             folder, self.thresholds, self.triplet_model, self.edge_classifier.load_options, self.provenance
         )

@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <rheinfall/core/execution.hpp>
 #include <rheinfall/core/export.hpp>
 #include <rheinfall/core/status.hpp>
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
+#include <rheinfall/gnn/edge_classifier.hpp>
 #include <rheinfall/tracking/edge_features.hpp>
 #include <rheinfall/tracking/edge_scorer.hpp>
 #include <rheinfall/tracking/module_map.hpp>
@@ -64,12 +66,23 @@ public:
     /// reason; std::invalid_argument for options that make no sense.
     static TrackFinder load(const std::string& map_path, const TrackFinderOptions& options = {});
 
+    /// Loads a bundle, the folder that `TrackFinder.save` writes in Python: its module map, its thresholds, and its
+    /// network in the lowered form of docs/gnn_format.md, which the engine of `EdgeClassifier` runs. The tracks are
+    /// those of `rheinfall.TrackFinder` in Python. Throws as above; the files' own checksums are compared, not the
+    /// bundle's sha256.
+    static TrackFinder load_bundle(const std::string& folder, GnnIsa isa = GnnIsa::best);
+
     /// Throws std::invalid_argument, naming the option, for thresholds that are not numbers, a min_length of 0, and
     /// resolutions, field, layer_x0, min_chi2_pt or chi2_scale that are not above 0.
     TrackFinder(ModuleMap map, const TrackFinderOptions& options);
+    /// A finder that scores edges by @p network, which reads n_node_features columns, and n_edge_features or none.
+    /// @p output: which of its outputs is a score.
+    TrackFinder(ModuleMap map, const TrackFinderOptions& options, EdgeClassifier network,
+                EdgeOutput output = EdgeOutput::scores);
 
     [[nodiscard]] const ModuleMap& module_map() const noexcept { return map_; }
     [[nodiscard]] const TrackFinderOptions& options() const noexcept { return options_; }
+    [[nodiscard]] bool has_network() const noexcept { return network_.has_value(); }
 
     /// Bytes of workspace for events within @p limits on up to @p n_threads threads. Throws std::invalid_argument for
     /// limits beyond 2^31 - 1.
@@ -79,8 +92,8 @@ public:
     ///
     /// The hits are first brought into one order (module_id, z, phi, x, y, index), so that the tracks do not depend on
     /// the caller's, save for hits that agree in all fields; tracks are numbered by their first hit in that order, and
-    /// run from inside to outside. Neither does the number of threads change them. Without a @p scorer the scores are
-    /// those of `score_by_chi2`, and no features are computed.
+    /// run from inside to outside. Neither does the number of threads change them. A @p scorer takes the place of the
+    /// finder's network; without either the scores are those of `score_by_chi2`, and no features are computed.
     ///
     /// `capacity_exceeded` if the workspace, a limit or a buffer of @p tracks is too small; room for n_hits + 1 offsets
     /// and n_hits hits always suffices. Other statuses as of `build_graph` and `build_tracks`, and `scoring_failed`.
@@ -92,6 +105,8 @@ public:
 private:
     ModuleMap map_;
     TrackFinderOptions options_;
+    std::optional<EdgeClassifier> network_;
+    EdgeOutput output_ = EdgeOutput::scores;
 };
 
 }  // namespace rheinfall

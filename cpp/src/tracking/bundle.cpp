@@ -1,0 +1,146 @@
+#include "tracking/bundle.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <rheinfall/core/version.hpp>
+#include <stdexcept>
+#include <string_view>
+
+#include "core/file.hpp"
+#include "quantized/fields.hpp"
+
+namespace rheinfall::detail {
+namespace {
+
+using quantized::Fields;
+using quantized::Where;
+
+constexpr std::int64_t format_version = 1;
+constexpr const char* description = "bundle.json";
+constexpr const char* map_name = "module_map.rfmap";
+constexpr const char* network_name = "edge_classifier.rfgnn";
+constexpr std::array<const char*, 6> method_names = {"components", "mutual_best", "cc_and_walk",
+                                                     "walk",       "d_walk",      "junction_removal"};
+
+std::array<int, 3> release(const Fields& fields, const std::string& text) {
+    std::array<int, 3> numbers = {0, 0, 0};
+    fields.check(std::sscanf(text.c_str(), "%d.%d.%d", &numbers[0], &numbers[1], &numbers[2]) >= 1, "needs_rheinfall",
+                 "expected a version such as 0.1.0, got " + detail::quoted(text));
+    return numbers;
+}
+
+void check_version(Fields& fields) {
+    const std::int64_t version = fields.integer("format_version", 1, std::numeric_limits<std::int32_t>::max());
+    const std::string needs = fields.text("needs_rheinfall");
+    fields.check(version <= format_version && release(fields, needs) <= release(fields, RHEINFALL_VERSION),
+                 "needs_rheinfall",
+                 "this bundle (format " + std::to_string(version) + ") needs rheinfall >= " + detail::quoted(needs) +
+                     ", this is " RHEINFALL_VERSION);
+}
+
+/// The path of one of the bundle's files. Its content has a checksum of its own; here sizes are compared.
+std::string checked_file(const std::filesystem::path& folder, Fields& files, const char* name) {
+    files.check(files.has(name), name,
+                "missing; write the bundle again with this release (TrackFinder.load(...).save(...) in Python)");
+    Fields file = files.object(name);
+    const std::int64_t bytes = file.integer("bytes", 0, std::numeric_limits<std::int64_t>::max());
+    const std::filesystem::path path = folder / name;
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    if (error) throw std::runtime_error(path.string() + ": missing from the bundle: " + error.message());
+    file.check(size == static_cast<std::uintmax_t>(bytes), "bytes",
+               std::to_string(bytes) + ", but the file has " + std::to_string(size));
+    return path.string();
+}
+
+bool is_null(Fields& fields, std::string_view key) {
+    return fields.get(key).as<Json::Null>() != nullptr;
+}
+
+float single(Fields& fields, std::string_view key) {
+    return static_cast<float>(fields.number(key));
+}
+
+void read_thresholds(Fields thresholds, TrackFinderOptions& options) {
+    const std::string method = thresholds.text("method");
+    std::size_t m = 0;
+    while (m < method_names.size() && method != method_names[m]) ++m;
+    thresholds.check(m < method_names.size(), "method", "no method " + detail::quoted(method));
+    TrackBuildingPlan plan = TrackBuildingPlan::defaults(static_cast<TrackMethod>(m));
+    const auto set = [&](const char* key, float& value) {
+        if (thresholds.has(key) && !is_null(thresholds, key)) value = single(thresholds, key);
+    };
+    set("chi2_max", options.chi2_max);
+    set("score_cut", plan.score_cut);
+    set("sure", plan.sure);
+    set("walk_min", plan.walk_min);
+    set("walk_add", plan.walk_add);
+    if (thresholds.has("min_length")) {
+        plan.min_length =
+            static_cast<std::size_t>(thresholds.integer("min_length", 1, std::numeric_limits<std::int32_t>::max()));
+    }
+    thresholds.finish();
+    options.building = plan;
+}
+
+HitResolution resolution(Fields& fields, std::string_view key) {
+    const auto sigmas = fields.numbers(key);
+    fields.check(sigmas.size() == 3, key, "expected three standard deviations");
+    return {static_cast<float>(sigmas[0]), static_cast<float>(sigmas[1]), static_cast<float>(sigmas[2])};
+}
+
+TripletModel read_triplet_model(Fields model) {
+    TripletModel result{{},
+                        single(model, "field"),
+                        single(model, "layer_x0"),
+                        single(model, "field_spread"),
+                        single(model, "min_chi2_pt")};
+    result.resolution_by_volume.fill(resolution(model, "default_resolution"));
+    Fields volumes = model.object("resolution");
+    for (std::size_t v = 0; v < result.resolution_by_volume.size(); ++v) {
+        const std::string key = std::to_string(v);
+        if (volumes.has(key)) result.resolution_by_volume[v] = resolution(volumes, key);
+    }
+    volumes.finish();
+    model.finish();
+    return result;
+}
+
+EdgeOutput read_output(Fields network) {
+    const std::string output = network.text("output");
+    network.check(output == "logits" || output == "scores", "output",
+                  "expected 'logits' or 'scores', got " + detail::quoted(output));
+    return output == "logits" ? EdgeOutput::scores : EdgeOutput::logits;
+}
+
+}  // namespace
+
+Bundle read_bundle(const std::string& folder) {
+    const std::filesystem::path path = std::filesystem::path(folder) / description;
+    const std::string file = path.string();
+    const auto bytes = map_file(file);
+    const auto text = bytes->view();
+    Json json;
+    try {
+        JsonLimits limits;
+        limits.keys = 512;
+        json = parse_json({reinterpret_cast<const char*>(text.data()), text.size()}, limits);
+    } catch (const JsonError& error) {
+        throw std::runtime_error(file + ": not JSON: " + error.what());
+    }
+    Fields fields(json, Where(file));
+    check_version(fields);
+    Bundle bundle;
+    Fields files = fields.object("files");
+    bundle.map_path = checked_file(folder, files, map_name);
+    bundle.network_path = checked_file(folder, files, network_name);
+    read_thresholds(fields.object("thresholds"), bundle.options);
+    bundle.options.triplet_model = read_triplet_model(fields.object("triplet_model"));
+    bundle.output = read_output(fields.object("edge_classifier"));
+    return bundle;
+}
+
+}  // namespace rheinfall::detail
