@@ -2,7 +2,8 @@
 //
 // track_building_event GRAPH REPETITIONS THREADS [RUN]   prints JSON; RUN: only those whose name begins so
 //
-// GRAPH: int64 hits, int64 edges, sources, targets (int64), scores, x, y, z (float32).
+// GRAPH: int64 hits, int64 edges, sources, targets (int64), scores, x, y, z (float32),
+// module ids (uint64).
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -29,6 +30,7 @@ struct Graph {
     std::int64_t n_nodes = 0;
     std::vector<std::int64_t> source, target;
     std::vector<float> scores, x, y, z;
+    std::vector<std::uint64_t> module_id;
 
     explicit Graph(const char* path) {
         std::ifstream in(path, std::ios::binary);
@@ -43,6 +45,8 @@ struct Graph {
         for (auto* v : {&x, &y, &z}) v->resize(static_cast<std::size_t>(n_nodes));
         for (auto* v : {&source, &target}) read(v->data(), v->size());
         for (auto* v : {&scores, &x, &y, &z}) read(v->data(), v->size());
+        module_id.resize(x.size());
+        read(module_id.data(), module_id.size());
         if (!in) {
             std::fprintf(stderr, "%s: cannot read\n", path);
             std::exit(1);
@@ -51,7 +55,7 @@ struct Graph {
 
     [[nodiscard]] rheinfall::ScoredGraph view(bool with_hits) const {
         rheinfall::ScoredGraph graph{{source, target}, scores, static_cast<std::size_t>(n_nodes), {}};
-        if (with_hits) graph.hits = {x, y, z, {}};
+        if (with_hits) graph.hits = {x, y, z, module_id};
         return graph;
     }
 };
@@ -96,6 +100,7 @@ int main(int argc, char** argv) {
         runs.push_back({"components", TrackMethod::components, with_hits});
         runs.push_back({"mutual_best", TrackMethod::mutual_best, with_hits});
         runs.push_back({"junction_removal", TrackMethod::junction_removal, with_hits});
+        if (with_hits) runs.push_back({"layer_merge", TrackMethod::layer_merge, with_hits});
         runs.push_back({"cc_and_walk", TrackMethod::cc_and_walk, with_hits});
         runs.push_back({"walk", TrackMethod::walk, with_hits});
         runs.push_back({"d_walk", TrackMethod::d_walk, with_hits});

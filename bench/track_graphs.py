@@ -36,7 +36,7 @@ def real_graph(shared: Path) -> dict[str, Any]:
     edges = np.stack(np.divmod(np.sort(np.concatenate([keys[0], extra])), len(hits)))
     particle = event.truth.particle_id[edges]
     scores = draw_scores((particle[0] == particle[1]) & (particle[0] != 0))
-    return {"edges": edges, "scores": scores, "xyz": np.stack([hits.x, hits.y, hits.z])}
+    return {"edges": edges, "scores": scores, "xyz": np.stack([hits.x, hits.y, hits.z]), "module_id": hits.module_id}
 
 
 def large_graph() -> dict[str, Any]:
@@ -62,7 +62,8 @@ def large_graph() -> dict[str, Any]:
     distance = 30.0 + 100.0 * (np.arange(N_LARGE_HITS) // n_particles) + rng.random(N_LARGE_HITS)
     angle = rng.uniform(0, 2 * np.pi, N_LARGE_HITS)
     xyz = np.stack([distance * np.cos(angle), distance * np.sin(angle), np.zeros(N_LARGE_HITS)]).astype(np.float32)
-    return {"edges": edges, "scores": scores, "xyz": xyz}
+    module_id = (np.arange(N_LARGE_HITS) // n_particles).astype(np.uint64) << np.uint64(36)
+    return {"edges": edges, "scores": scores, "xyz": xyz, "module_id": module_id}
 
 
 def worst_graph(kind: str, n_edges: int) -> dict[str, Any]:
@@ -91,13 +92,16 @@ def worst_graph(kind: str, n_edges: int) -> dict[str, Any]:
     edges = edges[:, np.lexsort((edges[1], edges[0]))]
     scores = rng.uniform(0.5, 1.0, edges.shape[1]).astype(np.float32)
     distance = np.arange(1, n_nodes + 1, dtype=np.float32)
-    return {"edges": edges, "scores": scores, "xyz": np.stack([distance, 0 * distance, 0 * distance])}
+    module_id = (np.arange(n_nodes) % 48).astype(np.uint64) << np.uint64(36)
+    xyz = np.stack([distance, 0 * distance, 0 * distance])
+    return {"edges": edges, "scores": scores, "xyz": xyz, "module_id": module_id}
 
 
 def write_graph(graph: dict[str, Any], path: Path) -> Path:
-    """For `track_building_event`: int64 hits, int64 edges, sources, targets, float32 scores, x, y, z."""
+    """For `track_building_event`: int64 hits, int64 edges, sources, targets, float32 scores, x, y, z, uint64 modules."""
     with path.open("wb") as f:
         np.array([graph["xyz"].shape[1], len(graph["scores"])], np.int64).tofile(f)
         for name, dtype in (("edges", np.int64), ("scores", np.float32), ("xyz", np.float32)):
             np.ascontiguousarray(graph[name], dtype).tofile(f)
+        np.ascontiguousarray(graph["module_id"], np.uint64).tofile(f)
     return path

@@ -22,8 +22,8 @@ namespace {
 
 using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-constexpr std::array<const char*, 6> method_names = {"components", "mutual_best", "cc_and_walk",
-                                                     "walk",       "d_walk",      "junction_removal"};
+constexpr std::array<const char*, 7> method_names = {"components", "mutual_best",      "cc_and_walk", "walk",
+                                                     "d_walk",     "junction_removal", "layer_merge"};
 
 TrackBuildingPlan plan_of(const std::string& method) {
     for (std::size_t i = 0; i < method_names.size(); ++i) {
@@ -42,13 +42,15 @@ std::unique_ptr<T[]> copy(std::span<const T> from) {
 }
 
 rheinfall::ScoredGraph view(const EdgeIndex& edge_index, const Floats& scores, std::size_t n_nodes,
-                            const std::optional<std::array<Floats, 3>>& xyz) {
+                            const std::optional<std::array<Floats, 3>>& xyz,
+                            const std::optional<HitModules>& module_id) {
     const std::size_t n_edges = edge_index.shape(1);
     rheinfall::ScoredGraph graph;
     graph.edges = {{edge_index.data(), n_edges}, {edge_index.data() + n_edges, n_edges}};
     graph.scores = as_span(scores);
     graph.n_nodes = n_nodes;
     if (xyz) graph.hits = {as_span((*xyz)[0]), as_span((*xyz)[1]), as_span((*xyz)[2]), {}};
+    if (xyz && module_id) graph.hits.module_id = as_span(*module_id);
     return graph;
 }
 
@@ -56,10 +58,11 @@ using Array = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
 using Result = nb::typed<nb::tuple, Array, Array, Array, nb::str>;
 
 Result build(const TrackBuildingPlan& plan, const EdgeIndex& edge_index, const Floats& scores, std::size_t n_nodes,
-             const std::optional<Floats>& x, const std::optional<Floats>& y, const std::optional<Floats>& z) {
+             const std::optional<Floats>& x, const std::optional<Floats>& y, const std::optional<Floats>& z,
+             const std::optional<HitModules>& module_id) {
     std::optional<std::array<Floats, 3>> xyz;
     if (x && y && z) xyz = {*x, *y, *z};
-    const rheinfall::ScoredGraph graph = view(edge_index, scores, n_nodes, xyz);
+    const rheinfall::ScoredGraph graph = view(edge_index, scores, n_nodes, xyz, module_id);
     rheinfall::TracksBuffers tracks;
     std::unique_ptr<std::int64_t[]> labels;
     std::unique_ptr<std::int64_t[]> offsets;
@@ -98,12 +101,13 @@ void bind_track_building(nb::module_& m) {
         .def_rw("sure", &TrackBuildingPlan::sure)
         .def_rw("walk_min", &TrackBuildingPlan::walk_min)
         .def_rw("walk_add", &TrackBuildingPlan::walk_add)
+        .def_rw("shared_layers", &TrackBuildingPlan::shared_layers)
         .def_rw("min_length", &TrackBuildingPlan::min_length)
         .def_rw("orient", &TrackBuildingPlan::orient)
         .def_rw("break_cycles", &TrackBuildingPlan::break_cycles);
     m.def(
         "build_tracks", &build, "plan"_a, "edge_index"_a.noconvert(), "scores"_a.noconvert(), "n_nodes"_a,
-        "x"_a.noconvert().none(), "y"_a.noconvert().none(), "z"_a.noconvert().none(),
+        "x"_a.noconvert().none(), "y"_a.noconvert().none(), "z"_a.noconvert().none(), "module_id"_a.noconvert().none(),
         "Build tracks from scored edges; see rheinfall.build_tracks.\n\n"
         "Returns (offsets, hits, labels, status). With status \"cycle\" and no tracks, hits lists the hits on cycles.");
 }

@@ -102,4 +102,15 @@ void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexce
     merge_duplicates(out);
 }
 
+void sort_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
+    if (find_order(edges).is_sorted) return;
+    group_edges(edges, out, in);
+    edges.size = 0;
+    out.for_each([&edges](Index source, Index target, float score) {
+        edges.source[edges.size] = source;
+        edges.target[edges.size] = target;
+        edges.score[edges.size++] = score;
+    });
+}
+
 }  // namespace rheinfall::detail

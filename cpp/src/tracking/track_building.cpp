@@ -71,7 +71,13 @@ Status select_edges(const TrackBuildingPlan& plan, const ScoredGraph& graph, Tra
                  }));
 }
 
-Status group_hits(const TrackBuildingPlan& plan, bool has_hits, TrackScratch& s, TracksBuffers& tracks) noexcept {
+Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScratch& s,
+                  TracksBuffers& tracks) noexcept {
+    const bool has_hits = hits.size() > 0;
+    if (plan.method == TrackMethod::layer_merge) {
+        detail::group_layer_merge(plan, hits.module_id, s);
+        return Status::ok;
+    }
     if (needs_no_cycles(plan.method)) {
         const Status status = detail::order_hits(has_hits, plan.break_cycles, s);
         if (status == Status::cycle && !plan.break_cycles) {
@@ -119,7 +125,7 @@ Status build_tracks(const TrackBuildingPlan& plan, Workspace& workspace, const S
     const bool has_hits = graph.hits.size() > 0;
     Status status = graph.n_nodes == 0 || n_edges == 0 ? Status::empty : Status::ok;
     status = worst(status, select_edges(plan, graph, s));
-    const Status grouping = group_hits(plan, has_hits, s, tracks);
+    const Status grouping = group_hits(plan, graph.hits, s, tracks);
     status = worst(status, grouping);
     if (grouping != Status::cycle || plan.break_cycles) {
         status = worst(status, detail::write_tracks(plan.min_length, has_hits, s, tracks, parallel_for));

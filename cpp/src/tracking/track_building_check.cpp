@@ -52,6 +52,10 @@ void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& grap
     } else if (plan.orient && graph.n_nodes > 0) {
         refuse("orient: the hits are needed to tell which end of an edge is the inner one");
     }
+    if (plan.method == TrackMethod::layer_merge) {
+        require_size("layer_merge: hits.module_id", graph.n_nodes, graph.hits.module_id.size());
+        require_size("layer_merge: hits.x", graph.n_nodes, graph.hits.x.size());
+    }
     require_in_range("source", graph.edges.source, graph.n_nodes);
     require_in_range("target", graph.edges.target, graph.n_nodes);
 }

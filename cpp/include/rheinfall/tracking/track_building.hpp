@@ -36,16 +36,23 @@ enum class TrackMethod : std::uint8_t {
     d_walk,
     /// `mutual_best` without `sure`: no hit keeps more than one edge in and one out.
     junction_removal,
+    /// Clusters, at first one for each hit, are merged edge by edge, in the order of falling score (ties to the smaller
+    /// source, then target), unless the two have hits on more than shared_layers common layers: a particle crosses a
+    /// layer once, or twice where modules overlap. An edge with score > sure merges whatever the layers. Needs hits
+    /// with
+    /// modules. (Kruskal's single linkage with a constraint.)
+    layer_merge,
 };
 
 /// What to do, fixed for many events. Scores are compared as float32; all comparisons are strict.
 struct TrackBuildingPlan {
     TrackMethod method = TrackMethod::mutual_best;
     float score_cut = 0.5F;
-    float sure = 0.75F;          ///< mutual_best only
-    float walk_min = 0.1F;       ///< cc_and_walk, walk, d_walk
-    float walk_add = 0.6F;       ///< cc_and_walk, walk, d_walk
-    std::size_t min_length = 3;  ///< shorter tracks are dropped; at least 1
+    float sure = 0.75F;             ///< mutual_best and layer_merge
+    float walk_min = 0.1F;          ///< cc_and_walk, walk, d_walk
+    float walk_add = 0.6F;          ///< cc_and_walk, walk, d_walk
+    std::size_t shared_layers = 1;  ///< layer_merge only
+    std::size_t min_length = 3;     ///< shorter tracks are dropped; at least 1
     /// Turn edges so that they lead away from the origin (by 3-D distance, ties to the larger index); needs hits.
     bool orient = false;
     /// The walks need a graph without cycles. If true, then within each strongly connected set of hits the edges that
@@ -53,13 +60,18 @@ struct TrackBuildingPlan {
     /// are dropped; the status is `cycle` all the same. If false, a cycle leaves the event without tracks.
     bool break_cycles = false;
 
-    /// The method with its default thresholds: cut 0.01 for the three walks, 0.5 for the others.
+    /// The method with its default thresholds: cut 0.01 for the three walks, 0.3 for layer_merge (sure 0.995), else
+    /// 0.5.
     static constexpr TrackBuildingPlan defaults(TrackMethod method) noexcept {
         TrackBuildingPlan plan;
         plan.method = method;
         const bool walks =
             method == TrackMethod::cc_and_walk || method == TrackMethod::walk || method == TrackMethod::d_walk;
         plan.score_cut = walks ? 0.01F : 0.5F;
+        if (method == TrackMethod::layer_merge) {
+            plan.score_cut = 0.3F;
+            plan.sure = 0.995F;
+        }
         return plan;
     }
 };
@@ -69,7 +81,9 @@ struct ScoredGraph {
     EdgesView edges;                ///< indices in [0, n_nodes), in any order
     std::span<const float> scores;  ///< one per edge
     std::size_t n_nodes = 0;
-    HitsView hits;  ///< x, y, z of each node [mm], or empty
+    /// x, y, z of each node [mm], or empty. layer_merge also asks for module ids, whose bits from 36 on (volume and
+    /// layer) name the layer: at most 64 of them are told apart, by their rank modulo 64.
+    HitsView hits;
 };
 
 /// The largest event that a workspace is made for.

@@ -8,12 +8,16 @@
 
 namespace rheinfall::detail {
 
+/// A number that ascends with the finite score. Never 0.
+inline std::uint32_t rank_score(float score) noexcept {
+    const auto bits = std::bit_cast<std::uint32_t>(score + 0.0F);  // -0 becomes +0: they are equal scores
+    return (bits >> 31U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
 /// Ranks edges of one hit: by score, among equal scores by the smaller index of the other end. Never 0. One number, so
 /// that the best of them is a maximum, without a branch.
 inline std::uint64_t rank_edge(float score, Index other) noexcept {
-    const auto bits = std::bit_cast<std::uint32_t>(score + 0.0F);  // -0 becomes +0: they are equal scores
-    const std::uint32_t ascending = (bits >> 31U) != 0 ? ~bits : bits | 0x80000000U;
-    return std::uint64_t{ascending} << 32U | static_cast<std::uint32_t>(~other);
+    return std::uint64_t{rank_score(score)} << 32U | static_cast<std::uint32_t>(~other);
 }
 
 /// Fills `s.best_from` and `s.best_into`. @p edges: a list or rows, of finite scores.

@@ -79,6 +79,9 @@ struct EdgeRows {
 /// Fills @p out (by source) from @p edges; of duplicates the larger score stays. @p scratch is as large. Linear.
 void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept;
 
+/// Sorts @p edges by (source, target); duplicates may go. Scratch: the rows of as many edges and hits.
+void sort_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept;
+
 /// Groups the edges of @p from by their other end.
 void transpose(const EdgeRows& from, EdgeRows& to) noexcept;
 

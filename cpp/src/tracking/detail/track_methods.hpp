@@ -10,6 +10,9 @@ namespace rheinfall::detail {
 void group_components(TrackScratch& s) noexcept;
 /// Leaves the surviving edges in `s.edges`. `sure` infinite: junction removal.
 void group_mutual_best(float sure, TrackScratch& s) noexcept;
+/// @p module_id: one for each hit.
+void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
+                       TrackScratch& s) noexcept;
 /// The walks start from `s.out` (acyclic), `s.depth` and `s.order`.
 void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;

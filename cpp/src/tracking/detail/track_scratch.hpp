@@ -36,6 +36,7 @@ struct TrackScratch {
     std::span<Index> count;
     std::span<Index> best_out;                      ///< best neighbour that is not retired (`walk`)
     std::span<std::uint64_t> best_from, best_into;  ///< rank of the best edge out of each hit and into it, 0 for none
+    std::span<std::uint64_t> layers;                ///< of the hits of each root, one bit per layer (`layer_merge`)
     std::span<HitDepth> hit_depth;
     std::span<Index> next;  ///< next hit on the best path, no_hit at its end; alone, since it is followed at random
     std::span<LongPath> longest;
@@ -52,7 +53,7 @@ struct TrackScratch {
         for (auto* of_hits : {&root, &depth, &order, &component, &cursor, &stack, &count, &next, &best_out}) {
             take(*of_hits, n_nodes);
         }
-        for (auto* of_hits : {&best_from, &best_into}) take(*of_hits, n_nodes);
+        for (auto* of_hits : {&best_from, &best_into, &layers}) take(*of_hits, n_nodes);
         take(listed, n_nodes + 1);
         take(distance2, n_nodes);
         take(hit_depth, n_nodes);

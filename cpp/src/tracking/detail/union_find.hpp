@@ -7,6 +7,15 @@
 
 namespace rheinfall::detail {
 
+/// The root of @p v, halving the path on the way.
+inline Index find_root(std::span<Index> parent, Index v) noexcept {
+    while (parent[v] != v) {
+        parent[v] = parent[parent[v]];
+        v = parent[v];
+    }
+    return v;
+}
+
 /// Joins the components of @p a and @p b. Both paths to the roots are climbed at once, always at the end whose parent
 /// is larger, and each hit that is left is hooked to the smaller parent on the way (Rem's algorithm with splicing:
 /// Patwary, Blair, Manne, SEA 2010). A parent is never larger than its child, so that a root is the smallest hit of its
