@@ -98,7 +98,7 @@ def worst_graph(kind: str, n_edges: int) -> dict[str, Any]:
 
 
 def write_graph(graph: dict[str, Any], path: Path) -> Path:
-    """For `track_building_event`: int64 hits, int64 edges, sources, targets, float32 scores, x, y, z, uint64 modules."""
+    """For `track_building_event`, which says what the file holds."""
     with path.open("wb") as f:
         np.array([graph["xyz"].shape[1], len(graph["scores"])], np.int64).tofile(f)
         for name, dtype in (("edges", np.int64), ("scores", np.float32), ("xyz", np.float32)):

@@ -294,6 +294,12 @@ class TrackBuildingPlan:
     def walk_add(self, arg: float, /) -> None: ...
 
     @property
+    def shared_layers(self) -> int: ...
+
+    @shared_layers.setter
+    def shared_layers(self, arg: int, /) -> None: ...
+
+    @property
     def min_length(self) -> int: ...
 
     @min_length.setter
@@ -311,7 +317,7 @@ class TrackBuildingPlan:
     @break_cycles.setter
     def break_cycles(self, arg: bool, /) -> None: ...
 
-def build_tracks(plan: TrackBuildingPlan, edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], scores: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], n_nodes: int, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.int64], dict(shape=(None,))], str]:
+def build_tracks(plan: TrackBuildingPlan, edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], scores: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], n_nodes: int, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.int64], dict(shape=(None,))], str]:
     """
     Build tracks from scored edges; see rheinfall.build_tracks.
 

@@ -23,6 +23,10 @@ using Track = std::vector<std::int64_t>;
 constexpr TrackMethod all_methods[] = {TrackMethod::components,  TrackMethod::mutual_best,
                                        TrackMethod::cc_and_walk, TrackMethod::walk,
                                        TrackMethod::d_walk,      TrackMethod::junction_removal};
+/// Those that ask for hits as well.
+constexpr TrackMethod methods_with_hits[] = {
+    TrackMethod::components, TrackMethod::mutual_best,      TrackMethod::cc_and_walk, TrackMethod::walk,
+    TrackMethod::d_walk,     TrackMethod::junction_removal, TrackMethod::layer_merge};
 
 /// An event that owns its arrays.
 struct Event {
@@ -30,13 +34,16 @@ struct Event {
     std::vector<std::int64_t> source = {}, target = {};
     std::vector<float> scores = {};
     std::vector<float> x = {}, y = {}, z = {};
+    std::vector<std::uint64_t> module_id = {};  ///< layer_merge needs one for each hit
 
     void join(std::int64_t a, std::int64_t b, float score) {
         source.push_back(a);
         target.push_back(b);
         scores.push_back(score);
     }
-    [[nodiscard]] rheinfall::ScoredGraph view() const { return {{source, target}, scores, n_nodes, {x, y, z, {}}}; }
+    [[nodiscard]] rheinfall::ScoredGraph view() const {
+        return {{source, target}, scores, n_nodes, {x, y, z, module_id}};
+    }
 };
 
 /// Output buffers that own their memory.
@@ -82,6 +89,7 @@ Event layered_event(std::size_t n_layers, std::size_t n_per_layer, unsigned seed
         event.x.push_back(static_cast<float>(layer + 1));
         event.y.push_back(static_cast<float>(below(100)) / 200.0F);
         event.z.push_back(0.0F);
+        event.module_id.push_back(std::uint64_t{layer} << 36U);
         if (layer + 1 == n_layers) continue;
         for (int i = 0; i < 3; ++i) {
             const std::size_t w = (layer + 1) * n_per_layer + below(n_per_layer);
@@ -195,7 +203,7 @@ TEST(TrackBuilding, BuffersThatAreTooSmallSayWhatWasNeeded) {
 
 TEST(TrackBuilding, EachHitIsInAtMostOneTrackOfOrderedHits) {
     const Event event = layered_event(10, 200, 5);
-    for (const TrackMethod method : all_methods) {
+    for (const TrackMethod method : methods_with_hits) {
         const auto [status, tracks] = build(TrackBuildingPlan::defaults(method), event);
         EXPECT_EQ(status, Status::ok);
         ASSERT_FALSE(tracks.empty());
@@ -215,9 +223,9 @@ TEST(TrackBuilding, NeitherThreadsNorTheOrderOfEdgesMatter) {
     std::vector<std::size_t> order(event.source.size());
     for (std::size_t e = 0; e < order.size(); ++e) order[e] = e;
     std::ranges::shuffle(order, std::mt19937(7));
-    Event shuffled{.n_nodes = event.n_nodes, .x = event.x, .y = event.y, .z = event.z};
+    Event shuffled{.n_nodes = event.n_nodes, .x = event.x, .y = event.y, .z = event.z, .module_id = event.module_id};
     for (const std::size_t e : order) shuffled.join(event.source[e], event.target[e], event.scores[e]);
-    for (const TrackMethod method : all_methods) {
+    for (const TrackMethod method : methods_with_hits) {
         const auto plan = TrackBuildingPlan::defaults(method);
         const auto expected = build(plan, event).second;
         EXPECT_EQ(build(plan, shuffled).second, expected);
@@ -230,11 +238,13 @@ TEST(TrackBuilding, NeitherThreadsNorTheOrderOfEdgesMatter) {
 }
 
 TEST(TrackBuilding, AllocatesNothingInTheEventLoop) {
-    const Event events[] = {layered_event(10, 300, 8), layered_event(7, 200, 9), Event{.n_nodes = 3}};
+    const Event events[] = {
+        layered_event(10, 300, 8), layered_event(7, 200, 9),
+        Event{.n_nodes = 3, .x = {1, 2, 3}, .y = {0, 0, 0}, .z = {0, 0, 0}, .module_id = {1, 2, 3}}};
     rheinfall::Workspace workspace;
     reserve(workspace, events[0]);
     Output output(events[0].n_nodes);
-    for (const TrackMethod method : all_methods) {
+    for (const TrackMethod method : methods_with_hits) {
         for (const bool has_hits : {true, false}) {
             for (const Event& event : events) {
                 auto view = event.view();

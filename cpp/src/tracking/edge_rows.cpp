@@ -11,15 +11,16 @@ struct ListOrder {
     bool is_distinct;  ///< no edge follows an equal one
 };
 ListOrder find_order(const EdgeList& edges) noexcept {
-    unsigned up = 1;
-    unsigned distinct = 1;
-    for (std::size_t e = 1; e < edges.size; ++e) {
-        const unsigned source_up = edges.source[e - 1] < edges.source[e] ? 1U : 0U;
-        const unsigned same = edges.source[e - 1] == edges.source[e] ? 1U : 0U;
-        up &= source_up | (same & (edges.target[e - 1] <= edges.target[e] ? 1U : 0U));
-        distinct &= ~same | (edges.target[e - 1] != edges.target[e] ? 1U : 0U);
+    bool down = false;
+    bool equal = false;
+    std::uint64_t before = 0;
+    for (std::size_t e = 0; e < edges.size; ++e) {
+        const std::uint64_t edge = std::uint64_t{edges.source[e]} << 32U | edges.target[e];
+        down |= edge < before;
+        equal |= edge == before && e > 0;
+        before = edge;
     }
-    return {up != 0, (distinct & 1U) != 0};
+    return {!down, !equal};
 }
 
 /// Rows of a sorted list: a row ends behind the last edge that says so.

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <numeric>
 
 #include "tracking/detail/best_edges.hpp"
@@ -41,6 +40,11 @@ void collect_layers(std::span<const std::uint64_t> module_id, TrackScratch& s) n
         if (!is_same) bit = std::uint64_t{1} << ((std::lower_bound(list.begin(), end, layer) - list.begin()) % 64);
         s.layers[s.root[v]] |= bit;
     });
+}
+
+bool has_more_bits(std::uint64_t bits, std::size_t n) noexcept {
+    for (; bits != 0 && n > 0; --n) bits &= bits - 1;  // the lowest goes
+    return bits != 0;
 }
 
 constexpr unsigned digit_bits = 11;
@@ -84,8 +88,8 @@ void merge_sure(float sure, TrackScratch& s) noexcept {
 
 void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
                        TrackScratch& s) noexcept {
-    sort_edges(s.edges, s.out, s.in);
     merge_sure(plan.sure, s);
+    sort_edges(s.edges, s.out, s.in);
     collect_layers(module_id, s);
     EdgeList edges = s.edges;
     sort_by_score(edges, {s.out.neighbour, s.in.neighbour, s.out.score, 0});
@@ -93,8 +97,7 @@ void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint6
         Index a = find_root(s.root, source);
         Index b = find_root(s.root, target);
         if (a == b) return;
-        const auto n_shared = static_cast<std::size_t>(std::popcount(s.layers[a] & s.layers[b]));
-        if (n_shared > plan.shared_layers) return;
+        if (has_more_bits(s.layers[a] & s.layers[b], plan.shared_layers)) return;
         if (a > b) std::swap(a, b);
         s.root[b] = a;
         s.layers[a] |= s.layers[b];

@@ -37,10 +37,15 @@ def build_tracks(
     walk_min: float = 0.1,
     walk_add: float = 0.6,
     min_length: int = 3,
+    shared_layers: int = 1,
     distance: Sequence[float] | None = None,
+    layer: Sequence[int] | None = None,
     break_cycles: bool = False,
 ) -> list[Path]:
-    """The tracks, numbered by smallest hit; `distance` of each hit from the origin, or None for topological order."""
+    """The tracks, numbered by smallest hit.
+
+    `distance` of each hit from the origin, or None for topological order; `layer` of each hit, for layer_merge.
+    """
     cut, sure, walk_min, walk_add = (float(np.float32(t)) for t in (score_cut, sure, walk_min, walk_add))
     kept: Edges = {}
     for edge, score in zip(edges, scores, strict=True):
@@ -62,7 +67,12 @@ def build_tracks(
         elif method == "junction_removal":
             kept = {e: score for e, score in kept.items() if is_mutual_best(e, kept)}
         ordering = drop_inward_edges(kept, n_nodes, None)
-        groups = components(kept, n_nodes)
+        if method == "layer_merge":
+            if layer is None:
+                raise ValueError("layer: expected one for each hit")
+            groups = layer_merge(kept, n_nodes, sure, shared_layers, layer)
+        else:
+            groups = components(kept, n_nodes)
     key = depths(ordering, n_nodes) if distance is None else distance
     tracks = [sorted(group, key=lambda hit: (key[hit], hit)) for group in groups if len(group) >= min_length]
     return sorted(tracks, key=min)
@@ -117,6 +127,17 @@ def components(edges: Edges, n_nodes: int) -> list[Path]:
         left -= group
         groups.append(sorted(group))
     return groups
+
+
+def layer_merge(edges: Edges, n_nodes: int, sure: float, shared_layers: int, layer: Sequence[int]) -> list[Path]:
+    """Clusters merged by falling score, unless they have hits on too many common layers and the edge is not sure."""
+    clusters = [[hit] for hit in range(n_nodes)]
+    for edge in sorted(edges, key=lambda e: (-edges[e], e)):
+        a, b = (next(c for c in clusters if hit in c) for hit in edge)
+        common = {layer[hit] for hit in a} & {layer[hit] for hit in b}
+        if a is not b and (edges[edge] > sure or len(common) <= shared_layers):
+            clusters = [c for c in clusters if c is not a and c is not b] + [a + b]
+    return clusters
 
 
 def is_mutual_best(edge: Edge, edges: Edges) -> bool:

@@ -49,7 +49,7 @@ def scan_thresholds(
     Args:
         finder: a `TrackFinder`; its `chi2_max` is kept.
         events: events with truth, streamed; none that will judge the finder later.
-        score_cuts, sures, min_lengths, methods: what to try; `sures` with "mutual_best" alone.
+        score_cuts, sures, min_lengths, methods: what to try; `sures` with "mutual_best" and "layer_merge" alone.
         rule, min_pt: as in `match_tracks`.
 
     Raises:
@@ -58,7 +58,7 @@ def scan_thresholds(
     grid = [
         replace(finder.thresholds, method=method, score_cut=cut, sure=sure, min_length=length)
         for method, cut, length in product(methods, score_cuts, min_lengths)
-        for sure in (sures if method == "mutual_best" else (None,))
+        for sure in (sures if method in ("mutual_best", "layer_merge") else (None,))
     ]
     matches: list[list[TrackMatches]] = [[] for _ in grid]
     for event in events:

@@ -1,0 +1,100 @@
+"""Track building methods on real scores of the shipped network: efficiency beside the ceiling of perfect scores.
+
+python bench/track_quality.py [--shared ../shared] [--out FILE]
+
+Thresholds were chosen on the simulated events of TUNING (seeds that are shown nowhere else); what is shown are other
+simulated events and event 21000. The rule is double majority, pT > 1 GeV, tracks of at least 3 hits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rheinfall as rf
+
+ROOT = Path(__file__).parents[1]
+HARD = {
+    "field": "solenoid",
+    "species": "mixed",
+    "displaced_fraction": 0.2,
+    "noise_fraction": 0.1,
+    "pt_range": (0.15, 5.0),
+    "n_particles": 14_000,
+    "eta_max": 3.0,
+}
+DENSE = {"field": "constant", "pt_range": (0.3, 20.0), "n_particles": 22_000, "eta_max": 3.0}
+TUNING: dict[str, dict[str, Any]] = {"low pT, tuning": {"seed": 7801, **HARD}, "dense, tuning": {"seed": 7802, **DENSE}}
+HELD_OUT: dict[str, dict[str, Any]] = {"low pT": {"seed": 7811, **HARD}, "dense": {"seed": 7812, **DENSE}}
+METHODS: dict[str, tuple[str, dict[str, float]]] = {
+    "components > 0.5": ("components", {}),
+    "components > 0.9": ("components", {"score_cut": 0.9}),
+    "mutual best 0.2, 0.995 (the bundle's)": ("mutual_best", {"score_cut": 0.2, "sure": 0.995}),
+    "mutual best 0.5, 0.99 (best in tuning)": ("mutual_best", {"score_cut": 0.5, "sure": 0.99}),
+    "junction removal": ("junction_removal", {}),
+    "cc_and_walk": ("cc_and_walk", {}),
+    "walk": ("walk", {}),
+    "d_walk": ("d_walk", {}),
+    "layer merge": ("layer_merge", {}),
+}
+
+
+def events(shared: Path) -> Iterator[tuple[str, Any]]:
+    """Every event by name."""
+    detectors = shared / "data/trackml/detectors.csv.gz"
+    for name, options in (TUNING | HELD_OUT).items():
+        for event in rf.simulation.fatras(1, detectors=detectors, **options):
+            yield name, event
+    yield "TrackML event 21000", rf.io.read_event(shared / "data/trackml/event21000/event000021000")
+
+
+def judge(tracks: rf.Tracks, event: Any, truth: Any, hits: Any) -> dict[str, Any]:
+    """Rates and counts under double majority."""
+    layers = {} if truth.known.all() else {"min_layers": 3}
+    m = rf.metrics.match_tracks(tracks, truth, hits=hits, **layers)
+    return {"tracks": len(tracks), **{name: [p, n] for name, (p, n) in m.counts.items()}}
+
+
+def measure(event: Any, finder: Any) -> dict[str, Any]:
+    """Every method on one event, and on its perfect scores."""
+    scored = finder.score_edges(event.hits)
+    graph, hits = scored.graph, event.hits.take(scored.order)
+    truth = event.truth.take(scored.order)
+    perfect = rf.metrics.perfect_scores(graph.edge_index, truth)
+    rows: dict[str, Any] = {}
+    for name, scores in (("perfect scores: components", perfect), ("perfect scores: walk", perfect)):
+        tracks = rf.build_tracks(graph, scores, name.split()[-1], on_cycle="break")
+        rows[name] = judge(tracks, event, truth, hits)
+    for name, (method, options) in METHODS.items():
+        start = time.process_time()
+        tracks = rf.build_tracks(graph, scored.scores, method, on_cycle="break", **options)
+        ms = 1e3 * (time.process_time() - start)
+        rows[name] = {**judge(tracks, event, truth, hits), "python_cpu_ms": ms}
+    return {"hits": len(hits), "edges": graph.n_edges, "methods": rows}
+
+
+def main() -> None:
+    """Measure, print Markdown, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    finder = rf.TrackFinder.load("trackml")
+    results = {}
+    for name, event in events(args.shared):
+        results[name] = measure(event, finder)
+        print(f"\n{name}: {results[name]['hits']} hits, {results[name]['edges']} edges\n")
+        print("| method | efficiency | unmatched | fake | duplicate |\n|---|---|---|---|---|")
+        for method, row in results[name]["methods"].items():
+            rates = (row[r] for r in ("efficiency", "unmatched_rate", "fake_rate", "duplicate_rate"))
+            print(f"| {method} | " + " | ".join(f"{p / n:.4f}" for p, n in rates) + " |")
+    if args.out:
+        args.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
