@@ -34,10 +34,12 @@ inline unsigned count_blocks(std::size_t n_events, std::size_t per_block, int n_
     return static_cast<unsigned>(wanted < most ? wanted : most);
 }
 
-/// Lets a kernel take so much shared memory.
+/// Lets a kernel take all the shared memory that a block may have: the attribute belongs to the kernel, which serves
+/// networks of any size.
 template <class Kernel>
-void allow_shared_memory(Kernel* function, int bytes) {
-    RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+void allow_shared_memory(Kernel* function) {
+    const int limit = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+    RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, limit));
     RHEINFALL_CUDA_CHECK(
         cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared));
 }

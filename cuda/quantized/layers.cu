@@ -73,11 +73,10 @@ DeviceLayers::DeviceLayers(const LayerCode& code)
     // Four blocks a multiprocessor, if events are small enough.
     n_together_ = static_cast<unsigned>(std::max(1, limit / 4 / std::max(event_bytes_, 1)));
     n_together_ = std::min(n_together_, most_threads / n_lanes_);
-    const int bytes = event_bytes_ * static_cast<int>(n_together_);
     if (program_.is_wide) {
-        allow_shared_memory(run_layers<std::int64_t>, bytes);
+        allow_shared_memory(run_layers<std::int64_t>);
     } else {
-        allow_shared_memory(run_layers<std::int32_t>, bytes);
+        allow_shared_memory(run_layers<std::int32_t>);
     }
 }
 

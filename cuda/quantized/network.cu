@@ -3,6 +3,7 @@
 #include <cuda_pipeline.h>
 
 #include <optional>
+#include <rheinfall/core/cuda_device.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <stdexcept>
 #include <string>
@@ -167,7 +168,7 @@ private:
         if (bytes > limit)
             throw std::invalid_argument("DeviceNetwork: the kernel needs " + std::to_string(bytes) +
                                         " bytes of shared memory, and the device has " + std::to_string(limit));
-        allow_shared_memory(function, bytes);
+        allow_shared_memory(function);
     }
 
     detail::DeviceProgram program_;
@@ -180,6 +181,7 @@ private:
 }  // namespace
 
 struct DeviceNetwork::Impl {
+    int device;
     Network network;
     LayerCode layer_code;
     DeviceLayers layers;
@@ -187,14 +189,22 @@ struct DeviceNetwork::Impl {
     std::optional<DeviceChains> chains;
     DeviceKernel kernel = DeviceKernel::layers;
 
-    Impl(const Network& given, DeviceKernel wanted)
-        : network(given), layer_code(lower_layers(given.graph(), given.ranges())), layers(layer_code) {
+    Impl(const Network& given, DeviceKernel wanted, int on)
+        : device(on), network(given), layer_code(lower_layers(given.graph(), given.ranges())), layers(layer_code) {
         if (wanted != DeviceKernel::layers) chain_code = lower_chain(wanted);
-        if (chain_code) {
-            kernel = choose(*chain_code, wanted);
-            chains.emplace(*chain_code, kernel);
-        }
+        if (chain_code) take_chain(wanted);
         RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(nullptr));
+    }
+
+    /// With DeviceKernel::best, a chain that the device is too small for is left to `layers`.
+    void take_chain(DeviceKernel wanted) {
+        try {
+            const DeviceKernel chosen = choose(*chain_code, wanted);
+            chains.emplace(*chain_code, chosen);
+            kernel = chosen;
+        } catch (const std::invalid_argument&) {
+            if (wanted != DeviceKernel::best) throw;
+        }
     }
 
     /// Nothing if any kernel will do and those for chains do not.
@@ -216,8 +226,12 @@ struct DeviceNetwork::Impl {
     }
 };
 
-DeviceNetwork::DeviceNetwork(const Network& network, DeviceKernel kernel)
-    : impl_(std::make_shared<const Impl>(network, kernel)) {}
+DeviceNetwork::DeviceNetwork(const Network& network, DeviceKernel kernel, int device) {
+    if (device == current_device) device = device_of("DeviceNetwork", nullptr);
+    require_cuda_device("DeviceNetwork", device);
+    const CurrentDevice scope(device);
+    impl_ = std::make_shared<const Impl>(network, kernel, device);
+}
 
 std::size_t DeviceNetwork::n_inputs() const noexcept {
     return impl_->network.n_inputs();
@@ -247,12 +261,23 @@ void DeviceNetwork::run(CudaStream stream, DeviceEvents in, MutableArray out, st
         throw std::invalid_argument("DeviceNetwork::run: expected arrays, aligned to their elements");
     const LaunchEvents events{
         static_cast<const std::byte*>(in.data), {in.type, in.is_packed}, out.data, out.type, n_events, flags};
+    const CurrentDevice scope(impl_->device);
     const bool has_reals = is_floating(out.type) || (!in.is_packed && is_floating(in.type));
     if (impl_->chains && !has_reals) {
         impl_->chains->run(stream, events);
     } else {
         impl_->layers.run(stream, events);
     }
+}
+
+Status DeviceNetwork::run_and_wait(CudaStream stream, DeviceEvents in, MutableArray out, std::size_t n_events) const {
+    const CurrentDevice scope(impl_->device);
+    DeviceBuffer<std::uint32_t> flags(1);
+    RHEINFALL_CUDA_CHECK(cudaMemsetAsync(flags.span().data(), 0, sizeof(std::uint32_t), stream));
+    run(stream, in, out, n_events, flags.span().data());
+    const std::uint32_t noted = flags.to_host(stream)[0];
+    if ((noted & not_finite) != 0) return Status::not_finite;
+    return (noted & out_of_range) != 0 ? Status::out_of_range : Status::ok;
 }
 
 }  // namespace rheinfall::quantized

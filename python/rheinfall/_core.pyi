@@ -22,6 +22,24 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads the stages may use."""
 
+def require_cuda_device(who: str, device: int) -> None:
+    """
+    Raise a RuntimeError that says what is missing, unless CUDA and a device are there.
+    """
+
+def device_of(who: str, address: int) -> int:
+    """The CUDA device on which memory lies; the current one for 0."""
+
+def order_after(stream: int, other: int, device: int) -> None:
+    """
+    Work given to a stream from now on waits for what another one holds now.
+    """
+
+def array_at(address: int, device: int, shape: Sequence[int], strides: Sequence[int], kind: str, bytes: int, owner: object) -> NDArray:
+    """
+    An array with DLPack in the memory of a CUDA device; strides in elements.
+    """
+
 class Forest:
     """A forest of decision trees; see rheinfall.quantized.Forest."""
 
@@ -255,6 +273,31 @@ class Network:
         """
         Compute events x (n, n_inputs) into out (n, n_outputs); returns the status.
         """
+
+class DeviceCalls:
+    """A network on a CUDA device; see rheinfall.quantized.DeviceNetwork."""
+
+    def __init__(self, network: object, device: int, kernel: str) -> None: ...
+
+    def upload(self) -> None:
+        """Lower and upload, if that was not done before."""
+
+    def result_of(self, x: Annotated[NDArray, dict(writable=False)]) -> tuple:
+        """Shape and element type of the result for x."""
+
+    def run(self, x: Annotated[NDArray, dict(writable=False)], out: NDArray, stream: int, flags: NDArray | None = None) -> None:
+        """Fill out in the order of a stream."""
+
+    def run_and_wait(self, x: Annotated[NDArray, dict(writable=False)], out: NDArray, stream: int) -> None:
+        """
+        Fill out, wait for it, and refuse values that the input's type does not hold.
+        """
+
+    @property
+    def kernel(self) -> str: ...
+
+    @property
+    def device(self) -> int: ...
 
 def radius_graph(points: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], r: float, max_neighbours: int | None, loop: bool, directed: bool) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(2, None))], Annotated[NDArray[numpy.int64], dict(shape=(None,))]]:
     """

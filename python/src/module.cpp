@@ -3,12 +3,14 @@
 NB_MODULE(_core, m) {
     m.doc() = "Compiled core of rheinfall";
     bind_core(m);
+    bind_device(m);
     bind_forest(m);
     bind_gnn(m);
     bind_graph(m);
     bind_module_map(m);
     bind_quantized(m);
     bind_quantized_calls(m);
+    bind_quantized_device(m);
     bind_radius_graph(m);
     bind_track_building(m);
     bind_track_finder(m);

@@ -146,7 +146,10 @@ PyObject* call_model(PyObject* object, PyObject* const* arguments, std::size_t n
     }
     Array x;
     bool single = false;
-    if (!is_ready(self) || !read_array(arguments[0], "x", NPY_ARRAY_CARRAY_RO, x)) return nullptr;
+    if (!is_ready(self)) return nullptr;
+    if (!PyArray_Check(arguments[0]) && lies_elsewhere(arguments[0])) [[unlikely]]
+        return call_elsewhere(object, "__call__", arguments, 1);
+    if (!read_array(arguments[0], "x", NPY_ARRAY_CARRAY_RO, x)) return nullptr;
     const Py_ssize_t n_events = count_events(self.callee, x, single);
     if (n_events < 0) return nullptr;
     npy_intp shape[2] = {n_events, self.callee.n_outputs};
@@ -173,7 +176,12 @@ PyObject* run_into(PyObject* object, PyObject* const* arguments, Py_ssize_t n_ar
     Array x;
     Array out;
     bool single = false;
-    if (!is_ready(self) || !read_array(arguments[0], "x", NPY_ARRAY_CARRAY_RO, x) ||
+    if (!is_ready(self)) return nullptr;
+    if (!PyArray_Check(arguments[0]) || !PyArray_Check(arguments[1])) [[unlikely]] {
+        if (lies_elsewhere(arguments[0]) && lies_elsewhere(arguments[1]))
+            return call_elsewhere(object, "run_into", arguments, 2);
+    }
+    if (!read_array(arguments[0], "x", NPY_ARRAY_CARRAY_RO, x) ||
         !read_array(arguments[1], "out", NPY_ARRAY_CARRAY, out)) {
         return nullptr;
     }
@@ -192,6 +200,7 @@ PyObject* run_integers(PyObject* object, PyObject* x) {
                      reinterpret_cast<PyObject*>(PyArray_DESCR(reinterpret_cast<PyArrayObject*>(x))));
         return nullptr;
     }
+    if (!PyArray_Check(x) && lies_elsewhere(x)) return call_elsewhere(object, "run_integers", &x, 1);
     return call_model(object, &x, 1, nullptr);
 }
 

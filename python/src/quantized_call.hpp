@@ -127,6 +127,11 @@ bool take_x_and_out(const char* function, PyObject* const* arguments, Py_ssize_t
     return false;
 }
 
+/// Whether an object that is no NumPy array can be one by DLPack or CUDA's array interface; and the call that takes it,
+/// in Python (rheinfall/quantized/device.py), which takes far longer than these.
+[[nodiscard]] bool lies_elsewhere(PyObject* object);
+PyObject* call_elsewhere(PyObject* model, const char* method, PyObject* const* arrays, Py_ssize_t n_arrays);
+
 /// `model.bind(x, out)`: a callable that holds both buffers.
 PyObject* bind(PyObject* self, PyObject* const* arguments, Py_ssize_t n_arguments, PyObject* names);
 

@@ -118,6 +118,21 @@ bool reserve(const Callee& callee, Workspace& workspace, Py_ssize_t n_events) {
     return false;
 }
 
+bool lies_elsewhere(PyObject* object) {
+    const bool has_dlpack =
+        PyObject_HasAttrString(object, "__dlpack__") != 0 && PyObject_HasAttrString(object, "__dlpack_device__") != 0;
+    return has_dlpack || PyObject_HasAttrString(object, "__cuda_array_interface__") != 0;
+}
+
+PyObject* call_elsewhere(PyObject* model, const char* method, PyObject* const* arrays, Py_ssize_t n_arrays) {
+    PyObject* module = PyImport_ImportModule("rheinfall.quantized.device");
+    if (module == nullptr) return nullptr;
+    PyObject* result = PyObject_CallMethod(module, "call_elsewhere", "OsOO", model, method, arrays[0],
+                                           n_arrays > 1 ? arrays[1] : Py_None);
+    Py_DECREF(module);
+    return result;
+}
+
 bool run_batch(const Callee& callee, const Array& x, const Array& out, Py_ssize_t n_events, Status& status) {
     PyThreadState* state = PyEval_SaveThread();
     std::string problem;

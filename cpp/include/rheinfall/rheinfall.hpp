@@ -4,6 +4,7 @@
 /// Everything public, for C++. None of these headers needs CUDA, Python or any other package.
 
 #include <rheinfall/core/build_info.hpp>
+#include <rheinfall/core/cuda_device.hpp>
 #include <rheinfall/core/device.hpp>
 #include <rheinfall/core/execution.hpp>
 #include <rheinfall/core/status.hpp>

@@ -1,5 +1,5 @@
 // Linked instead of cuda/ when CUDA is off: every function of the CUDA backend, defined to refuse.
-#include <rheinfall/core/device.hpp>
+#include <rheinfall/core/cuda_device.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
@@ -11,7 +11,8 @@ namespace rheinfall {
 namespace {
 
 [[noreturn]] void refuse(const char* stage) {
-    throw CudaError(std::string(stage) + ": this library was built without CUDA (RHEINFALL_CUDA=OFF)");
+    throw CudaError(std::string(stage) +
+                    ": this library was built without CUDA; configure it with RHEINFALL_CUDA=ON, which needs nvcc 12");
 }
 
 }  // namespace
@@ -19,6 +20,22 @@ namespace {
 bool cuda_available() noexcept {
     return false;
 }
+void require_cuda_device(const char* who, int /*device*/) {
+    refuse(who);
+}
+int device_of(const char* who, const void* /*memory*/) {
+    refuse(who);
+}
+void order_after(CudaStream /*stream*/, CudaStream /*other*/, int /*device*/) {
+    refuse("order_after");
+}
+void copy_to_host(CudaStream /*stream*/, void* /*to*/, const void* /*from*/, std::size_t /*n_bytes*/) {
+    refuse("copy_to_host");
+}
+CurrentDevice::CurrentDevice(int device) : device_(device) {
+    refuse("CurrentDevice");
+}
+CurrentDevice::~CurrentDevice() {}  // NOLINT(modernize-use-equals-default): with CUDA it does something
 
 std::size_t bucket_by_module_workspace_size_cuda(std::size_t /*n_hits*/, std::size_t /*n_modules*/) {
     refuse("bucket_by_module");
@@ -66,7 +83,7 @@ namespace quantized {
 
 struct DeviceNetwork::Impl {};
 
-DeviceNetwork::DeviceNetwork(const Network& /*network*/, DeviceKernel /*kernel*/) {
+DeviceNetwork::DeviceNetwork(const Network& /*network*/, DeviceKernel /*kernel*/, int /*device*/) {
     refuse("DeviceNetwork");
 }
 
@@ -85,6 +102,10 @@ std::size_t DeviceNetwork::packed_bytes() const noexcept {
 }
 void DeviceNetwork::run(CudaStream /*stream*/, DeviceEvents /*in*/, MutableArray /*out*/, std::size_t /*n_events*/,
                         std::uint32_t* /*flags*/) const {
+    refuse("DeviceNetwork");
+}
+Status DeviceNetwork::run_and_wait(CudaStream /*stream*/, DeviceEvents /*in*/, MutableArray /*out*/,
+                                   std::size_t /*n_events*/) const {
     refuse("DeviceNetwork");
 }
 

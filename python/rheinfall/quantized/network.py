@@ -13,6 +13,7 @@ import numpy as np
 
 from rheinfall import _core
 from rheinfall.quantized.calls import Model
+from rheinfall.quantized.device import DeviceNetwork
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.fixed_point import FixedType, parse
 from rheinfall.quantized.inspection import Inspection
@@ -33,6 +34,9 @@ class Network(Model):
     gives a callable that holds both buffers. The result of one event may be an array that an earlier call returned and
     nothing holds any more: the network keeps up to two of them, so weak references to results tell nothing, and
     `resize` of a result needs `refcheck=False`.
+
+    x may also be an array of PyTorch, CuPy or JAX. In host memory it is read in place, and the result is NumPy's; on a
+    CUDA device the result is made there, by `to_device`.
 
     Attributes:
         isa: the kernels that run: "portable", "avx2" or "avx512", or "exact", also where no kernel does what some layer
@@ -79,6 +83,7 @@ class Network(Model):
         self.file = file
         self.n_inputs: int = self._core.n_inputs
         self.n_outputs: int = self._core.n_outputs
+        self._devices: dict[tuple[int, str], DeviceNetwork] = {}
         self._output_types = [parse(port["type"]) for port in self._core.outputs]
 
     @cached_property
@@ -122,6 +127,13 @@ class Network(Model):
     def inspect(self) -> Inspection:
         """Layers, types, proven ranges, work, kernels chosen and traps: `print(net.inspect())`, or `.to_dict()`."""
         return Inspection(self.describe())
+
+    def to_device(self, device: int = 0, kernel: str = "best") -> DeviceNetwork:
+        """The network on a CUDA device, uploaded at the first call; see `rheinfall.quantized.DeviceNetwork`."""
+        key = device, kernel
+        if key not in self._devices:
+            self._devices[key] = DeviceNetwork(self, device, kernel)
+        return self._devices[key]
 
     def emit_cpp(self, folder: str | os.PathLike[str], name: str | None = None, *, n_test_events: int = 0) -> Path:
         """Write the network as one C++17 header without dependencies; see `rheinfall.quantized.emit.emit_cpp`."""

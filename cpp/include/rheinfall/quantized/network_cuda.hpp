@@ -35,9 +35,12 @@ public:
     static constexpr std::uint32_t out_of_range = 1;
     static constexpr std::uint32_t not_finite = 2;
 
-    /// Lowers and uploads to the current device, and waits for it. Throws ModelError, naming the layer, if the kernel
+    static constexpr int current_device = -1;
+
+    /// Lowers and uploads to a device, and waits for it. Throws ModelError, naming the layer, if the kernel
     /// cannot compute it, std::invalid_argument if the network does not fit the kernel or the device, CudaError.
-    explicit DeviceNetwork(const Network& network, DeviceKernel kernel = DeviceKernel::best);
+    explicit DeviceNetwork(const Network& network, DeviceKernel kernel = DeviceKernel::best,
+                           int device = current_device);
 
     [[nodiscard]] std::size_t n_inputs() const noexcept;
     [[nodiscard]] std::size_t n_outputs() const noexcept;
@@ -56,6 +59,9 @@ public:
     /// fails.
     void run(CudaStream stream, DeviceEvents in, MutableArray out, std::size_t n_events,
              std::uint32_t* flags = nullptr) const;
+
+    /// The same, and waits for it: the status of the inputs, as of Network::run. Allocates; not for CUDA graphs.
+    [[nodiscard]] Status run_and_wait(CudaStream stream, DeviceEvents in, MutableArray out, std::size_t n_events) const;
 
 private:
     struct Impl;

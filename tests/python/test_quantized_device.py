@@ -1,0 +1,266 @@
+"""Arrays that are not NumPy's: what is taken and refused without a GPU; with one, the bits of the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import rheinfall as rf
+from random_forests import random_document
+from rheinfall import _device_arrays
+from rheinfall.quantized import DeviceNetwork, Network
+from test_quantized_calls import make, reals
+
+CUDA = 2
+
+
+class FakeDeviceArray:
+    """Host memory that says by DLPack that it lies on a CUDA device: for the checks, which read no element."""
+
+    def __init__(self, array: npt.NDArray[Any], device: tuple[int, int] = (CUDA, 0)) -> None:
+        self.array = array
+        self.device = device
+        self.streams: list[Any] = []
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device
+
+    def __dlpack__(self, *, stream: int | None = None) -> Any:
+        self.streams.append(stream)
+        capsule = self.array.__dlpack__()
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        tensor = pointer(capsule, b"dltensor")
+        # DLTensor: data, then the device's type and number.
+        ctypes.memmove(tensor + 8, (ctypes.c_int32 * 2)(*self.device), 8)
+        return capsule
+
+
+class FakeInterface:
+    """The same by CUDA's array interface alone, as Numba's arrays have it."""
+
+    def __init__(self, array: npt.NDArray[Any], **changed: Any) -> None:
+        self.array = array
+        self.__cuda_array_interface__ = {**array.__array_interface__, "version": 3, **changed}
+
+
+def has_device() -> bool:
+    try:
+        make().to_device()
+    except RuntimeError:
+        return False
+    return True
+
+
+def test_without_cuda_or_a_device_it_says_so() -> None:
+    if has_device():
+        pytest.skip("there is a CUDA device")
+    net = make()
+    for call in (
+        net.to_device,
+        lambda: DeviceNetwork(net),
+        lambda: net(FakeDeviceArray(reals(4))),
+        lambda: net.run_into(FakeDeviceArray(reals(4)), FakeDeviceArray(np.empty((4, 2), np.float32))),
+        lambda: net(FakeInterface(reals(4))),
+    ):
+        with pytest.raises(RuntimeError, match=r"built without CUDA; configure it|there is no CUDA device 0"):
+            call()
+    with pytest.raises(ValueError, match="device: expected the number of a CUDA device, got -1"):
+        net.to_device(-1)
+    if not rf.build_info()["cuda"]:
+        with pytest.raises(RuntimeError, match="DeviceNetwork: this library was built without CUDA"):
+            net.to_device()
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((4, 5), np.float32), ValueError, r"x: expected shape \(3,\) or \(n, 3\), got \(4, 5\)"),
+        (np.zeros((4, 3), np.float16), TypeError, "x: expected integers, float32 or float64"),
+        (np.zeros((4, 3), np.complex64), TypeError, "x: expected integers, float32 or float64"),
+        (np.zeros((4, 3), bool), TypeError, "x: expected integers, float32 or float64"),
+        (np.zeros((4, 6), np.float32)[:, ::2], ValueError, "x: expected a C-contiguous array"),
+        (np.zeros((3, 4), np.float32).T, ValueError, "x: expected a C-contiguous array"),
+        (np.zeros((), np.float32), ValueError, r"x: expected shape"),
+    ],
+)
+def test_arrays_on_a_device_are_checked(x: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()(FakeDeviceArray(x))
+
+
+def test_pairs_on_a_device_are_checked() -> None:
+    calls = rf._core.DeviceCalls(make()._core, 0, "best")
+    x = reals(4)
+
+    def run(x: Any, out: Any, flags: Any = None) -> None:
+        given = None if flags is None else FakeDeviceArray(flags).__dlpack__()
+        calls.run(FakeDeviceArray(x).__dlpack__(), FakeDeviceArray(out).__dlpack__(), 1, given)
+
+    with pytest.raises(ValueError, match=r"out: expected shape \(4, 2\), got \(3, 2\)"):
+        run(x, np.empty((3, 2), np.float32))
+    with pytest.raises(TypeError, match="out: its integers are too narrow"):
+        run(x, np.empty((4, 2), np.int8))
+    with pytest.raises(ValueError, match="out: shares memory with x"):
+        run(x, x.ravel()[:8].reshape(4, 2))
+    for flags in (np.zeros(2, np.uint32), np.zeros(1, np.uint64), np.zeros(1, np.float32)):
+        with pytest.raises(ValueError, match="flags: expected one integer of 32 bits"):
+            run(x, np.empty((4, 2), np.float32), flags)
+    with pytest.raises(ValueError, match=r"x: expected an array on CUDA device 0, got one on DLPack's device \(2, 1\)"):
+        calls.result_of(FakeDeviceArray(x, (CUDA, 1)).__dlpack__())
+    with pytest.raises(ValueError, match=r"x: expected an array on CUDA device 0, got one on DLPack's device \(1, 0\)"):
+        calls.result_of(x.__dlpack__())
+    with pytest.raises(ValueError, match="kernel: expected best, layers"):
+        rf._core.DeviceCalls(make()._core, 0, "fast")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "float32", "float64"])
+def test_results_on_a_device_have_the_type_that_they_have_on_the_cpu(dtype: str) -> None:
+    net = make()
+    calls = rf._core.DeviceCalls(net._core, 0, "best")
+    for x in (np.ones((4, 3), dtype), np.ones(3, dtype)):
+        y = net(x)
+        assert calls.result_of(FakeDeviceArray(x).__dlpack__()) == (y.shape, y.dtype.name)
+
+
+def test_arrays_in_different_places_are_refused() -> None:
+    net, x = make(), reals(4)
+    out = np.empty((4, 2), np.float32)
+    with pytest.raises(ValueError, match="x and out lie in different places"):
+        net.run_into(FakeDeviceArray(x), out)
+    with pytest.raises(ValueError, match="x and out lie in different places"):
+        net.run_into(x, FakeDeviceArray(out))
+    with pytest.raises(ValueError, match="x and out lie in different places"):
+        net.run_into(FakeDeviceArray(x), FakeDeviceArray(out, (CUDA, 1)))
+    with pytest.raises(TypeError, match="expected an array in host memory or on a CUDA device"):
+        net(FakeDeviceArray(x, (10, 0)))  # ROCm
+    with pytest.raises(TypeError, match="x: expected a NumPy array, got list"):
+        net([1.0, 2.0, 3.0])
+
+
+def test_the_producer_hears_of_the_stream() -> None:
+    x = FakeDeviceArray(reals(4))
+    with pytest.raises((RuntimeError, TypeError)):
+        make()(x)
+    assert set(x.streams) == {1}  # CUDA's default stream
+
+
+def test_the_cuda_array_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = rf._core.DeviceCalls(make()._core, 0, "best")
+    ordered: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(rf._core, "device_of", lambda name, address: 0)
+    monkeypatch.setattr(rf._core, "order_after", lambda *streams: ordered.append(streams))
+
+    def result(x: Any, stream: int = 1) -> Any:
+        return calls.result_of(_device_arrays.capsule(x, "x", stream))
+
+    x = np.ones((4, 3), np.int16)
+    assert result(FakeInterface(x)) == ((4, 2), "int64")
+    assert result(FakeInterface(x[:0])) == ((0, 2), "int64")
+    assert result(FakeInterface(x[0])) == ((2,), "int64")
+    assert result(FakeInterface(x, strides=(6, 2))) == ((4, 2), "int64")
+    assert result(FakeInterface(x, stream=7), stream=7) == ((4, 2), "int64")
+    assert ordered == []
+    assert result(FakeInterface(x, stream=7), stream=9) == ((4, 2), "int64")
+    assert ordered == [(9, 7, 0)]
+    assert _device_arrays.stream_of(FakeInterface(x, stream=7)) == 7
+    assert _device_arrays.stream_of(FakeInterface(x)) == 1
+    for changed, error, message in (
+        ({"strides": (2, 8)}, ValueError, "x: expected a C-contiguous array"),
+        ({"strides": (6, 1)}, ValueError, "x: expected a C-contiguous array"),
+        ({"mask": x}, TypeError, "x: expected an array without a mask"),
+        ({"typestr": ">i2"}, TypeError, "x: expected integers or floats in the byte order"),
+        ({"typestr": "<c16"}, TypeError, "x: expected integers, float32 or float64"),
+        ({"typestr": "|b1"}, TypeError, "x: expected integers, float32 or float64"),
+    ):
+        with pytest.raises(error, match=message):
+            result(FakeInterface(x, **changed))
+    with pytest.raises(ValueError, match="out: expected an array that may be written"):
+        _device_arrays.capsule(FakeInterface(x, data=(x.ctypes.data, True)), "out", 1, writable=True)
+    with pytest.raises(TypeError, match="x: expected an array on a CUDA device, got one on DLPack's device"):
+        _device_arrays.capsule(x, "x", 1)
+    with pytest.raises(TypeError, match="x: expected an array with DLPack or CUDA's array interface, got list"):
+        _device_arrays.capsule([1], "x", 1)
+
+
+def test_streams_by_handle_and_by_object() -> None:
+    class WithPointer:
+        ptr = 0
+
+    class WithProtocol:
+        def __cuda_stream__(self) -> tuple[int, int]:
+            return 0, 5
+
+    x = FakeDeviceArray(reals(1))
+    assert [_device_arrays.stream_of(x, s) for s in (None, 0, 2, WithPointer(), WithProtocol())] == [1, 1, 2, 1, 5]
+    for wrong in (-1, True, "1", 1.0):
+        with pytest.raises(TypeError, match="stream: expected a handle"):
+            _device_arrays.stream_of(x, wrong)
+
+
+def test_forests_take_arrays_in_host_memory_alone() -> None:
+    forest = rf.quantized.Forest(random_document(1))
+    x = np.zeros((4, forest.n_features), np.float32)
+    with pytest.raises(TypeError, match="x: forests run on the CPU alone"):
+        forest(FakeDeviceArray(x))
+    torch = pytest.importorskip("torch")
+    assert np.array_equal(forest(torch.from_numpy(x)), forest(x))
+
+
+def test_torch_on_the_cpu() -> None:
+    torch = pytest.importorskip("torch")
+    net = make()
+    x = reals(7)
+    expected = net(x)
+    assert np.array_equal(net(torch.from_numpy(x)), expected)
+    assert np.array_equal(net(torch.from_numpy(x[0])), expected[0])
+    out = torch.empty(7, 2)
+    assert net.run_into(torch.from_numpy(x), out) is out
+    assert np.array_equal(out.numpy(), expected)
+    other = torch.empty(7, 2)
+    assert net.run_into(x, other) is other
+    assert np.array_equal(other.numpy(), expected)
+    q = torch.arange(12, dtype=torch.int16).reshape(4, 3)
+    assert np.array_equal(net.run_integers(q), net.run_integers(q.numpy()))
+    with pytest.raises(TypeError, match="x: expected integers, got float32"):
+        net.run_integers(torch.from_numpy(x))
+    with pytest.raises(ValueError, match="x: expected a C-contiguous"):
+        net(torch.zeros(3, 4).T)
+    with pytest.raises(TypeError, match="x: Tensor refuses DLPack"):
+        net(torch.zeros(4, 3, dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match=r"x: Tensor refuses DLPack: Can't export tensors that require gradient"):
+        net(torch.zeros(4, 3, requires_grad=True))
+    with pytest.raises(ValueError, match="x: some values are NaN"):
+        net(torch.full((4, 3), float("nan")))
+
+
+@pytest.mark.parametrize("kernel", ["best", "layers"])
+def test_torch_on_a_gpu(kernel: str) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available() or not has_device():
+        pytest.skip("no CUDA device, or PyTorch or this library without CUDA")
+    net: Network = make()
+    device = net.to_device(kernel=kernel)
+    for n in (1, 5, 5000):
+        for dtype in (np.float32, np.float64):
+            x = reals(n).astype(dtype)
+            on_device = torch.from_numpy(x).cuda()
+            y = net(on_device)
+            assert y.is_cuda
+            assert np.array_equal(y.cpu().numpy(), net(x))
+            assert np.array_equal(device(on_device).cpu().numpy(), net(x))
+        q = np.random.default_rng(n).integers(-128, 128, (n, 3)).astype(np.int32)
+        x_q, out = torch.from_numpy(q).cuda(), torch.empty(n, 2, dtype=torch.int32, device="cuda")
+        device.run_into(x_q, out)  # uploads come first, then the capture
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            device.run_into(x_q, out)
+        out.zero_()
+        graph.replay()
+        assert np.array_equal(out.cpu().numpy(), net.run_integers(q))
+    with pytest.raises(ValueError, match="NaN"):
+        net(torch.full((4, 3), float("nan"), device="cuda"))
