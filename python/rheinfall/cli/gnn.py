@@ -37,23 +37,56 @@ def inspect(
     output.document({**inspection.facts, "traps": inspection.traps})
 
 
+@app.command("tensors", epilog=EPILOG)
+@guard
+def tensors(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A safetensors, npz or torch.save file.")],
+    under: Annotated[
+        list[str] | None, typer.Option("--under", metavar="KEY", help="Where in a checkpoint the tensors lie.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the keys, types and shapes of a file of tensors, without PyTorch and without running what it holds."""
+    from rheinfall.gnn.tensor_files import read_tensors
+
+    output = Output(quiet, as_json)
+    with reading(path):
+        found = read_tensors(path, under or [])
+    for key, value in found.items():
+        output.say_plain(f"{key}  {value.dtype}  {value.shape}")
+    output.document({key: {"dtype": str(value.dtype), "shape": value.shape} for key, value in found.items()})
+
+
 @app.command("lower", epilog=EPILOG)
 @guard
 def lower(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX graph network.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX graph network, or a PyTorch state dict.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The lowered network, for C++.")],
     repair_scatter: Annotated[
         bool, typer.Option("--repair-scatter", help="Make scatters that lost their reduction add.")
     ] = False,
+    description: Annotated[
+        Path | None,
+        typer.Option("--description", "-d", metavar="JSON", help="What network FILE, a state dict, belongs to."),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a network in the form that rheinfall::EdgeClassifier reads in C++ (docs/gnn_format.md)."""
+    """Write a network in the form that rheinfall::EdgeClassifier reads in C++ (docs/gnn_format.md).
+
+    With --description, FILE is the state dict of a PyTorch module (docs/gnn_state_dicts.md).
+    """
     from rheinfall.gnn import EdgeClassifier
 
+    if description is not None and repair_scatter:
+        raise typer.BadParameter("--repair-scatter: for ONNX files, not with --description")
     output = Output(quiet, as_json)
     with reading(path):
-        classifier = EdgeClassifier.load(path, engine="fused", repair_scatter=repair_scatter)
+        if description is not None:
+            classifier = EdgeClassifier.load_state_dict(path, description)
+        else:
+            classifier = EdgeClassifier.load(path, engine="fused", repair_scatter=repair_scatter)
     classifier.save_lowered(out)
     output.say(f"{out}: {out.stat().st_size} bytes")
     output.document({"out": str(out), "bytes": out.stat().st_size, "output_is": classifier.info["output_is"]})

@@ -1,4 +1,4 @@
-"""Scores of edges from a graph network in an ONNX file."""
+"""Scores of edges from a graph network in an ONNX file, or in a PyTorch state dict."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_log
 from rheinfall.gnn.onnx_opset import raise_opset
 from rheinfall.gnn.onnx_repair import add_reductions, has_parallel_hazard, sum_rows_in_double
 from rheinfall.gnn.ort_session import OrtSessions
+from rheinfall.gnn.state_dicts import compile_state_dict
 
 Engine = Literal["auto", "onnxruntime", "fused"]
 Float32 = NDArray[np.float32]
 
 
 class EdgeClassifier:
-    """A graph network that gives each edge a score in [0, 1]; make one with `EdgeClassifier.load`.
+    """A graph network that gives each edge a score in [0, 1]; make one with `EdgeClassifier.load` or
+    `EdgeClassifier.load_state_dict`.
 
     Scores do not depend on the order of the edges nor on the number of threads: edges are sorted by (target, source)
     before the engine works on them. They may depend on the numbering of the nodes in the last bits, through the order
@@ -32,13 +34,14 @@ class EdgeClassifier:
     Attributes:
         engine: the engine that runs the network, "onnxruntime" or "fused".
         inputs: names and widths of the network's inputs.
-        info: what is known of the file: path, opset, producer, what was repaired, where the scores come from.
+        info: what is known of the file: path, where the scores come from; opset, producer, what was repaired, or the
+            architecture.
     """
 
     def __init__(
         self,
         runner: OrtSessions | FusedNetwork,
-        model: bytes,
+        model: bytes | None,
         inputs: ModelInputs,
         output: str,
         is_logits: bool,
@@ -101,6 +104,28 @@ class EdgeClassifier:
         info["single_thread"] = isinstance(runner, OrtSessions) and runner.single_thread
         return cls(runner, saved, inputs, fetch, is_logits, info)
 
+    @classmethod
+    def load_state_dict(cls, path: str | Path, description: str | Path) -> EdgeClassifier:
+        """Load the state dict of an InteractionGNN or InteractionGNN2 of ACORN, or a ResAGNN of Exa.TrkX.
+
+        PyTorch is not needed, and nothing that the file holds is run.
+
+        Args:
+            path: a safetensors or npz file, or one of torch.save that holds tensors in dictionaries only.
+            description: a JSON file with the architecture, its sizes and the names of its keys
+                (docs/gnn_state_dicts.md).
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is damaged, or they do not fit; names the file, the field or key, and what was expected.
+        """
+        runner, told = compile_state_dict(Path(path), Path(description))
+        n_edge_features = told.options.get("edge_features") or None
+        edge_features = "edge_features" if n_edge_features else None
+        inputs = ModelInputs("node_features", "edge_index", edge_features, told.node_features, n_edge_features)
+        info = {"path": str(path), "architecture": told.architecture, "output": "logits", "output_is": "logits"}
+        return cls(runner, None, inputs, "logits", True, {**info, "single_thread": False})
+
     def __repr__(self) -> str:
         return f"EdgeClassifier({self.info['path']!r}, engine={self.engine!r})"
 
@@ -115,7 +140,13 @@ class EdgeClassifier:
         return self._runner.explain(n_nodes, n_edges)
 
     def save(self, path: str | Path) -> None:
-        """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again."""
+        """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again.
+
+        Raises:
+            ValueError: it was read from a state dict, and there is no ONNX file of it.
+        """
+        if self._model is None:
+            raise ValueError(f"save: {self.info['path']} is no ONNX file; save_lowered writes what C++ reads")
         _write(Path(path), self._model)
 
     def save_lowered(self, path: str | Path) -> None:
