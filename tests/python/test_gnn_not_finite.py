@@ -142,3 +142,80 @@ def test_a_feature_that_is_not_finite_is_told_by_the_status(where, value):
         assert status == "not_finite", isa
         assert np.isnan(values[3])
         assert np.isfinite(values).any()
+
+
+LIMITS = {
+    "clip from below": ("Clip", [2.0, None]),
+    "clip from above": ("Clip", [None, -0.5]),
+    "clip to infinity": ("Clip", [-1.0, np.inf]),
+    "clip from minus infinity": ("Clip", [-np.inf, 0.5]),
+    "clip without limits": ("Clip", [-np.inf, np.inf]),
+    "max": ("Max", [0.25]),
+    "min": ("Min", [0.25]),
+    "max with minus infinity": ("Max", [-np.inf]),
+    "clip from nothing to below": ("Clip", [np.inf, None]),
+    "clip to what is not a number": ("Clip", [None, np.nan]),
+    "min with minus infinity": ("Min", [-np.inf]),
+    "scatter from minus infinity": ("ScatterElements", [-np.inf]),
+}
+
+
+def limited_model(op, values):
+    """Column sums of x[source] behind an operator with constants."""
+    onnx = pytest.importorskip("onnx", reason="needs the extra [onnx]")
+    helper, tensor = onnx.helper, onnx.numpy_helper.from_array
+    constants = [tensor(np.array(v, np.float32), f"limit{i}") for i, v in enumerate(values) if v is not None]
+    names = ["" if v is None else f"limit{i}" for i, v in enumerate(values)]
+    info = lambda name, kind, shape: helper.make_tensor_value_info(name, getattr(onnx.TensorProto, kind), shape)  # noqa: E731
+    nodes = [
+        helper.make_node("Gather", ["edge_index", "zero"], ["source"], axis=0),
+        helper.make_node("Gather", ["x", "source"], ["rows"], axis=0),
+    ]
+    if op == "ScatterElements":
+        fill = helper.make_attribute("value", tensor(np.array(values, np.float32)))
+        shape = helper.make_node("Shape", ["x"], ["shape"])
+        start = helper.make_node("ConstantOfShape", ["shape"], ["start"])
+        start.attribute.append(fill)
+        places = [
+            helper.make_node("Unsqueeze", ["source", "one"], ["places"]),
+            helper.make_node(
+                "ScatterElements", ["start", "places", "rows"], ["nodes"], axis=0, reduction="max", name="op"
+            ),
+            helper.make_node("Gather", ["nodes", "source"], ["y"], axis=0),
+        ]
+        nodes += [shape, start, *places]
+    else:
+        nodes.append(helper.make_node(op, ["rows", *names], ["y"], name="op"))
+    nodes.append(helper.make_node("ReduceSum", ["y", "one"], ["out"], keepdims=0))
+    ints = [tensor(np.array(0, np.int64), "zero"), tensor(np.array([1], np.int64), "one")]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [info("x", "FLOAT", ["n", 1]), info("edge_index", "INT64", [2, "e"])],
+        [info("out", "FLOAT", ["e"])],
+        [*constants, *ints],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_that_is_infinite_is_none_or_refused(tmp_path, name):
+    op, values = LIMITS[name]
+    model = limited_model(op, values)
+    import onnx
+
+    from rheinfall import EdgeClassifier
+
+    onnx.save(model, tmp_path / "model.onnx")
+    numbers = [v for v in values if v is not None]
+    refused = op == "ScatterElements" or np.isnan(numbers).any()
+    refused = refused or (op == "Clip" and values[0] == np.inf) or (op == "Min" and values == [-np.inf])
+    if refused:
+        with pytest.raises(ValueError, match=rf"model.onnx: .*node 'op' \({op}\): "):
+            EdgeClassifier.load(tmp_path / "model.onnx", engine="fused")
+        return
+    x, edges, _ = each_node(SPECIAL)
+    got = EdgeClassifier.load(tmp_path / "model.onnx", engine="fused").logits(x, edges)
+    low, high = ([None, *values], [*values, None])[op == "Max"] if op != "Clip" else values
+    expected = np.clip(SPECIAL, -np.inf if low is None else low, np.inf if high is None else high)
+    np.testing.assert_array_equal(got, expected)

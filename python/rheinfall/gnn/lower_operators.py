@@ -19,7 +19,6 @@ from rheinfall.gnn.lower_values import (
     Tensor,
     as_ints,
     broadcast,
-    limited,
     shape_of,
 )
 
@@ -43,8 +42,26 @@ def _clip(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[
         return [Fill(min(max(float(x[0].value), limits[0]), limits[1]), x[0].shape)]
     if isinstance(x[0], Ends):
         return [x[0]]  # indices, which are checked before a network runs
-    low, high = (limited(v) for v in limits)
-    return [c.rows(c.builder.add("clip", x[0].position, low=low, high=high), x[0].flat)]
+    return [c.rows(_limit(c, x[0].position, *limits), x[0].flat)]
+
+
+def _limit(c: Context, position: int, low: float, high: float) -> int:
+    """Values between two limits, of which an infinite one is none: infinity goes through, as in ONNX.
+
+    With one limit it is the larger or the smaller of a value and of that limit, which a clip to it alone gives.
+    """
+    add = c.builder.add
+    if not low < np.inf or not high > -np.inf:
+        raise LoweringError(f"limits {low} and {high}")
+    with np.errstate(over="ignore"):
+        low, high = float(np.float32(low)), float(np.float32(high))
+    if np.isfinite(low) and np.isfinite(high):
+        return add("clip", position, low=low, high=high)
+    if np.isfinite(low):
+        return add("max", position, add("clip", position, low=low, high=low))
+    if np.isfinite(high):
+        return add("min", position, add("clip", position, low=high, high=high))
+    return position
 
 
 def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: bool, shape: Any) -> Tensor:
@@ -56,9 +73,8 @@ def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: b
     if op in ("min", "max"):
         if values.size != 1:
             raise LoweringError(f"{op} with one limit per column")
-        limit = limited(values[0])
-        low, high = (limit, limited(np.inf)) if op == "max" else (limited(-np.inf), limit)
-        return c.rows(add("clip", position, low=low, high=high), rows.flat)
+        limits = (values[0], np.inf) if op == "max" else (-np.inf, values[0])
+        return c.rows(_limit(c, position, *limits), rows.flat)
     if op == "div" and not rows_first:
         return c.rows(add("affine", add("reciprocal", position), weights={"scale": values}), rows.flat)
     if rows.width == 1 and values.size > 1:  # a column beside one number per column of the result
@@ -233,7 +249,9 @@ def _scatter(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> li
     if not isinstance(updates, Rows) or updates.kind != "edge":
         raise LoweringError(f"scatters {updates!r}")
     start = float(data.value)
-    initial = {} if how == "add" else {"initial": limited(start)}
+    if not np.isfinite(start):
+        raise LoweringError(f"a scatter that starts from {start}")
+    initial = {} if how == "add" else {"initial": start}
     position = c.builder.add("reduce", updates.position, how=how, end=index.end, **initial)
     if how == "add" and start != 0:
         position = c.builder.add("affine", position, weights={"shift": np.array([start])})

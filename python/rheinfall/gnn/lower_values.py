@@ -95,9 +95,3 @@ def broadcast(a: Shape, b: Shape) -> Shape:
             raise LoweringError(f"shapes {a} and {b} do not broadcast")
         result.append(j if i == 1 else i)
     return tuple(result)
-
-
-def limited(value: float) -> float:
-    """A number within float32, the largest instead of an infinite one: files hold finite numbers."""
-    largest = float(np.finfo(np.float32).max)
-    return float(np.clip(value, -largest, largest))
