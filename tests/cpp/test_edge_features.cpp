@@ -98,7 +98,10 @@ struct Rows {
     /// The first @p count of each row.
     [[nodiscard]] std::vector<float> front(std::size_t count) const {
         std::vector<float> all;
-        for (std::size_t row = 0; row < 4; ++row) all.insert(all.end(), &values[row * n], &values[row * n] + count);
+        for (std::size_t row = 0; row < 4; ++row) {
+            const auto first = values.begin() + static_cast<std::ptrdiff_t>(row * n);
+            all.insert(all.end(), first, first + static_cast<std::ptrdiff_t>(count));
+        }
         return all;
     }
 };

@@ -45,7 +45,7 @@ struct LinearCall {
 
 template <int I>
 struct Number {
-    constexpr operator int() const { return I; }
+    constexpr operator int() const { return I; }  // NOLINT(*-explicit-constructor): a number, where one is wanted
 };
 
 /// Calls f(Number<0>()) to f(Number<N - 1>()): indices that the compiler knows keep arrays of vectors in registers.

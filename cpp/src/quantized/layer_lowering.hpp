@@ -28,7 +28,7 @@ struct LayerCode {
 };
 
 /// The shared memory that a block of the largest devices has (compute capability 9.0), in bytes.
-inline constexpr std::size_t largest_shared_memory = 227 * 1024;
+inline constexpr std::size_t largest_shared_memory = std::size_t{227} * 1024;
 
 /// Lowers any graph for CUDA, layer by layer: every operation, any widths, sums in their order.
 ///

@@ -54,6 +54,7 @@ void LayerLowering::set_sum(LayerStep& step) const {
 
 void LayerLowering::fill(LayerStep& step, const Constant& op) {
     std::vector<std::int64_t> stored;
+    stored.reserve(op.value.data.size());
     for (const std::int64_t q : op.value.data)
         stored.push_back(detail::convert<Int128>(q, op.value.type.fraction(), step.result));
     step.op = LayerOp::constant;

@@ -1,8 +1,8 @@
 #include "tracking/bundle.hpp"
 
 #include <array>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <rheinfall/core/version.hpp>
@@ -27,8 +27,16 @@ constexpr std::array<const char*, 6> method_names = {"components", "mutual_best"
 
 std::array<int, 3> release(const Fields& fields, const std::string& text) {
     std::array<int, 3> numbers = {0, 0, 0};
-    fields.check(std::sscanf(text.c_str(), "%d.%d.%d", &numbers[0], &numbers[1], &numbers[2]) >= 1, "needs_rheinfall",
-                 "expected a version such as 0.1.0, got " + detail::quoted(text));
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    std::size_t n = 0;  // what follows the numbers (.dev1, rc2) is no part of the release
+    for (; n < numbers.size() && at != end && *at >= '0' && *at <= '9'; ++n) {
+        const auto [next, error] = std::from_chars(at, end, numbers[n]);
+        if (error != std::errc()) break;
+        at = next;
+        if (at != end && *at == '.') ++at;
+    }
+    fields.check(n > 0, "needs_rheinfall", "expected a version such as 0.1.0, got " + detail::quoted(text));
     return numbers;
 }
 

@@ -137,10 +137,10 @@ struct EdgeLanes {
             const std::size_t count = least(n, last - k);
             Float point[4];
             place(hits, k, count, point);
-            // What is not finite is not equal to itself less itself.
+            // What is not finite times nothing is not a number.
             const Float x = load(hits.x.data() + k, count);
             const Float y = load(hits.y.data() + k, count);
-            const Float sum = (x - x) + (y - y) + (point[2] - point[2]);
+            const Float sum = x * zero() + y * zero() + point[2] * zero();
             for (std::size_t i = 0; i < 4; ++i) {
                 point[i] = Lanes::select(Lanes::eq(sum, zero()), point[i] / Lanes::set(scales[i]), zero());
             }

@@ -30,12 +30,10 @@ struct Portable : Generic<Floats, Ints, Masks> {
     }
     static void transpose(Float& a, Float& b, Float& c, Float& d) {
         const Float rows[4] = {a, b, c, d};
-        for (std::size_t i = 0; i < 4; ++i) {
-            a[i] = rows[i][0];
-            b[i] = rows[i][1];
-            c[i] = rows[i][2];
-            d[i] = rows[i][3];
-        }
+        a = Float{rows[0][0], rows[1][0], rows[2][0], rows[3][0]};
+        b = Float{rows[0][1], rows[1][1], rows[2][1], rows[3][1]};
+        c = Float{rows[0][2], rows[1][2], rows[2][2], rows[3][2]};
+        d = Float{rows[0][3], rows[1][3], rows[2][3], rows[3][3]};
     }
     /// Four floats at from + stride * index, one vector for each of the four.
     static void gather_four(const float* from, std::size_t stride, const std::uint32_t* index, Float* to) {
