@@ -306,18 +306,35 @@ def test_what_128_bits_cannot_hold_is_refused(tmp_path: Path) -> None:
 
 
 def test_headers_compile_as_device_code(tmp_path: Path) -> None:
-    """nvcc, warnings as errors: `run` and `run_real` called in a kernel, constants inside device functions."""
+    """nvcc, warnings as errors: `run` and `run_real` in a kernel; the same functions on the host give the same bits."""
     nvcc = compiler("nvcc")
     source = Documents(8)
     documents = {op: source.document(op) for op in ("dense", "softmax", "table", "pool")}
     emit_all(documents, tmp_path)
-    kernels = "\n".join(
-        f"__global__ void kernel_{name}(const int* x, long long* y, const double* a, double* b) {{\n"
-        f"    if ({name}::run(x, y)) {name}::run_real(a, b);\n}}"
-        for name in documents
-    )
-    includes = "\n".join(f'#include "{name}.hpp"' for name in documents)
-    (tmp_path / "device.cu").write_text(f"{includes}\n{kernels}\n")
-    command = [nvcc, "-std=c++17", "-arch=sm_80", "-Werror", "all-warnings", "-c", "device.cu", "-o", "device.o"]
+    parts, checks = [], []
+    for name, document in documents.items():
+        events = np.array(random_events(document, 200), dtype=object)
+        expected = reference.run(document, events).reshape(-1)
+        kernel = (
+            f"__global__ void kernel_{name}(const int* x, long long* y, const double* a, double* b) {{\n"
+            f"    if ({name}::run(x, y)) {name}::run_real(a, b);\n}}"
+        )
+        arrays = (
+            f"const long long {kind}_{name}[] = {{{', '.join(f'{int(q)}LL' for q in values)}}};"
+            for kind, values in (("in", events.reshape(-1)), ("expected", expected))
+        )
+        parts += [f'#include "{name}.hpp"', kernel, *arrays]
+        checks.append(
+            f"    for (int e = 0; e < {len(events)}; ++e) {{\n"
+            f"        long long out[{name}::n_outputs];\n"
+            f"        {name}::run(in_{name} + e * {name}::n_inputs, out);\n"
+            f"        for (int i = 0; i < {name}::n_outputs; ++i)\n"
+            f"            n_wrong += out[i] != expected_{name}[e * {name}::n_outputs + i];\n"
+            "    }"
+        )
+    main = ["#include <cstdio>", "int main() {", "    int n_wrong = 0;", *checks, '    std::printf("%d", n_wrong);', "}"]
+    (tmp_path / "device.cu").write_text("\n".join(parts + main) + "\n")
+    command = [nvcc, "-std=c++17", "-arch=sm_80", "-Werror", "all-warnings", "device.cu", "-o", "device"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert subprocess.run([tmp_path / "device"], capture_output=True, text=True, check=True).stdout == "0"
