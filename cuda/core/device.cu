@@ -69,6 +69,10 @@ void copy_to_host(CudaStream stream, void* to, const void* from, std::size_t n_b
     RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(stream));
 }
 
+void copy_on_device(CudaStream stream, void* to, const void* from, std::size_t n_bytes) {
+    RHEINFALL_CUDA_CHECK(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDeviceToDevice, stream));
+}
+
 CurrentDevice::CurrentDevice(int device) : device_(device) {
     RHEINFALL_CUDA_CHECK(cudaGetDevice(&before_));
     if (before_ != device_) RHEINFALL_CUDA_CHECK(cudaSetDevice(device_));

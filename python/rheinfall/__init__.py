@@ -6,6 +6,7 @@ from rheinfall import io, metrics, quantized, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking.device import DeviceGraph, DeviceHits
 from rheinfall.tracking.graph import Graph, TripletModel, build_graph
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.radius_graph import knn_graph, radius_graph
@@ -16,6 +17,8 @@ from rheinfall.tracking.tracks import Tracks
 __version__: str = build_info()["version"]
 
 __all__ = [
+    "DeviceGraph",
+    "DeviceHits",
     "EdgeClassifier",
     "Event",
     "Graph",

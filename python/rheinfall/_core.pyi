@@ -378,3 +378,38 @@ class TrackFinder:
         """
         Offsets, hits and status of an event's tracks; room for so many hit pairs and edges.
         """
+
+def radius_graph_device_bytes(points: Annotated[NDArray, dict(writable=False)], r: float, max_neighbours: int | None, loop: bool, directed: bool, capacity: int, device: int) -> int:
+    """Bytes of scratch memory of radius_graph_on_device."""
+
+def radius_graph_on_device(points: Annotated[NDArray, dict(writable=False)], r: float, max_neighbours: int | None, loop: bool, directed: bool, counts: NDArray, edges: NDArray, scratch: NDArray, stream: int, device: int) -> tuple:
+    """
+    Fill counts (n,) and edges (2, capacity), and wait: status and number of edges.
+    """
+
+def take_edges_on_device(edges: NDArray, out: NDArray, stream: int, device: int) -> None:
+    """
+    Copy the first columns of edges to out (2, n), in the order of a stream.
+    """
+
+def check_hits_on_device(x: Annotated[NDArray, dict(writable=False)], y: Annotated[NDArray, dict(writable=False)], z: Annotated[NDArray, dict(writable=False)], module_id: Annotated[NDArray, dict(writable=False)], device: int) -> int:
+    """Their number; refuses what build_graph does not take."""
+
+class ModuleMapOnDevice:
+    """A module map in the memory of a CUDA device."""
+
+    def __init__(self, map: ModuleMap, device: int) -> None: ...
+
+    def scratch_bytes(self, n_hits: int, n_doublets: int) -> int:
+        """Bytes of scratch memory of build."""
+
+    def build(self, x: Annotated[NDArray, dict(writable=False)], y: Annotated[NDArray, dict(writable=False)], z: Annotated[NDArray, dict(writable=False)], module_id: Annotated[NDArray, dict(writable=False)], n_doublets: int, edges: NDArray, scratch: NDArray, stream: int) -> tuple:
+        """
+        Fill edges (2, capacity), and wait: status, n_edges, n_doublets, n_unknown_modules, n_not_finite.
+        """
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def device(self) -> int: ...

@@ -14,3 +14,4 @@ void bind_quantized_device(nanobind::module_& m);
 void bind_radius_graph(nanobind::module_& m);
 void bind_track_building(nanobind::module_& m);
 void bind_track_finder(nanobind::module_& m);
+void bind_tracking_device(nanobind::module_& m);

@@ -14,4 +14,5 @@ NB_MODULE(_core, m) {
     bind_radius_graph(m);
     bind_track_building(m);
     bind_track_finder(m);
+    bind_tracking_device(m);
 }

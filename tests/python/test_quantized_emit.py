@@ -332,7 +332,14 @@ def test_headers_compile_as_device_code(tmp_path: Path) -> None:
             f"            n_wrong += out[i] != expected_{name}[e * {name}::n_outputs + i];\n"
             "    }"
         )
-    main = ["#include <cstdio>", "int main() {", "    int n_wrong = 0;", *checks, '    std::printf("%d", n_wrong);', "}"]
+    main = [
+        "#include <cstdio>",
+        "int main() {",
+        "    int n_wrong = 0;",
+        *checks,
+        '    std::printf("%d", n_wrong);',
+        "}",
+    ]
     (tmp_path / "device.cu").write_text("\n".join(parts + main) + "\n")
     command = [nvcc, "-std=c++17", "-arch=sm_80", "-Werror", "all-warnings", "device.cu", "-o", "device"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

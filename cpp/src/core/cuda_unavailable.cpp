@@ -32,6 +32,9 @@ void order_after(CudaStream /*stream*/, CudaStream /*other*/, int /*device*/) {
 void copy_to_host(CudaStream /*stream*/, void* /*to*/, const void* /*from*/, std::size_t /*n_bytes*/) {
     refuse("copy_to_host");
 }
+void copy_on_device(CudaStream /*stream*/, void* /*to*/, const void* /*from*/, std::size_t /*n_bytes*/) {
+    refuse("copy_on_device");
+}
 CurrentDevice::CurrentDevice(int device) : device_(device) {
     refuse("CurrentDevice");
 }

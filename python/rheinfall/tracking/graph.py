@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 
 from rheinfall import _core
 from rheinfall.event import Bool, Float32, Hits, Int64
+from rheinfall.tracking.device import DeviceGraph, DeviceHits, build_graph_on_device
 from rheinfall.tracking.module_map import ModuleMap
 
 
@@ -167,6 +169,7 @@ MAX_DOUBLETS = 1 << 26
 MAX_EDGES = 1 << 24
 
 
+@overload
 def build_graph(
     hits: Hits,
     module_map: ModuleMap,
@@ -174,7 +177,23 @@ def build_graph(
     *,
     max_doublets: int = MAX_DOUBLETS,
     max_edges: int = MAX_EDGES,
-) -> Graph:
+) -> Graph: ...
+
+
+@overload
+def build_graph(
+    hits: DeviceHits, module_map: ModuleMap, *, max_doublets: int = MAX_DOUBLETS, max_edges: int = MAX_EDGES
+) -> DeviceGraph: ...
+
+
+def build_graph(
+    hits: Hits | DeviceHits,
+    module_map: ModuleMap,
+    triplet_model: TripletModel | None = None,
+    *,
+    max_doublets: int = MAX_DOUBLETS,
+    max_edges: int = MAX_EDGES,
+) -> Graph | DeviceGraph:
     """Build the graph of an event with a module map.
 
     An edge is a pair of hits within the limits of a module doublet that, with another such pair sharing one of its
@@ -183,21 +202,26 @@ def build_graph(
     map of C. Rougier et al., "ATLAS ITk Track Reconstruction with a GNN-based Pipeline" (2022).
 
     Args:
-        hits: the hits of one event.
-        module_map: the map.
-        triplet_model: resolutions for `Graph.triplet_chi2`.
+        hits: the hits of one event; as `DeviceHits` they lie on a CUDA device, and so does the graph.
+        module_map: the map; a device gets its copy at its first event.
+        triplet_model: resolutions for `Graph.triplet_chi2`; not for a device, which has no features.
         max_doublets, max_edges: an event that needs more has the status "capacity_exceeded" and no edges, so that one
             broken event cannot take all memory; a doublet takes 33 bytes, an edge 32.
 
     Raises:
         TypeError: not hits.
         ValueError: a maximum that is not between 0 and 2^32 - 1.
+        RuntimeError: hits on a device, and CUDA is missing.
     """
-    if not isinstance(hits, Hits):
+    if not isinstance(hits, Hits | DeviceHits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
     for name, most in (("max_doublets", max_doublets), ("max_edges", max_edges)):
         if not 0 <= most < 1 << 32:
             raise ValueError(f"{name}: expected 0 to 2^32 - 1, got {most}")
+    if isinstance(hits, DeviceHits):
+        if triplet_model is not None:
+            raise TypeError("triplet_model: expected None with hits on a device, where no features are made")
+        return build_graph_on_device(hits, module_map, max_doublets, max_edges)
     edge_index, status, n_doublets, n_unknown, n_not_finite = _core.build_graph(
         module_map.core, *contiguous_arrays(hits), max_doublets, max_edges
     )

@@ -39,6 +39,7 @@ class ModuleMap:
     def __init__(self, core: _core.ModuleMap, statistics: _core.ModuleMapBuilder | None = None) -> None:
         self.core = core
         self.statistics = statistics
+        self._on_device: dict[int, _core.ModuleMapOnDevice] = {}
 
     @classmethod
     def build(
@@ -262,11 +263,22 @@ class ModuleMap:
         """Modules uint64 (n, 2), limits float32 (n, 4, 2) of z0, dphi, phi_slope, deta."""
         return self.core.doublets()
 
+    def on_device(self, device: int = 0) -> _core.ModuleMapOnDevice:
+        """The map in the memory of a CUDA device, uploaded at the first call: `build_graph` asks for it.
+
+        Raises:
+            RuntimeError: CUDA or the device is missing.
+        """
+        if device not in self._on_device:
+            self._on_device[device] = _core.ModuleMapOnDevice(self.core, device)
+        return self._on_device[device]
+
     def __getstate__(self) -> tuple[bytes, bytes | None]:
         statistics = None if self.statistics is None else self.statistics.to_bytes()
         return self.core.to_bytes(), statistics
 
     def __setstate__(self, state: tuple[bytes, bytes | None]) -> None:
+        self._on_device = {}
         self.core = _core.ModuleMap.from_bytes(state[0], "pickle")
         self.statistics = None if state[1] is None else _core.ModuleMapBuilder.from_bytes(state[1], "pickle")
 

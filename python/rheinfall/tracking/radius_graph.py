@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from rheinfall import _core
+from rheinfall._device_arrays import on_cuda
 from rheinfall.event import Float32, Int64
 from rheinfall.tracking.arguments import require_array
+from rheinfall.tracking.device import radius_graph_on_device
 
 
 @overload
@@ -35,21 +37,33 @@ def radius_graph(
 ) -> tuple[Int64, Int64]: ...
 
 
+@overload
 def radius_graph(
-    points: Float32,
+    points: Any,
     r: float,
     max_neighbours: int | None = None,
     loop: bool = False,
     directed: bool = True,
     return_counts: bool = False,
-) -> Int64 | tuple[Int64, Int64]:
+) -> Any: ...
+
+
+def radius_graph(
+    points: Any,
+    r: float,
+    max_neighbours: int | None = None,
+    loop: bool = False,
+    directed: bool = True,
+    return_counts: bool = False,
+) -> Any:
     """Edges between points within distance `r`.
 
     Exact: two points are neighbours if the float64 squared distance of their float32 coordinates, summed in index
     order, is <= float64(r)**2.
 
     Args:
-        points: float32 (n, D), C-contiguous, D from 1 to 32, finite.
+        points: float32 (n, D), C-contiguous, D from 1 to 32, finite; NumPy's, or on a CUDA device PyTorch's or CuPy's,
+            where the result then lies, too (there a cap or counts want `directed`).
         r: radius, inclusive, >= 0.
         max_neighbours: of each source keep the nearest so many targets, ties to the smaller index; None for no cap.
         loop: a point is its own neighbour too.
@@ -63,10 +77,13 @@ def radius_graph(
 
     Raises:
         TypeError, ValueError: wrong dtype, layout or value; a point that is not finite is named.
+        RuntimeError: points on a device, and CUDA is missing.
     """
-    _check(points)
     if max_neighbours is not None and max_neighbours < 1:
         raise ValueError(f"max_neighbours: expected at least 1, got {max_neighbours}")
+    if on_cuda(points):
+        return radius_graph_on_device(points, r, max_neighbours, loop, directed, return_counts)
+    _check(points)
     both_directions = directed or max_neighbours is not None
     edge_index, counts = _core.radius_graph(points, r, max_neighbours, loop, both_directions)
     if both_directions and not directed:
@@ -79,7 +96,15 @@ def radius_graph(
     return edge_index, counts
 
 
-def knn_graph(points: Float32, k: int) -> Int64:
+@overload
+def knn_graph(points: Float32, k: int) -> Int64: ...
+
+
+@overload
+def knn_graph(points: Any, k: int) -> Any: ...
+
+
+def knn_graph(points: Any, k: int) -> Any:
     """Edges from each point to its `k` nearest others (all of them where there are fewer), ties to the smaller index.
 
     Distances as in `radius_graph`. Returns edge_index, int64 (2, n_edges): source = the point, target = its neighbour,

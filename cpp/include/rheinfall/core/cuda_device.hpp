@@ -21,6 +21,9 @@ RHEINFALL_API void order_after(CudaStream stream, CudaStream other, int device);
 /// Copies from a device, in the order of @p stream, and waits for it. Throws CudaError.
 RHEINFALL_API void copy_to_host(CudaStream stream, void* to, const void* from, std::size_t n_bytes);
 
+/// Copies on the current device, in the order of @p stream. Throws CudaError.
+RHEINFALL_API void copy_on_device(CudaStream stream, void* to, const void* from, std::size_t n_bytes);
+
 /// Makes a device the current one of this thread until the end of a scope. Throws CudaError.
 class RHEINFALL_API CurrentDevice {
 public:
