@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rheinfall._device_arrays import on_cuda
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -57,6 +59,10 @@ class Hits:
     hit_id: UInt64
 
     def __post_init__(self) -> None:
+        if on_cuda(self.x):
+            raise TypeError(
+                "hits.x: expected an array in host memory; rheinfall.DeviceHits takes those of a CUDA device"
+            )
         n = len(self.x)
         for name, dtype in (
             ("x", np.float32),

@@ -205,6 +205,7 @@ def test_torch_on_the_cpu() -> None:
         net(torch.full((4, 3), float("nan")))
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("kernel", ["best", "layers"])
 def test_torch_on_a_gpu(kernel: str) -> None:
     torch = pytest.importorskip("torch")
@@ -231,3 +232,8 @@ def test_torch_on_a_gpu(kernel: str) -> None:
         assert np.array_equal(out.cpu().numpy(), net.run_integers(q))
     with pytest.raises(ValueError, match="NaN"):
         net(torch.full((4, 3), float("nan"), device="cuda"))
+    stream, flags = torch.cuda.Stream(), torch.zeros(1, dtype=torch.int32, device="cuda")
+    x, out = torch.full((4, 3), float("inf"), device="cuda"), torch.empty(4, 2, device="cuda")
+    device.run_into(x, out, stream=stream, flags=flags)
+    stream.synchronize()
+    assert flags.item() & 2

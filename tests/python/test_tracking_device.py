@@ -99,6 +99,20 @@ def test_hits_on_a_device_are_checked() -> None:
         on_device._empty(fake_hits(hits).x, (1,), "uint8")
 
 
+def test_what_lies_on_a_device_is_not_taken_elsewhere() -> None:
+    hits = hits_on()
+    arrays = (FakeDeviceArray(getattr(hits, name)) for name in ("x", "y", "z", "module_id", "hit_id"))
+    with pytest.raises(TypeError, match=r"hits.x: expected an array in host memory; rheinfall.DeviceHits"):
+        rf.Hits(*arrays)
+    edges = FakeDeviceArray(np.zeros((2, 0), np.int64))
+    graph = rf.DeviceGraph(edges, fake_hits(hits), "ok", 0, 0, 0)
+    for name in ("node_features", "edge_features"):
+        with pytest.raises(TypeError, match="graph: features are made in host memory alone"):
+            getattr(graph, name)
+    with pytest.raises(TypeError, match="edge_index: expected a C-contiguous 2-D int64 NumPy array, got Fake"):
+        rf.build_tracks(edges, np.zeros(0, np.float32), n_nodes=N_HITS)
+
+
 class HostCore:
     """The core's device functions, computed on the host: with the capacities, results and statuses of the device."""
 
@@ -194,6 +208,7 @@ def test_graphs_get_the_room_that_they_need(host: HostCore, n: int) -> None:
             assert getattr(graph, name) == getattr(expected, name), (name, limits)
 
 
+@pytest.mark.gpu
 def test_graphs_of_torch_on_a_gpu() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available() or not has_device():

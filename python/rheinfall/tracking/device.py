@@ -7,7 +7,7 @@ edges, which shapes the result.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rheinfall import _core
 from rheinfall._device_arrays import capsule, empty_like, place, stream_of
@@ -56,7 +56,7 @@ class DeviceHits:
 
 @dataclass(frozen=True)
 class DeviceGraph:
-    """The graph of one event on a CUDA device; attributes as of `Graph`, without features, which are made on the CPU.
+    """The graph of one event on a CUDA device; attributes as of `Graph`, but features, which are made on the CPU alone.
 
     Attributes:
         edge_index: int64 (2, n_edges), of the package of the hits, on their device.
@@ -80,6 +80,15 @@ class DeviceGraph:
     def n_edges(self) -> int:
         """Number of edges."""
         return int(self.edge_index.shape[1])
+
+    @property
+    def node_features(self) -> NoReturn:
+        """Raises a TypeError that says where features are made; so does `edge_features`."""
+        raise TypeError(
+            "graph: features are made in host memory alone; copy the hits there and build the graph of them"
+        )
+
+    edge_features = node_features
 
 
 def build_graph_on_device(hits: DeviceHits, module_map: ModuleMap, max_doublets: int, max_edges: int) -> DeviceGraph:
