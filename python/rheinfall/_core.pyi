@@ -285,7 +285,7 @@ class DeviceCalls:
     def result_of(self, x: Annotated[NDArray, dict(writable=False)]) -> tuple:
         """Shape and element type of the result for x."""
 
-    def run(self, x: Annotated[NDArray, dict(writable=False)], out: NDArray, stream: int, flags: NDArray | None = None) -> None:
+    def run(self, x: Annotated[NDArray, dict(writable=False)], out: NDArray, stream: int, flags: NDArray | None = None, packed: bool = False) -> None:
         """Fill out in the order of a stream."""
 
     def run_and_wait(self, x: Annotated[NDArray, dict(writable=False)], out: NDArray, stream: int) -> None:

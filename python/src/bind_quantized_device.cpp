@@ -2,7 +2,9 @@
 #include <nanobind/stl/string.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <rheinfall/quantized/network_cuda.hpp>
@@ -60,8 +62,8 @@ public:
     }
 
     void run(const DeviceInput& x, const DeviceOutput& out, std::uintptr_t stream,
-             const std::optional<DeviceOutput>& flags) {
-        const Work work = check(x, out);
+             const std::optional<DeviceOutput>& flags, bool packed) {
+        const Work work = check(x, out, packed);
         std::uint32_t* word = nullptr;
         if (flags) {
             const ElementType type = check_place(*flags, "flags");
@@ -75,7 +77,7 @@ public:
     }
 
     void run_and_wait(const DeviceInput& x, const DeviceOutput& out, std::uintptr_t stream) {
-        const Work work = check(x, out);
+        const Work work = check(x, out, false);
         upload();
         rheinfall::Status status = rheinfall::Status::ok;
         {
@@ -124,19 +126,36 @@ private:
         return static_cast<std::size_t>(n);
     }
 
-    Work check(const DeviceInput& x, const DeviceOutput& out) const {
+    /// The number of packed events; their rows are checked as those of `DeviceNetwork::packed_bytes`.
+    std::size_t count_packed(const DeviceInput& x) const {
+        const ElementType type = check_place(x, "x");
+        const Network& network = nb::cast<const Network&>(owner_);
+        const auto inputs = network.inputs();
+        if (inputs.size() != 1 || inputs[0].type.width > 32)
+            throw std::invalid_argument("x: packed events are for one input of at most 32 bits");
+        const std::size_t n_words = (network.n_inputs() * static_cast<std::size_t>(inputs[0].type.width) + 31) / 32;
+        if (type != ElementType::int32 && type != ElementType::uint32)
+            throw nb::type_error("x: expected packed events as int32 or uint32");
+        if (x.ndim() != 2 || x.shape(1) != n_words)
+            throw std::invalid_argument("x: expected packed events of shape (n, " + std::to_string(n_words) + ")");
+        return x.shape(0);
+    }
+
+    Work check(const DeviceInput& x, const DeviceOutput& out, bool packed) const {
         bool single = false;
         std::vector<Py_ssize_t> shape_x, shape_out;
         Work work;
-        work.n_events = count(x, single);
+        work.n_events = packed ? count_packed(x) : count(x, single);
         check_place(out, "out");
         const auto n = static_cast<Py_ssize_t>(work.n_events);
         const quantized_call::Array from = describe(x, shape_x), to = describe(out, shape_out);
-        if (!quantized_call::check_output(callee_, to, n, single) ||
-            !quantized_call::check_apart(callee_, from, to, n)) {
-            throw nb::python_error();
-        }
-        work.in = {from.data, from.type, false};
+        if (!quantized_call::check_output(callee_, to, n, single)) throw nb::python_error();
+        const auto* x_begin = static_cast<const std::byte*>(from.data);
+        const auto* out_begin = static_cast<const std::byte*>(to.data);
+        const std::less<> before;  // defined also between two arrays
+        if (before(x_begin, out_begin + out.nbytes()) && before(out_begin, x_begin + x.nbytes()))
+            throw std::invalid_argument("out: shares memory with x");
+        work.in = {from.data, from.type, packed};
         work.out = {to.data, to.type};
         return work;
     }
@@ -157,7 +176,7 @@ void bind_quantized_device(nb::module_& m) {
         .def("upload", &DeviceCalls::upload, "Lower and upload, if that was not done before.")
         .def("result_of", &DeviceCalls::result_of, "x"_a.noconvert(), "Shape and element type of the result for x.")
         .def("run", &DeviceCalls::run, "x"_a.noconvert(), "out"_a.noconvert(), "stream"_a,
-             "flags"_a.noconvert().none() = nb::none(), "Fill out in the order of a stream.")
+             "flags"_a.noconvert().none() = nb::none(), "packed"_a = false, "Fill out in the order of a stream.")
         .def("run_and_wait", &DeviceCalls::run_and_wait, "x"_a.noconvert(), "out"_a.noconvert(), "stream"_a,
              "Fill out, wait for it, and refuse values that the input's type does not hold.")
         .def_prop_ro("kernel", &DeviceCalls::kernel)

@@ -12,6 +12,8 @@ from fake_device_arrays import CUDA, FakeDeviceArray, FakeInterface
 from random_forests import random_document
 from rheinfall import _device_arrays
 from rheinfall.quantized import DeviceNetwork, Network
+from rheinfall.quantized.device import pack
+from rheinfall.quantized.fixed_point import parse
 from test_quantized_calls import make, reals
 
 
@@ -92,6 +94,59 @@ def test_results_on_a_device_have_the_type_that_they_have_on_the_cpu(dtype: str)
     for x in (np.ones((4, 3), dtype), np.ones(3, dtype)):
         y = net(x)
         assert calls.result_of(FakeDeviceArray(x).__dlpack__()) == (y.shape, y.dtype.name)
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 8, 14, 16, 18, 31, 32])
+@pytest.mark.parametrize("n_in", [1, 3, 57])
+@pytest.mark.parametrize("sign", ["", "u"])
+def test_packed_events(width: int, n_in: int, sign: str) -> None:
+    fixed = parse(f"ap_{sign}fixed<{width},{width}>")
+    q = np.random.default_rng(width).integers(fixed.minimum, fixed.maximum + 1, (9, n_in))
+    q[0], q[1] = fixed.minimum, fixed.maximum
+    packed = pack(fixed, q)
+    assert packed.shape == (9, (n_in * width + 31) // 32)
+    for event, words in zip(q.tolist(), packed.tolist(), strict=True):
+        number = sum(word << (32 * k) for k, word in enumerate(words))
+        unpacked = [number >> (width * k) & ((1 << width) - 1) for k in range(n_in)]
+        assert unpacked == [value % (1 << width) for value in event]
+        assert number < 1 << (n_in * width)
+    assert pack(fixed, q[:0]).shape == (0, packed.shape[1])
+    for wrong in (fixed.minimum - 1, fixed.maximum + 1):
+        with pytest.raises(ValueError, match="q: some integers lie outside the input type"):
+            pack(fixed, np.full((1, n_in), wrong))
+
+
+def test_packed_events_are_checked() -> None:
+    net = make()
+    q = np.arange(12, dtype=np.int16).reshape(4, 3)
+    packed = net.pack(q)
+    assert packed.shape == (4, 1)
+    assert packed[1, 0] == 0x050403
+    with pytest.raises(ValueError, match=r"q: expected shape \(n, 3\), got \(3, 4\)"):
+        net.pack(q.T)
+    with pytest.raises(TypeError, match="q: expected a NumPy array of integers"):
+        net.pack(q.astype(np.float32))
+    calls = rf._core.DeviceCalls(net._core, 0, "best")
+    out = np.empty((4, 2), np.int32)
+    for x, error, message in (
+        (packed.astype(np.int64), TypeError, "x: expected packed events as int32 or uint32"),
+        (packed[:, 0], ValueError, r"x: expected packed events of shape \(n, 1\)"),
+        (np.zeros((4, 2), np.uint32), ValueError, r"x: expected packed events of shape \(n, 1\)"),
+        (packed[:3], ValueError, r"out: expected shape \(3, 2\)"),
+    ):
+        with pytest.raises(error, match=message):
+            calls.run(FakeDeviceArray(x).__dlpack__(), FakeDeviceArray(out).__dlpack__(), 1, None, True)
+    both = np.zeros(12, np.uint32)  # an array that begins where x ends is no part of it
+    for first, error, message in (
+        (0, ValueError, "shares memory"),
+        (3, ValueError, "shares"),
+        (4, RuntimeError, "CUDA"),
+    ):
+        if error is RuntimeError and has_device():
+            continue
+        x, out = both[:4, None], both[first : first + 8].view(np.int32).reshape(4, 2)
+        with pytest.raises(error, match=message):
+            calls.run(FakeDeviceArray(x).__dlpack__(), FakeDeviceArray(out).__dlpack__(), 1, None, True)
 
 
 def test_arrays_in_different_places_are_refused() -> None:
@@ -224,6 +279,8 @@ def test_torch_on_a_gpu(kernel: str) -> None:
         q = np.random.default_rng(n).integers(-128, 128, (n, 3)).astype(np.int32)
         x_q, out = torch.from_numpy(q).cuda(), torch.empty(n, 2, dtype=torch.int32, device="cuda")
         device.run_into(x_q, out)  # uploads come first, then the capture
+        packed = torch.from_numpy(net.pack(q).view(np.int32)).cuda()
+        assert np.array_equal(device.run_into(packed, out, packed=True).cpu().numpy(), net.run_integers(q))
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             device.run_into(x_q, out)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rheinfall import _core
 from rheinfall._device_arrays import CPU, CUDA, CUDA_MANAGED, capsule, empty_like, on_host, place, stream_of
 from rheinfall.quantized.errors import ModelError
+from rheinfall.quantized.fixed_point import FixedType
 
 if TYPE_CHECKING:
     from rheinfall.quantized.network import Network
@@ -60,24 +64,25 @@ class DeviceNetwork:
         """Stored integers in, stored integers out: as a call, for integers alone."""
         return _call(self._calls, x, stream, only_integers=True)
 
-    def run_into(self, x: Any, out: Any, *, stream: Any = None, flags: Any = None) -> Any:
+    def run_into(self, x: Any, out: Any, *, stream: Any = None, flags: Any = None, packed: bool = False) -> Any:
         """Fill out, in the order of a stream, and return it: neither allocates nor waits, fit for CUDA graphs.
 
         What x holds is not refused: NaN and infinity count as 0, integers outside the input's type are converted as its
         overflow says. Both arrays must live until the work is done.
 
         Args:
-            x: the events.
+            x: the events; where `kernel` is "tensor_cores", integers begin at a multiple of 16 bytes (new arrays do).
             out: writable; its type says what it holds.
             stream: a stream's handle, or an object with one as `__cuda_stream__`, `cuda_stream` or `ptr`; by default
                 the current stream of x's package, PyTorch or CuPy, or that of its CUDA array interface, else CUDA's
                 default stream.
             flags: None, or an array of one 32-bit integer on the device, in which bit 0 is set if some integer is
                 outside its type, bit 1 if some value is not finite; never cleared.
+            packed: x holds events as `Network.pack` makes them.
         """
         handle = stream_of(x, stream)
         word = None if flags is None else capsule(flags, "flags", handle, writable=True)
-        self._calls.run(capsule(x, "x", handle), capsule(out, "out", handle, writable=True), handle, word)
+        self._calls.run(capsule(x, "x", handle), capsule(out, "out", handle, writable=True), handle, word, packed)
         return out
 
 
@@ -127,3 +132,30 @@ def _upload(calls: Any) -> None:
         if "the CUDA kernels cannot compute it" in str(error):
             raise ModelError(str(error)) from None
         raise
+
+
+def pack(fixed: FixedType, q: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
+    """Events in the least room: `fixed.width` bits an integer, least significant first, in whole words of 32 bits.
+
+    Args:
+        fixed: the input's type, of at most 32 bits.
+        q: stored integers (n, n_inputs).
+
+    Returns:
+        uint32 (n, ceil(n_inputs · width / 32)).
+
+    Raises:
+        ValueError: some integers lie outside the type.
+    """
+    if q.size and not (int(q.min()) >= fixed.minimum and int(q.max()) <= fixed.maximum):
+        raise ValueError(f"q: some integers lie outside the input type {fixed}")
+    n_words = (q.shape[1] * fixed.width + 31) // 32
+    words = np.zeros((n_words, len(q)), np.uint32)
+    mask = np.uint64((1 << fixed.width) - 1)
+    for position, column in enumerate(q.T):
+        word, bit = divmod(position * fixed.width, 32)
+        shifted = (column.astype(np.uint64) & mask) << np.uint64(bit)
+        words[word] |= shifted.astype(np.uint32)
+        if bit + fixed.width > 32:
+            words[word + 1] |= (shifted >> np.uint64(32)).astype(np.uint32)
+    return np.ascontiguousarray(words.T)

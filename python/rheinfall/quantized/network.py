@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rheinfall import _core
 from rheinfall.quantized.calls import Model
-from rheinfall.quantized.device import DeviceNetwork
+from rheinfall.quantized.device import DeviceNetwork, pack
 from rheinfall.quantized.errors import ModelError
 from rheinfall.quantized.fixed_point import FixedType, parse
 from rheinfall.quantized.inspection import Inspection
@@ -134,6 +135,28 @@ class Network(Model):
         if key not in self._devices:
             self._devices[key] = DeviceNetwork(self, device, kernel)
         return self._devices[key]
+
+    def pack(self, q: NDArray[Any]) -> NDArray[np.uint32]:
+        """Events in the least room, for `DeviceNetwork.run_into(..., packed=True)`: the copy to a device takes longest.
+
+        Args:
+            q: stored integers (n, n_inputs) of any integer type.
+
+        Returns:
+            uint32 (n, words): as many bits an integer as the input's type has, least significant first.
+
+        Raises:
+            TypeError, ValueError: no such integers, or some outside the input's type; several inputs, or one of more
+                than 32 bits.
+        """
+        types = [parse(port["type"]) for port in self._core.inputs]
+        if len(types) != 1 or types[0].width > 32:
+            raise ValueError("pack: packed events are for one input of at most 32 bits")
+        if not isinstance(q, np.ndarray) or q.dtype.kind not in "iu":
+            raise TypeError("q: expected a NumPy array of integers")
+        if q.ndim != 2 or q.shape[1] != self.n_inputs:
+            raise ValueError(f"q: expected shape (n, {self.n_inputs}), got {q.shape}")
+        return pack(types[0], q)
 
     def emit_cpp(self, folder: str | os.PathLike[str], name: str | None = None, *, n_test_events: int = 0) -> Path:
         """Write the network as one C++17 header without dependencies; see `rheinfall.quantized.emit.emit_cpp`."""
