@@ -102,7 +102,8 @@ def stream_of(x: Any, given: Any = None) -> int:
     if package == "torch":
         return int(sys.modules["torch"].cuda.current_stream(x.device).cuda_stream) or DEFAULT_STREAM
     if package == "cupy":
-        return int(sys.modules["cupy"].cuda.get_current_stream().ptr) or DEFAULT_STREAM
+        with x.device:
+            return int(sys.modules["cupy"].cuda.get_current_stream().ptr) or DEFAULT_STREAM
     interface = None if hasattr(x, "__dlpack__") else getattr(x, "__cuda_array_interface__", None)
     return (interface or {}).get("stream") or DEFAULT_STREAM
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,20 @@ def test_arrays_in_different_places_are_refused() -> None:
         net(FakeDeviceArray(x, (10, 0)))  # ROCm
     with pytest.raises(TypeError, match="x: expected a NumPy array, got list"):
         net([1.0, 2.0, 3.0])
+
+
+def test_calls_of_a_network_wait_and_refuse_what_the_cpu_refuses() -> None:
+    net, called = make(), []
+
+    class Calls:
+        def run_and_wait(self, x: Any, out: Any, stream: int) -> None:
+            called.append(stream)
+            raise ValueError("x: some values are NaN or infinite")
+
+    net._devices[0, "best"] = SimpleNamespace(_calls=Calls())  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="NaN"):
+        net.run_into(FakeDeviceArray(reals(4)), FakeDeviceArray(np.empty((4, 2), np.float32)))
+    assert called == [1]
 
 
 def test_the_producer_hears_of_the_stream() -> None:

@@ -104,15 +104,11 @@ def call_elsewhere(model: Any, method: str, x: Any, out: Any) -> Any:
 
 
 def _call_on_device(model: Any, method: str, device: int, x: Any, out: Any) -> Any:
-    found = model._devices.get((device, "best"))
-    if found is not None:
-        return getattr(found, method)(x) if out is None else found.run_into(x, out)
-    # Wrong arrays are wrong without a device, too.
-    calls = _core.DeviceCalls(model._core, device, "best")
-    handle = stream_of(x)
-    calls.result_of(capsule(x, "x", handle))
+    if (device, "best") not in model._devices:  # wrong arrays are wrong without a device, too
+        handle = stream_of(x)
+        _core.DeviceCalls(model._core, device, "best").result_of(capsule(x, "x", handle))
     network = model.to_device(device)
-    return getattr(network, method)(x) if out is None else network.run_into(x, out)
+    return getattr(network, method)(x) if out is None else _fill(network._calls, x, out, stream_of(x))
 
 
 def _call(calls: Any, x: Any, stream: Any, *, only_integers: bool = False) -> Any:
@@ -120,8 +116,12 @@ def _call(calls: Any, x: Any, stream: Any, *, only_integers: bool = False) -> An
     shape, dtype = calls.result_of(capsule(x, "x", handle))
     if only_integers and dtype.startswith("float"):
         raise TypeError("x: expected integers, got floating-point numbers")
-    out = empty_like(x, shape, dtype, "give run_into(x, out) an array of yours")
-    calls.run_and_wait(capsule(x, "x", handle), capsule(out, "out", handle), handle)
+    return _fill(calls, x, empty_like(x, shape, dtype, "give run_into(x, out) an array of yours"), handle)
+
+
+def _fill(calls: Any, x: Any, out: Any, stream: int) -> Any:
+    """Waits, and refuses what the CPU refuses."""
+    calls.run_and_wait(capsule(x, "x", stream), capsule(out, "out", stream, writable=True), stream)
     return out
 
 
