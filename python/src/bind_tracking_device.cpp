@@ -1,7 +1,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <memory_resource>
 #include <new>
@@ -70,11 +69,9 @@ std::span<T> values_of(const Array& array, const char* name, int device, std::si
 class Scratch {
 public:
     Scratch(const DeviceOutput& array, int device)
-        : bytes_(values_of<std::uint8_t>(array, "scratch", device)),
-          memory_(bytes_.data() + result_bytes, std::max(bytes_.size(), result_bytes) - result_bytes),
+        : bytes_(checked(values_of<std::uint8_t>(array, "scratch", device))),
+          memory_(bytes_.data() + result_bytes, bytes_.size() - result_bytes),
           workspace_(&memory_) {
-        if (bytes_.size() < result_bytes || reinterpret_cast<std::uintptr_t>(bytes_.data()) % Workspace::alignment != 0)
-            throw std::invalid_argument("scratch: expected bytes aligned to 64");
         workspace_.reserve(bytes_.size() - result_bytes);
     }
 
@@ -92,6 +89,13 @@ public:
     }
 
 private:
+    static std::span<std::uint8_t> checked(std::span<std::uint8_t> bytes) {
+        const bool is_aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % Workspace::alignment == 0;
+        if (bytes.size() < result_bytes || !is_aligned)
+            throw std::invalid_argument("scratch: expected at least 64 bytes, aligned to 64");
+        return bytes;
+    }
+
     std::span<std::uint8_t> bytes_;
     GivenMemory memory_;
     Workspace workspace_;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -237,6 +238,44 @@ def test_streams_by_handle_and_by_object() -> None:
     for wrong in (-1, True, "1", 1.0):
         with pytest.raises(TypeError, match="stream: expected a handle"):
             _device_arrays.stream_of(x, wrong)
+
+
+def test_results_and_streams_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=9))
+    x = torch.zeros(2, 3, requires_grad=True)
+    assert _device_arrays.stream_of(x) == 9
+    for dtype in ("int64", "uint64", "uint8", "float32", "float64"):
+        result = _device_arrays.empty_like(x, (4, 2), dtype, "")
+        assert (result.shape, result.dtype, result.requires_grad) == ((4, 2), getattr(torch, dtype), False)
+
+
+def test_results_and_streams_of_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of CuPy, and with which device the current one."""
+    current: list[int] = []
+
+    class Device:
+        def __enter__(self) -> None:
+            current.append(1)
+
+        def __exit__(self, *_: object) -> None:
+            current.pop()
+
+    class Array:
+        __module__ = "cupy"
+        device = Device()
+
+    monkeypatch.setitem(
+        sys.modules,
+        "cupy",
+        SimpleNamespace(
+            empty=lambda shape, dtype: (shape, dtype, list(current)),
+            cuda=SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=6 + len(current))),
+        ),
+    )
+    assert _device_arrays.stream_of(Array()) == 7
+    assert _device_arrays.empty_like(Array(), (4, 2), "int64", "") == ((4, 2), "int64", [1])
+    assert current == []
 
 
 def test_forests_take_arrays_in_host_memory_alone() -> None:

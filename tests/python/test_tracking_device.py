@@ -77,6 +77,35 @@ def test_points_on_a_device_are_checked(points: Any, arguments: Any, error: type
         rf.radius_graph(FakeDeviceArray(points), **({"r": 1.0} | arguments))
 
 
+def test_what_the_core_fills_is_checked() -> None:
+    """Before CUDA is asked for anything."""
+    points, counts = np.zeros((5, 3), np.float32), np.zeros(5, np.int64)
+    edges, room = np.zeros((2, 7), np.int64), np.zeros(256, np.uint8)
+    aligned = room[-room.ctypes.data % 64 :][:128]
+
+    def run(points: Any = points, counts: Any = counts, edges: Any = edges, scratch: Any = aligned) -> None:
+        given = [FakeDeviceArray(array).__dlpack__() for array in (points, counts, edges, scratch)]
+        _core.radius_graph_on_device(given[0], 1.0, None, False, True, *given[1:], 1, 0)
+
+    for changed, error, message in (
+        ({"counts": counts.astype(np.int32)}, TypeError, "counts: expected int64"),
+        ({"edges": np.zeros((3, 7), np.int64)}, ValueError, r"edges: expected shape \(2, capacity\)"),
+        ({"edges": np.zeros(7, np.int64)}, ValueError, "edges: expected 2 axes, got 1"),
+        ({"scratch": aligned[:0]}, ValueError, "scratch: expected at least 64 bytes"),
+        ({"scratch": aligned[:63]}, ValueError, "scratch: expected at least 64 bytes"),
+        ({"scratch": aligned[1:]}, ValueError, "scratch: expected at least 64 bytes, aligned to 64"),
+        ({"scratch": aligned.view(np.int8)}, TypeError, "scratch: expected uint8"),
+        ({}, RuntimeError, "CUDA"),
+    ):
+        if changed or not has_device():
+            with pytest.raises(error, match=message):
+                run(**changed)
+    with pytest.raises(ValueError, match="out: expected at most as many edges as there are"):
+        _core.take_edges_on_device(
+            FakeDeviceArray(edges).__dlpack__(), FakeDeviceArray(np.zeros((2, 8), np.int64)).__dlpack__(), 1, 0
+        )
+
+
 def test_hits_on_a_device_are_checked() -> None:
     hits = hits_on()
     assert len(fake_hits(hits)) == N_HITS
