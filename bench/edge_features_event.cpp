@@ -1,7 +1,7 @@
 // Pruning by the triplet chi2 and the features of the edges that stay, of one event by every version, interleaved, on
 // one thread and on two; run by edge_features.py.
 //
-// edge_features_event HITS MAP RESOLUTION CHI2_MAX REPETITIONS          prints JSON
+// edge_features_event HITS MAP RESOLUTION CHI2_MAX QUADRUPLET_CHI2_MAX REPETITIONS          prints JSON
 //
 // HITS: see event_file.hpp. RESOLUTION: 256 x 3 float32, by volume.
 #include <cstring>
@@ -63,8 +63,9 @@ struct Buffers {
           chi2(4 * source.size()),
           nodes(rheinfall::n_node_features * graph.event.x.size()),
           edges(rheinfall::n_edge_features * source.size()) {
-        workspace.reserve(detail::triplet_chi2_workspace_size_plain(graph.event.x.size(), source.size()) +
-                          rheinfall::triplet_chi2_workspace_size(graph.event.x.size(), source.size()));
+        workspace.reserve(
+            detail::triplet_chi2_workspace_size_plain(graph.event.x.size(), source.size()) +
+            rheinfall::prune_edges_workspace_size(graph.event.x.size(), source.size(), 4 * source.size()));
     }
     [[nodiscard]] ContinuationChi2 rows() {
         const std::size_t n = source.size();
@@ -92,6 +93,7 @@ struct Buffers {
 struct Version {
     std::string name;
     std::size_t n_threads;
+    float quadruplet_chi2_max;
     std::function<void(Buffers&)> prune, features;
     std::vector<double> prune_ms, features_ms, both_ms;
 
@@ -121,21 +123,21 @@ Version plain_version(const Graph& graph, float chi2_max) {
         detail::node_features_plain(graph.event.view(), b.nodes);
         detail::edge_features_plain(graph.event.view(), b.left(), b.rows(), b.edges);
     };
-    return {"plain", 1, prune, features, {}, {}, {}};
+    return {"plain", 1, 0.0F, prune, features, {}, {}, {}};
 }
 
-Version vector_version(std::string name, const detail::EdgeSteps& steps, const Graph& graph, float chi2_max,
-                       const ParallelFor& threads) {
-    const auto prune = [&graph, &steps, chi2_max, threads](Buffers& b) {
-        b.n_left = detail::prune_edges_by(steps, graph.event.view(), {b.source, b.target}, graph.model, chi2_max,
-                                          b.rows(), b.workspace, threads)
+Version vector_version(std::string name, const detail::EdgeSteps& steps, const Graph& graph,
+                       const rheinfall::PruneCuts& cuts, const ParallelFor& threads) {
+    const auto prune = [&graph, &steps, cuts, threads](Buffers& b) {
+        b.n_left = detail::prune_edges_by(steps, graph.event.view(), {b.source, b.target}, graph.model, cuts, b.rows(),
+                                          b.workspace, threads)
                        .n_edges;
     };
     const auto features = [&graph, &steps, threads](Buffers& b) {
         detail::node_features_by(steps, graph.event.view(), b.nodes, threads);
         detail::edge_features_by(steps, graph.event.view(), b.left(), b.rows(), b.edges, b.workspace, threads);
     };
-    return {std::move(name), threads.n_threads(), prune, features, {}, {}, {}};
+    return {std::move(name), threads.n_threads(), cuts.quadruplet_chi2_max, prune, features, {}, {}, {}};
 }
 
 void print(const char* what, const std::vector<double>& ms) {
@@ -146,11 +148,16 @@ void print(const char* what, const std::vector<double>& ms) {
 int print_times(const Graph& graph, std::vector<Version>& versions, int repetitions) {
     Buffers expected(graph);
     Buffers buffers(graph);
+    std::size_t n_left[2] = {};
+    float cut = -1.0F;
     for (Version& v : versions) {
-        v.run(graph, &v == versions.data() ? expected : buffers);
+        const bool first = v.quadruplet_chi2_max != cut;  // of those with this cut
+        cut = v.quadruplet_chi2_max;
+        v.run(graph, first ? expected : buffers);
         v.clear();
-        if (&v != versions.data() && !buffers.same_bits(expected)) {
-            std::fprintf(stderr, "%s on %zu threads: other bits than the plain version\n", v.name.c_str(), v.n_threads);
+        n_left[cut > 0.0F ? 1 : 0] = expected.n_left;
+        if (!first && !buffers.same_bits(expected)) {
+            std::fprintf(stderr, "%s on %zu threads: other bits than the first version\n", v.name.c_str(), v.n_threads);
             return 1;
         }
     }
@@ -162,8 +169,9 @@ int print_times(const Graph& graph, std::vector<Version>& versions, int repetiti
         graph.event.x.size(), graph.source.size(), expected.n_left,
         static_cast<double>(rheinfall::triplet_chi2_workspace_size(graph.event.x.size(), graph.source.size())) / 1e6);
     for (const Version& v : versions) {
-        std::printf("%s\n  {\"name\": \"%s\", \"threads\": %zu", &v == versions.data() ? "" : ",", v.name.c_str(),
-                    v.n_threads);
+        std::printf("%s\n  {\"name\": \"%s\", \"threads\": %zu, \"quadruplet_chi2_max\": %g",
+                    &v == versions.data() ? "" : ",", v.name.c_str(), v.n_threads,
+                    static_cast<double>(v.quadruplet_chi2_max));
         print("prune", v.prune_ms);
         print("features", v.features_ms);
         print("both", v.both_ms);
@@ -177,22 +185,29 @@ int print_times(const Graph& graph, std::vector<Version>& versions, int repetiti
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 6) {
-        std::fprintf(stderr, "usage: edge_features_event HITS MAP RESOLUTION CHI2_MAX REPETITIONS\n");
+    if (argc < 7) {
+        std::fprintf(stderr,
+                     "usage: edge_features_event HITS MAP RESOLUTION CHI2_MAX QUADRUPLET_CHI2_MAX REPETITIONS\n");
         return 2;
     }
     const Graph graph(argv[1], argv[2], argv[3]);
     const float chi2_max = std::strtof(argv[4], nullptr);
+    const float quadruplet_chi2_max = std::strtof(argv[5], nullptr);
     rheinfall::StdThreads two(2);
     std::vector<Version> versions{plain_version(graph, chi2_max)};
-    const auto add = [&](const char* name, const detail::EdgeSteps& steps, const ParallelFor& threads) {
-        versions.push_back(vector_version(name, steps, graph, chi2_max, threads));
-    };
-    add("portable", detail::edge_steps_portable(), {});
+    for (const float quadruplets : {0.0F, quadruplet_chi2_max}) {
+        const rheinfall::PruneCuts cuts{chi2_max, quadruplets, quadruplets > 0 ? 4 * graph.source.size() : 0};
+        const auto add = [&](const char* name, const detail::EdgeSteps& steps, const ParallelFor& threads) {
+            versions.push_back(vector_version(name, steps, graph, cuts, threads));
+        };
+        add("portable", detail::edge_steps_portable(), {});
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) add("avx2", detail::edge_steps_avx2(), {});
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
+            add("avx2", detail::edge_steps_avx2(), {});
+        }
 #endif
-    add("fastest", detail::edge_steps(), {});
-    add("fastest", detail::edge_steps(), two.parallel_for());
-    return print_times(graph, versions, std::max(1, std::atoi(argv[5])));
+        add("fastest", detail::edge_steps(), {});
+        add("fastest", detail::edge_steps(), two.parallel_for());
+    }
+    return print_times(graph, versions, std::max(1, std::atoi(argv[6])));
 }

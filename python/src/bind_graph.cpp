@@ -147,7 +147,7 @@ using PrunedGraph = nb::typed<nb::tuple, nb::ndarray<nb::numpy, std::int64_t>, n
 
 PrunedGraph prune(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id,
                   const EdgeIndex& edge_index, const VolumeResolution& resolution, float field, float layer_x0,
-                  float field_spread, float min_chi2_pt, float chi2_max) {
+                  float field_spread, float min_chi2_pt, float chi2_max, float quadruplet_chi2_max) {
     const HitsView hits = hits_view(x, y, z, module_id);
     check_edges(edge_index, hits.size());
     const auto model = triplet_model(resolution, field, layer_x0, field_spread, min_chi2_pt);
@@ -159,12 +159,17 @@ PrunedGraph prune(const HitFloats& x, const HitFloats& y, const HitFloats& z, co
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
         rheinfall::Workspace& workspace = scratch();
-        workspace.reserve(rheinfall::triplet_chi2_workspace_size(hits.size(), n));
         const auto all_edges = first_columns(edge_index.data(), 2, n, n);
         const auto all_values = std::make_unique_for_overwrite<float[]>(4 * n);
-        n_left = rheinfall::prune_edges(hits, {{all_edges.get(), n}, {all_edges.get() + n, n}}, model, chi2_max,
-                                        chi2_rows(all_values.get(), n), workspace, threads.parallel_for())
-                     .n_edges;
+        rheinfall::PruneCuts cuts{chi2_max, quadruplet_chi2_max, quadruplet_chi2_max > 0 ? 2 * n + 1024 : 0};
+        rheinfall::PruneResult result{};
+        do {  // gives more room until the triplets fit
+            cuts.n_triplets = std::max(cuts.n_triplets, result.n_triplets);
+            workspace.reserve(rheinfall::prune_edges_workspace_size(hits.size(), n, cuts.n_triplets));
+            result = rheinfall::prune_edges(hits, {{all_edges.get(), n}, {all_edges.get() + n, n}}, model, cuts,
+                                            chi2_rows(all_values.get(), n), workspace, threads.parallel_for());
+        } while (result.status == rheinfall::Status::capacity_exceeded);
+        n_left = result.n_edges;
         edges = first_columns(all_edges.get(), 2, n, n_left);
         values = first_columns(all_values.get(), 4, n, n_left);
     }
@@ -232,7 +237,10 @@ void bind_graph(nb::module_& m) {
           "min_chi2_pt"_a, "chi2 of the best and second-best continuation outward, then inward: (4, n_edges).");
     m.def("prune_edges", &prune, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
           "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,
-          "min_chi2_pt"_a, "chi2_max"_a, "Edges with a best chi2 below chi2_max, and their chi2 among themselves.");
+          "min_chi2_pt"_a, "chi2_max"_a, "quadruplet_chi2_max"_a,
+          "Edges with a best chi2 below chi2_max or in a quadruplet with one below quadruplet_chi2_max (0: none "
+          "matters), "
+          "and their chi2 among themselves.");
     m.def("edge_features", &edge_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
           "module_id"_a.noconvert(), "edge_index"_a.noconvert(), "chi2"_a.noconvert(), "Edge features (n_edges, 10).");
     m.def("canonical_hit_order", &hit_order, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),

@@ -122,7 +122,7 @@ struct Room {
 
     explicit Room(const Graph& g) {
         const std::size_t n = g.x.size();
-        workspace.reserve(std::max({rheinfall::triplet_chi2_workspace_size(n, g.source.size()),
+        workspace.reserve(std::max({rheinfall::prune_edges_workspace_size(n, g.source.size()),
                                     rheinfall::edge_features_workspace_size(n),
                                     detail::triplet_chi2_workspace_size_plain(n, g.source.size())}));
     }
@@ -159,7 +159,7 @@ PruneResult expect_plain_pruning(const Graph& g, const Version& v, const Paralle
     const PruneResult plain = detail::prune_edges_plain(g.hits(), {expected.source, expected.target}, g.model, chi2_max,
                                                         expected_chi2.view(), room.workspace);
     const PruneResult result = detail::prune_edges_by(*v.steps, g.hits(), {found.source, found.target}, g.model,
-                                                      chi2_max, found_chi2.view(), room.workspace, threads);
+                                                      {chi2_max}, found_chi2.view(), room.workspace, threads);
     const std::string what = "pruned by " + v.name + " on " + std::to_string(threads.n_threads()) + " threads";
     EXPECT_EQ(result.status, plain.status) << what;
     EXPECT_EQ(result.n_edges, plain.n_edges) << what;
@@ -228,6 +228,53 @@ TEST(EdgeFeatures, AHitWithThousandsOfEdges) {
     }
 }
 
+struct Pruned {
+    PruneResult result;
+    std::vector<std::int64_t> source, target;
+    std::vector<float> chi2;
+
+    Pruned(const Graph& g, const detail::EdgeSteps& steps, const rheinfall::PruneCuts& cuts) {
+        Graph edges = g;
+        Rows rows(g.source.size());
+        rheinfall::Workspace workspace;
+        workspace.reserve(rheinfall::prune_edges_workspace_size(g.x.size(), g.source.size(), cuts.n_triplets));
+        result = detail::prune_edges_by(steps, g.hits(), {edges.source, edges.target}, g.model, cuts, rows.view(),
+                                        workspace, {});
+        source.assign(edges.source.begin(), edges.source.begin() + static_cast<std::ptrdiff_t>(result.n_edges));
+        target.assign(edges.target.begin(), edges.target.begin() + static_cast<std::ptrdiff_t>(result.n_edges));
+        chi2 = rows.front(result.n_edges);
+    }
+};
+
+TEST(EdgeFeatures, QuadrupletsKeepTheSameEdgesInEveryVersion) {
+    std::size_t n_saved = 0;
+    for (unsigned seed = 0; seed < 40; ++seed) {
+        const Graph g = Graph::random(seed, 1 + seed * 7, seed * 40, seed % 2 == 1);
+        const Pruned beam_line(g, detail::edge_steps(), {1.0F});
+        for (const float chi2_max : {4.0F, 1000.0F}) {
+            const Pruned roomy(g, detail::edge_steps_portable(), {1.0F, chi2_max, 100000});
+            n_saved += roomy.result.n_edges - beam_line.result.n_edges;
+            // Exactly enough room is enough, one less says what is needed and leaves the edges.
+            const std::size_t n = roomy.result.n_triplets;
+            for (const Version& v : versions()) {
+                const Pruned pruned(g, *v.steps, {1.0F, chi2_max, n});
+                EXPECT_EQ(pruned.result.status, roomy.result.status) << v.name;
+                EXPECT_EQ(pruned.result.n_triplets, n) << v.name;
+                EXPECT_EQ(pruned.source, roomy.source) << v.name;
+                EXPECT_EQ(pruned.target, roomy.target) << v.name;
+                expect_same_bits(pruned.chi2, roomy.chi2, v.name);
+                if (n == 0) continue;
+                const Pruned refused(g, *v.steps, {1.0F, chi2_max, n - 1});
+                EXPECT_EQ(refused.result.status, Status::capacity_exceeded) << v.name;
+                EXPECT_EQ(refused.result.n_triplets, n) << v.name;
+                EXPECT_EQ(refused.source, g.source) << v.name;
+                EXPECT_EQ(refused.target, g.target) << v.name;
+            }
+        }
+    }
+    EXPECT_GT(n_saved, 1000U);
+}
+
 TEST(EdgeFeatures, NothingAllocatesAndTooSmallAWorkspaceSaysSo) {
     const Graph g = Graph::random(7, 300, 900);
     Graph pruned = g;
@@ -236,7 +283,7 @@ TEST(EdgeFeatures, NothingAllocatesAndTooSmallAWorkspaceSaysSo) {
     Room room(g);
     const AllocationCounter allocations;
     const PruneResult result =
-        rheinfall::prune_edges(g.hits(), {pruned.source, pruned.target}, g.model, 25.0F, chi2.view(), room.workspace);
+        rheinfall::prune_edges(g.hits(), {pruned.source, pruned.target}, g.model, {25.0F}, chi2.view(), room.workspace);
     const EdgesView left{{pruned.source.data(), result.n_edges}, {pruned.target.data(), result.n_edges}};
     const Status features = rheinfall::edge_features(g.hits(), left, chi2.view(), rows, room.workspace);
     EXPECT_EQ(allocations.count(), 0U);
@@ -246,7 +293,7 @@ TEST(EdgeFeatures, NothingAllocatesAndTooSmallAWorkspaceSaysSo) {
     rheinfall::Workspace none;
     pruned = g;
     const PruneResult refused =
-        rheinfall::prune_edges(g.hits(), {pruned.source, pruned.target}, g.model, 25.0F, chi2.view(), none);
+        rheinfall::prune_edges(g.hits(), {pruned.source, pruned.target}, g.model, {25.0F}, chi2.view(), none);
     EXPECT_EQ(refused.status, Status::capacity_exceeded);
     EXPECT_EQ(refused.n_edges, g.source.size());
     EXPECT_EQ(pruned.source, g.source);

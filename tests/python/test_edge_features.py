@@ -77,6 +77,42 @@ def test_pruning_is_two_rounds_of_chi2(seed, chi2_max):
     assert pruned.status == ("empty" if left.shape[1] == 0 else "ok")
 
 
+@pytest.mark.parametrize("chi2_max", [0.1, 12.0, 1e3])
+def test_pruning_with_quadruplets(graph, chi2_max):
+    n_saved = 0
+    for g in (graph, *map(random_graph, range(4))):
+        chi2 = reference.triplet_chi2(g.hits, g.edge_index, g.triplet_model)
+        stay = np.minimum(chi2[0], chi2[2]) < 0.5
+        saved = reference.in_quadruplets(g.hits, g.edge_index, g.triplet_model, chi2_max)
+        pruned = g.prune(0.5, chi2_max)
+        np.testing.assert_array_equal(pruned.edge_index, g.edge_index[:, stay | saved])
+        n_saved += int((saved & ~stay).sum())
+    assert n_saved > 0 or chi2_max < 1, "quadruplets matter"
+
+
+def displaced_graph():
+    """Four hits on a circle that passes the beam line at 200 mm, joined in a row, and two short cuts to a fifth hit."""
+    radius, turn = 3000.0, np.array([0.02, 0.04, 0.06, 0.08])
+    x, y, z = 200 + radius * np.sin(turn), radius * (1 - np.cos(turn)) + 150, 900 * turn
+    x, y, z = (np.append(v, w).astype(np.float32) for v, w in ((x, x[1] + 80), (y, y[1] - 60), (z, z[2] + 30)))
+    hits = Hits(x, y, z, encode_module_id(8, np.arange(5), 1), np.arange(5, dtype=np.uint64))
+    return Graph(np.array([[0, 1, 1, 2, 4], [1, 2, 4, 3, 3]], np.int64), hits)
+
+
+def test_quadruplets_keep_a_track_that_misses_the_beam_line():
+    graph = displaced_graph()
+    assert graph.prune(25.0).n_edges < 3, "the circle through the beam line is not that of the track"
+    kept = graph.prune(25.0, 9.0)
+    assert {(0, 1), (1, 2), (2, 3)} <= set(map(tuple, kept.edge_index.T.tolist()))
+    assert (1, 4) not in set(map(tuple, kept.edge_index.T.tolist()))
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_cut_on_quadruplets_without_meaning_is_refused(graph, bad):
+    with pytest.raises(ValueError, match="quadruplet_chi2_max"):
+        graph.prune(25.0, bad)
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 8])
 def test_threads_do_not_matter(graph, n_threads):
     rf.set_num_threads(n_threads)

@@ -12,22 +12,43 @@ using detail::HitRecord;
 using detail::PointRecord;
 using detail::SegmentRecord;
 
-/// What the chi2 of one event needs.
+/// What the chi2 of one event needs; of pruning, the marks and the triplets too.
 struct Scratch {
     std::span<std::uint32_t> out_offsets;
     std::span<HitRecord> hits;
     std::span<SegmentRecord> segments;
-    detail::EdgeMarks marks;
 
     static std::size_t size(std::size_t n_hits, std::size_t n_edges) {
         return Workspace::padded<std::uint32_t>(n_hits + 1) + Workspace::padded<HitRecord>(n_hits) +
-               Workspace::padded<SegmentRecord>(n_edges) + 2 * Workspace::padded<std::uint8_t>(n_edges);
+               Workspace::padded<SegmentRecord>(n_edges);
     }
     Scratch(std::size_t n_hits, std::size_t n_edges, Workspace& workspace)
         : out_offsets(workspace.take<std::uint32_t>(n_hits + 1)),
           hits(workspace.take<HitRecord>(n_hits)),
-          segments(workspace.take<SegmentRecord>(n_edges)),
-          marks{workspace.take<std::uint8_t>(n_edges), workspace.take<std::uint8_t>(n_edges)} {}
+          segments(workspace.take<SegmentRecord>(n_edges)) {}
+};
+
+struct PruneScratch : Scratch {
+    detail::EdgeMarks marks;
+    detail::TripletList triplets;
+    std::span<std::uint32_t> triplet_offsets;  ///< by inner edge; empty if no quadruplet is asked for
+
+    static std::size_t size(std::size_t n_hits, std::size_t n_edges, std::size_t n_triplets) {
+        const std::size_t bytes = Scratch::size(n_hits, n_edges) + 2 * Workspace::padded<std::uint8_t>(n_edges);
+        if (n_triplets == 0) return bytes;
+        const std::size_t n = n_triplets + detail::TripletList::slack;
+        return bytes + Workspace::padded<detail::TripletRecord>(n) + 2 * Workspace::padded<std::uint32_t>(n) +
+               Workspace::padded<std::uint32_t>(n_edges + 1);
+    }
+    PruneScratch(std::size_t n_hits, std::size_t n_edges, std::size_t n_triplets, Workspace& workspace)
+        : Scratch(n_hits, n_edges, workspace),
+          marks{workspace.take<std::uint8_t>(n_edges), workspace.take<std::uint8_t>(n_edges)} {
+        if (n_triplets == 0) return;
+        const std::size_t n = n_triplets + detail::TripletList::slack;
+        triplets = {workspace.take<detail::TripletRecord>(n), workspace.take<std::uint32_t>(n),
+                    workspace.take<std::uint32_t>(n)};
+        triplet_offsets = workspace.take<std::uint32_t>(n_edges + 1);
+    }
 };
 
 /// Calls `step(first, last)` for equal shares of [0, n).
@@ -37,11 +58,13 @@ void share_out(const ParallelFor& parallel_for, std::size_t n, Step&& step) {
     parallel_for(n_tasks, [&](std::size_t t) { step(n * t / n_tasks, n * (t + 1) / n_tasks); });
 }
 
-/// The last edge of a hit writes last, so that no sum has to wait for another.
-void list_edges_by_source(std::span<const std::int64_t> source, std::span<std::uint32_t> offsets) {
+/// Lists what stands sorted by @p rows by its row. The last of a row writes last, so that no sum has to wait for
+/// another.
+template <class Row>
+void list_by_row(std::span<const Row> rows, std::span<std::uint32_t> offsets) {
     std::ranges::fill(offsets, 0u);
-    for (std::size_t e = 0; e < source.size(); ++e) {
-        offsets[static_cast<std::size_t>(source[e]) + 1] = static_cast<std::uint32_t>(e + 1);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        offsets[static_cast<std::size_t>(rows[i]) + 1] = static_cast<std::uint32_t>(i + 1);
     }
     std::uint32_t last = 0;
     for (auto& offset : offsets) offset = last = std::max(last, offset);
@@ -61,7 +84,7 @@ void compare_segments(const EdgeSteps& steps, const EdgesView& edges, const Trip
     for (const auto values : {out.out_best, out.out_second, out.in_best, out.in_second}) {
         std::fill_n(values.begin(), edges.size(), no_continuation);
     }
-    list_edges_by_source(edges.source, s.out_offsets);
+    list_by_row(edges.source, s.out_offsets);
     const detail::SegmentWork work{edges, s.out_offsets, s.segments.data()};
     share_out(parallel_for, s.hits.size(),
               [&](std::size_t first, std::size_t last) { steps.compare_segments(work, model, out, first, last); });
@@ -69,18 +92,31 @@ void compare_segments(const EdgeSteps& steps, const EdgesView& edges, const Trip
 
 /// Marks the edges that have a continuation of a chi2 below @p chi2_max on either side.
 void mark_edges(const EdgeSteps& steps, const EdgesView& edges, const TripletModel& model, float chi2_max,
-                const Scratch& s, const ParallelFor& parallel_for) {
+                const PruneScratch& s, const ParallelFor& parallel_for) {
     std::ranges::fill(s.marks.continues_outward, std::uint8_t{0});
     std::ranges::fill(s.marks.continues_inward, std::uint8_t{0});
-    list_edges_by_source(edges.source, s.out_offsets);
+    list_by_row(edges.source, s.out_offsets);
     const detail::SegmentWork work{edges, s.out_offsets, s.segments.data()};
     share_out(parallel_for, s.hits.size(), [&](std::size_t first, std::size_t last) {
         steps.mark_segments(work, model, chi2_max, s.marks, first, last);
     });
 }
 
+/// Marks the edges of good quadruplets, on one thread. Returns how many triplets there are: more than there is room
+/// for, and nothing is marked.
+std::size_t mark_quadruplets(const EdgeSteps& steps, const EdgesView& edges, const TripletModel& model,
+                             const PruneCuts& cuts, const PruneScratch& s) {
+    const detail::SegmentWork work{edges, s.out_offsets, s.segments.data()};
+    const std::size_t n = steps.find_triplets(work, s.hits.data(), model, cuts.quadruplet_chi2_max, s.triplets);
+    if (n == 0 || n > cuts.n_triplets) return n;
+    list_by_row<std::uint32_t>(s.triplets.inner.first(n), s.triplet_offsets);
+    steps.mark_quadruplets(s.triplets, n, s.triplet_offsets, model, cuts.quadruplet_chi2_max,
+                           s.marks.continues_outward);
+    return n;
+}
+
 /// Closes the gaps that dropped edges leave; the order stays. Returns how many are left. No branch asks which stay.
-std::size_t drop_edges(const EdgesBuffer& edges, const Scratch& s) {
+std::size_t drop_edges(const EdgesBuffer& edges, const PruneScratch& s) {
     std::size_t n = 0;
     for (std::size_t e = 0; e < edges.source.size(); ++e) {
         edges.source[n] = edges.source[e];
@@ -120,23 +156,36 @@ Status detail::triplet_chi2_by(const EdgeSteps& steps, const HitsView& hits, con
     return Status::ok;
 }
 
+std::size_t prune_edges_workspace_size(std::size_t n_hits, std::size_t n_edges, std::size_t n_triplets) noexcept {
+    return PruneScratch::size(n_hits, n_edges, n_triplets);
+}
+
 PruneResult detail::prune_edges_by(const EdgeSteps& steps, const HitsView& hits, const EdgesBuffer& edges,
-                                   const TripletModel& model, float chi2_max, const ContinuationChi2& out,
+                                   const TripletModel& model, const PruneCuts& cuts, const ContinuationChi2& out,
                                    Workspace& workspace, const ParallelFor& parallel_for) noexcept {
-    std::size_t n_left = edges.source.size();
-    if (n_left == 0) return {Status::empty, 0};
+    PruneResult result{Status::ok, edges.source.size(), 0};
+    const auto stop = [&result](Status status) {
+        result.status = status;
+        return result;
+    };
+    if (result.n_edges == 0) return stop(Status::empty);
+    const bool by_quadruplets = cuts.quadruplet_chi2_max > 0.0f;
     const WorkspaceScope scope(workspace);
-    const Scratch s(hits.size(), n_left, workspace);
-    if (workspace.overflowed()) return {Status::capacity_exceeded, n_left};
-    make_segments(steps, hits, {edges.source, edges.target}, model, s, parallel_for);
+    const PruneScratch s(hits.size(), result.n_edges, by_quadruplets ? cuts.n_triplets : 0, workspace);
+    if (workspace.overflowed()) return stop(Status::capacity_exceeded);
+    const EdgesView all{edges.source, edges.target};
+    make_segments(steps, hits, all, model, s, parallel_for);
     // An edge that no continuation reaches counts as one with a chi2 of `no_continuation`.
-    if (!(no_continuation < chi2_max)) {
-        mark_edges(steps, {edges.source, edges.target}, model, chi2_max, s, parallel_for);
-        n_left = drop_edges(edges, s);
-        if (n_left == 0) return {Status::empty, 0};
+    if (!(no_continuation < cuts.chi2_max)) {
+        mark_edges(steps, all, model, cuts.chi2_max, s, parallel_for);
+        if (by_quadruplets) result.n_triplets = mark_quadruplets(steps, all, model, cuts, s);
+        if (by_quadruplets && result.n_triplets > cuts.n_triplets) return stop(Status::capacity_exceeded);
+        result.n_edges = drop_edges(edges, s);
+        if (result.n_edges == 0) return stop(Status::empty);
     }
-    compare_segments(steps, {edges.source.first(n_left), edges.target.first(n_left)}, model, s, out, parallel_for);
-    return {Status::ok, n_left};
+    const EdgesView left{edges.source.first(result.n_edges), edges.target.first(result.n_edges)};
+    compare_segments(steps, left, model, s, out, parallel_for);
+    return result;
 }
 
 void detail::node_features_by(const EdgeSteps& steps, const HitsView& hits, std::span<float> out,
@@ -169,9 +218,9 @@ Status triplet_chi2(const HitsView& hits, const EdgesView& edges, const TripletM
     return detail::triplet_chi2_by(detail::edge_steps(), hits, edges, model, out, workspace, parallel_for);
 }
 
-PruneResult prune_edges(const HitsView& hits, EdgesBuffer edges, const TripletModel& model, float chi2_max,
+PruneResult prune_edges(const HitsView& hits, EdgesBuffer edges, const TripletModel& model, const PruneCuts& cuts,
                         ContinuationChi2 out, Workspace& workspace, const ParallelFor& parallel_for) noexcept {
-    return detail::prune_edges_by(detail::edge_steps(), hits, edges, model, chi2_max, out, workspace, parallel_for);
+    return detail::prune_edges_by(detail::edge_steps(), hits, edges, model, cuts, out, workspace, parallel_for);
 }
 
 void node_features(const HitsView& hits, std::span<float> out, const ParallelFor& parallel_for) noexcept {

@@ -22,8 +22,8 @@
 #pragma GCC target("avx2,popcnt,bmi,bmi2")
 #endif
 
-#include "tracking/edge_features_lanes.hpp"
 #include "tracking/graph_construction_generic.hpp"
+#include "tracking/quadruplet_lanes.hpp"
 
 namespace rheinfall::detail {
 namespace {

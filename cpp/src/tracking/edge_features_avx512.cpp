@@ -25,8 +25,8 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,popcnt,bmi,bmi2")
 #endif
 
-#include "tracking/edge_features_lanes.hpp"
 #include "tracking/graph_construction_generic.hpp"
+#include "tracking/quadruplet_lanes.hpp"
 
 namespace rheinfall::detail {
 namespace {

@@ -107,7 +107,8 @@ struct EdgeLanes {
             const Float r = at_least(Lanes::root(x * x + y * y), 1e-3f);
             const Float place[4] = {x, y, load(hits.z.data() + k, count), r};
             const Float errors[4] = {square(Lanes::set(2.0f) * Lanes::load(sigmas[0]) / r),
-                                     square(Lanes::load(sigmas[1])), Lanes::load(sigmas[2]), zero()};
+                                     square(Lanes::load(sigmas[1])), Lanes::load(sigmas[2]),
+                                     square(Lanes::load(sigmas[0]))};
             scatter(&to[k].x, floats_per_record, place, count);
             scatter(&to[k].azimuth_var, floats_per_record, errors, count);
         }
@@ -279,15 +280,17 @@ struct EdgeLanes {
         }
     }
 
-    /// Calls `flush(pairs)` with all pairs of edges that share a hit in [first, last), a batch at a time.
-    template <class Flush>
-    static void list_pairs(const SegmentWork& work, std::size_t first, std::size_t last, Flush&& flush) {
+    /// Calls `flush(pairs)` with the pairs (e, k) for each e in [0, size) and k of row `row_of(e)` of @p offsets, rows
+    /// in [first, last) alone, a batch at a time.
+    template <class RowOf, class Flush>
+    static void list_pairs(std::size_t size, RowOf&& row_of, std::span<const std::uint32_t> offsets, std::size_t first,
+                           std::size_t last, Flush&& flush) {
         Pairs pairs;
-        for (std::size_t e = 0; e < work.edges.size(); ++e) {
-            const auto hit = static_cast<std::size_t>(work.edges.target[e]);
-            if (hit < first || hit >= last) continue;
-            std::uint32_t k = work.out_offsets[hit];
-            for (std::size_t left = work.out_offsets[hit + 1] - k; left > 0;) {
+        for (std::size_t e = 0; e < size; ++e) {
+            const std::size_t row = row_of(e);
+            if (row < first || row >= last) continue;
+            std::uint32_t k = offsets[row];
+            for (std::size_t left = offsets[row + 1] - k; left > 0;) {
                 if (pairs.size + left > Pairs::most && pairs.size > 0) {
                     flush(pairs);
                     pairs.size = 0;
@@ -301,9 +304,25 @@ struct EdgeLanes {
         flush(pairs);
     }
 
+    /// Of edges that share a hit in [first, last).
+    template <class Flush>
+    static void list_continuations(const SegmentWork& work, std::size_t first, std::size_t last, Flush&& flush) {
+        list_pairs(
+            work.edges.size(), [&](std::size_t e) { return static_cast<std::size_t>(work.edges.target[e]); },
+            work.out_offsets, first, last, flush);
+    }
+
+    /// Moves the good ones of the vector of pairs from @p k on to @p n_good, which stands before or at k.
+    static std::size_t keep_good(Pairs& pairs, std::size_t k, typename Lanes::Mask good, std::size_t n_good) {
+        const std::uint32_t chosen = Lanes::bits(good) & Lanes::bits(Lanes::first(pairs.size - k));
+        Lanes::pack(pairs.inner + n_good, pairs.inner + k, chosen);
+        Lanes::pack(pairs.outer + n_good, pairs.outer + k, chosen);
+        return n_good + static_cast<std::size_t>(std::popcount(chosen));
+    }
+
     static void compare_segments(const SegmentWork& work, const TripletModel& model, const ContinuationChi2& out,
                                  std::size_t first, std::size_t last) {
-        list_pairs(work, first, last, [&](Pairs& pairs) {
+        list_continuations(work, first, last, [&](Pairs& pairs) {
             compare(work, model, pairs, [&](std::size_t k, Float chi2) { Lanes::store(pairs.chi2 + k, chi2); });
             keep_best(pairs, out);
         });
@@ -311,15 +330,10 @@ struct EdgeLanes {
 
     static void mark_segments(const SegmentWork& work, const TripletModel& model, float chi2_max,
                               const EdgeMarks& marks, std::size_t first, std::size_t last) {
-        list_pairs(work, first, last, [&](Pairs& pairs) {
-            // The good pairs move to the front of the list, behind what is compared next.
+        list_continuations(work, first, last, [&](Pairs& pairs) {
             std::size_t n_good = 0;
             compare(work, model, pairs, [&](std::size_t k, Float chi2) {
-                const std::uint32_t good =
-                    Lanes::bits(Lanes::gt(Lanes::set(chi2_max), chi2)) & Lanes::bits(Lanes::first(pairs.size - k));
-                Lanes::pack(pairs.inner + n_good, pairs.inner + k, good);
-                Lanes::pack(pairs.outer + n_good, pairs.outer + k, good);
-                n_good += static_cast<std::size_t>(std::popcount(good));
+                n_good = keep_good(pairs, k, Lanes::gt(Lanes::set(chi2_max), chi2), n_good);
             });
             for (std::size_t i = 0; i < n_good; ++i) {
                 marks.continues_outward[pairs.inner[i]] = 1;
@@ -366,13 +380,6 @@ struct EdgeLanes {
         }
     }
 };
-
-template <class Lanes>
-constexpr EdgeSteps edge_steps_of() {
-    using Steps = EdgeLanes<Lanes>;
-    return {Steps::place_hits,       Steps::place_points,  Steps::scale_points, Steps::make_segments,
-            Steps::compare_segments, Steps::mark_segments, Steps::fill_features};
-}
 
 }  // namespace
 }  // namespace rheinfall::detail

@@ -3,8 +3,8 @@
 #include <emmintrin.h>
 #endif
 
-#include "tracking/edge_features_lanes.hpp"
 #include "tracking/graph_construction_generic.hpp"
+#include "tracking/quadruplet_lanes.hpp"
 
 namespace rheinfall::detail {
 namespace {

@@ -13,12 +13,12 @@ namespace rheinfall::detail {
 
 /// A hit as segments see it: what depends on the hit alone, once per hit.
 struct alignas(32) HitRecord {
-    float x, y, z;        ///< [mm]
-    float radius;         ///< r, at least 1e-3 [mm]
-    float azimuth_var;    ///< (2 rphi / radius)^2, rphi the standard deviation along the azimuth
-    float z_var;          ///< [mm^2]
-    float radius_sigma;   ///< [mm]
-    float unused = 0.0f;  ///< records are moved as two vectors of four
+    float x, y, z;       ///< [mm]
+    float radius;        ///< r, at least 1e-3 [mm]
+    float azimuth_var;   ///< (2 rphi / radius)^2, rphi the standard deviation along the azimuth
+    float z_var;         ///< [mm^2]
+    float radius_sigma;  ///< [mm]
+    float rphi_var;      ///< rphi^2 [mm^2]
 };
 
 /// An edge as the triplet chi2 sees it; the fields of `Segment`.
@@ -49,6 +49,24 @@ struct EdgeMarks {
     std::span<std::uint8_t> continues_outward, continues_inward;
 };
 
+/// Three hits a, b, c of two edges that share one, as quadruplets see them.
+struct alignas(32) TripletRecord {
+    float curvature;                   ///< of the circle through the three, signed [1/mm]
+    float cot_theta_chi2;              ///< 1 degree of freedom: cot(theta) of both edges agrees
+    float first_var, last_var;         ///< variance of the curvature by the errors of a and of c
+    float inner_weight, outer_weight;  ///< change of the curvature by a's and by c's shift; by b's: less their sum
+    float middle_var;                  ///< of b, across the chord from a to c [mm^2]
+    float scattering_var;              ///< of the curvature, by multiple scattering at 1 GeV
+};
+
+/// Triplets by rising inner edge. The arrays hold `slack` more than there is room for, since whole vectors are written.
+struct TripletList {
+    static constexpr std::size_t slack = 16;
+
+    std::span<TripletRecord> records;
+    std::span<std::uint32_t> inner, outer;  ///< the edges
+};
+
 /// The steps that take the time, each over [first, last).
 struct EdgeSteps {
     /// Of hits.
@@ -68,6 +86,15 @@ struct EdgeSteps {
     /// As compare_segments, but says only whether there is a chi2 below @p chi2_max; @p marks must hold 0 before.
     void (*mark_segments)(const SegmentWork& work, const TripletModel& model, float chi2_max, const EdgeMarks& marks,
                           std::size_t first, std::size_t last);
+    /// Lists the triplets whose cot(theta) agrees within @p chi2_max; returns how many there are, more than there
+    /// is room for perhaps.
+    std::size_t (*find_triplets)(const SegmentWork& work, const HitRecord* hits, const TripletModel& model,
+                                 float chi2_max, const TripletList& list);
+    /// Marks the edges of each quadruplet, two triplets of which the outer edge of one is the inner edge of the other,
+    /// with a chi2 below @p chi2_max. Triplets of inner edge e are [first_by_inner[e], first_by_inner[e + 1]).
+    void (*mark_quadruplets)(const TripletList& list, std::size_t n_triplets,
+                             std::span<const std::uint32_t> first_by_inner, const TripletModel& model, float chi2_max,
+                             std::span<std::uint8_t> marks);
     /// Of edges; rows of `n_edge_features`.
     void (*fill_features)(const EdgesView& edges, const PointRecord* points, const ContinuationChi2& chi2, float* rows,
                           std::size_t first, std::size_t last);
@@ -84,8 +111,8 @@ const EdgeSteps& edge_steps_avx512() noexcept;
 Status triplet_chi2_by(const EdgeSteps& steps, const HitsView& hits, const EdgesView& edges, const TripletModel& model,
                        const ContinuationChi2& out, Workspace& workspace, const ParallelFor& parallel_for) noexcept;
 PruneResult prune_edges_by(const EdgeSteps& steps, const HitsView& hits, const EdgesBuffer& edges,
-                           const TripletModel& model, float chi2_max, const ContinuationChi2& out, Workspace& workspace,
-                           const ParallelFor& parallel_for) noexcept;
+                           const TripletModel& model, const PruneCuts& cuts, const ContinuationChi2& out,
+                           Workspace& workspace, const ParallelFor& parallel_for) noexcept;
 void node_features_by(const EdgeSteps& steps, const HitsView& hits, std::span<float> out,
                       const ParallelFor& parallel_for) noexcept;
 Status edge_features_by(const EdgeSteps& steps, const HitsView& hits, const EdgesView& edges,

@@ -63,6 +63,11 @@ void renumber(const Scratch& s, TracksBuffers& tracks) noexcept {
     for (std::size_t i = 0; i < n_hits; ++i) tracks.labels[s.order[i]] = s.labels[i];
 }
 
+PruneCuts cuts_of(const TrackFinderOptions& options, const TrackFinderLimits& limits) noexcept {
+    const std::size_t room = limits.n_triplets > 0 ? limits.n_triplets : std::min(most, 4 * limits.n_edges);
+    return {options.chi2_max, options.quadruplet_chi2_max, options.quadruplet_chi2_max > 0.0f ? room : 0};
+}
+
 void require(bool holds, const char* message) {
     if (!holds) throw std::invalid_argument(message);
 }
@@ -73,6 +78,8 @@ bool above_zero(float value) {
 
 void check_options(const TrackFinderOptions& options) {
     require(!std::isnan(options.chi2_max), "chi2_max: expected a number");
+    require(options.quadruplet_chi2_max == 0.0f || above_zero(options.quadruplet_chi2_max),
+            "quadruplet_chi2_max: expected a finite number, at least 0");
     require(above_zero(options.chi2_scale), "chi2_scale: expected a finite number above 0");
     const TripletModel& model = options.triplet_model;
     require(above_zero(model.field), "triplet_model.field: expected a finite number above 0");
@@ -91,6 +98,7 @@ void check_limits(const TrackFinderLimits& limits) {
     require(limits.n_hits <= most, "limits.n_hits: expected at most 2^31 - 1");
     require(limits.n_doublets <= most, "limits.n_doublets: expected at most 2^31 - 1");
     require(limits.n_edges <= most, "limits.n_edges: expected at most 2^31 - 1");
+    require(limits.n_triplets <= most, "limits.n_triplets: expected at most 2^31 - 1");
 }
 
 }  // namespace
@@ -143,11 +151,12 @@ std::size_t TrackFinder::workspace_size(const TrackFinderLimits& limits, std::si
                       [&]<class T>(std::span<T>&, std::size_t n) { bytes += Workspace::padded<T>(n); });
     const std::size_t scoring =
         network_ ? network_->workspace_size({limits.n_hits, limits.n_edges}, n_threads) : std::size_t{0};
-    return bytes + std::max({scoring, detail::hit_order_workspace_size(limits.n_hits),
-                             graph_workspace_size(map_, {limits.n_hits, limits.n_doublets}, n_threads),
-                             triplet_chi2_workspace_size(limits.n_hits, limits.n_edges),
-                             edge_features_workspace_size(limits.n_hits),
-                             track_building_workspace_size({limits.n_hits, limits.n_edges})});
+    return bytes +
+           std::max({scoring, detail::hit_order_workspace_size(limits.n_hits),
+                     graph_workspace_size(map_, {limits.n_hits, limits.n_doublets}, n_threads),
+                     prune_edges_workspace_size(limits.n_hits, limits.n_edges, cuts_of(options_, limits).n_triplets),
+                     edge_features_workspace_size(limits.n_hits),
+                     track_building_workspace_size({limits.n_hits, limits.n_edges})});
 }
 
 TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, const TrackFinderLimits& limits,
@@ -159,7 +168,8 @@ TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, c
         result.status = status;
         return result;
     };
-    if (hits.size() > limits.n_hits || limits.n_hits > most || limits.n_edges > most || limits.n_doublets > most) {
+    if (hits.size() > limits.n_hits || limits.n_hits > most || limits.n_edges > most || limits.n_doublets > most ||
+        limits.n_triplets > most) {
         return stop(Status::capacity_exceeded);
     }
     const WorkspaceScope scope(workspace);
@@ -183,7 +193,8 @@ TrackFinderResult TrackFinder::run(Workspace& workspace, const HitsView& hits, c
     if (std::isfinite(options_.chi2_max)) {
         const PruneResult pruned =
             prune_edges(s.hits(), {s.source.first(n_edges), s.target.first(n_edges)}, options_.triplet_model,
-                        options_.chi2_max, s.chi2(n_edges), workspace, parallel_for);
+                        cuts_of(options_, limits), s.chi2(n_edges), workspace, parallel_for);
+        result.n_triplets = pruned.n_triplets;
         if (pruned.status == Status::capacity_exceeded) return stop(Status::capacity_exceeded);
         n_edges = result.n_pruned_edges = pruned.n_edges;
     } else if (triplet_chi2(s.hits(), s.edges(n_edges), options_.triplet_model, s.chi2(n_edges), workspace,

@@ -1,4 +1,4 @@
-"""Node and edge features and the triplet chi², in float32 operation by operation; bit-equal to the core's."""
+"""Node and edge features and the chi² of triplets and quadruplets, in float32 operation by operation; bit-equal to the core's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rheinfall.event import Float32, Hits, Int64, UInt64
+from rheinfall.event import Bool, Float32, Hits, Int64, UInt64
 from rheinfall.reference.float_math import PI, float32, log_positive
 from rheinfall.reference.graph_construction import space_points, wrap_phi
 
@@ -129,6 +129,133 @@ def triplet_chi2(hits: Hits, edge_index: Int64, model: Any) -> Float32:
         for row, found in ((0, out), (2, into)):
             values[row : row + 2, e] = sorted([*found, NO_CONTINUATION, NO_CONTINUATION])[:2]
     return values
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Three hits of two edges that share one, float32 (n_triplets,); lengths in mm.
+
+    Attributes:
+        inner, outer: the edges, int64.
+        curvature: of the circle through the three hits, signed.
+        cot_theta_chi2: that cot θ of both edges agrees.
+        first_var, last_var: variance of the curvature by the errors of the first and of the last hit.
+        inner_weight, outer_weight: change of the curvature by a shift of the first and of the last hit.
+        middle_var: of the middle hit, across the chord of the others.
+        scattering_var: of the curvature, by multiple scattering at 1 GeV.
+    """
+
+    inner: Int64
+    outer: Int64
+    curvature: Float32
+    cot_theta_chi2: Float32
+    first_var: Float32
+    last_var: Float32
+    inner_weight: Float32
+    outer_weight: Float32
+    middle_var: Float32
+    scattering_var: Float32
+
+    def __getitem__(self, triplet: Any) -> Triplets:
+        return Triplets(*(getattr(self, part.name)[triplet] for part in fields(self)))
+
+
+def triplets(hits: Hits, edge_index: Int64, model: Any) -> Triplets:
+    """All pairs of edges of which the second leaves the hit that the first enters."""
+    inner, outer = np.nonzero(edge_index[1][:, None] == edge_index[0][None, :])
+    a, b, c = (_Hit(hits, i, model.table()) for i in (edge_index[0][inner], edge_index[1][inner], edge_index[1][outer]))
+    first, second, whole = _Chord(a, b), _Chord(b, c), _Chord(a, c)
+    curvature = f(2) * (first.x * second.y - first.y * second.x) / (first.length * second.length * whole.length)
+    inner_cot = (b.z - a.z) / _arc(curvature, first.length)
+    outer_cot = (c.z - b.z) / _arc(curvature, second.length)
+    cot = f(0.5) * (inner_cot + outer_cot)
+    cot2 = square(cot)
+    (a_across, a_z), (b_across, b_z), (c_across, c_z) = (
+        hit.variances(chord, cot) for hit, chord in ((a, first), (b, whole), (c, second))
+    )
+    inner_slope, outer_slope = f(1) / first.length, f(1) / second.length
+    angle_var = square(f(0.0136)) * f(model.layer_x0) * np.sqrt(f(1) + cot2)
+    cot_var = (
+        a_z * square(inner_slope)
+        + b_z * square(inner_slope + outer_slope)
+        + c_z * square(outer_slope)
+        + square(_inverse_pt(curvature, model)) * angle_var * (f(1) + cot2)
+    )
+    scale = f(2) / whole.length
+    inner_weight, outer_weight = scale * inner_slope, scale * outer_slope
+    return Triplets(
+        inner,
+        outer,
+        float32(curvature),
+        float32(square(inner_cot - outer_cot) / cot_var),
+        float32(a_across * square(inner_weight)),
+        float32(c_across * square(outer_weight)),
+        float32(inner_weight),
+        float32(outer_weight),
+        float32(b_across),
+        float32(square(scale) * angle_var),
+    )
+
+
+def quadruplet_chi2(inner: Triplets, outer: Triplets, model: Any) -> Float32:
+    """chi² (3 degrees of freedom) of two triplets that share an edge: the curvatures agree, and cot θ along both."""
+    mean = f(0.5) * (inner.curvature + outer.curvature)
+    curvature_var = (
+        inner.first_var
+        + inner.middle_var * square(inner.inner_weight + inner.outer_weight + outer.inner_weight)
+        + outer.middle_var * square(inner.outer_weight + outer.inner_weight + outer.outer_weight)
+        + outer.last_var
+        + square(_inverse_pt(mean, model)) * (inner.scattering_var + outer.scattering_var)
+        + square(f(model.field_spread) * mean)
+    )
+    difference = square(inner.curvature - outer.curvature) / curvature_var
+    return float32(difference + (inner.cot_theta_chi2 + outer.cot_theta_chi2))
+
+
+def in_quadruplets(hits: Hits, edge_index: Int64, model: Any, chi2_max: float) -> Bool:
+    """bool (n_edges,): whether an edge is one of three in a row with a quadruplet chi² below `chi2_max`."""
+    found = triplets(hits, edge_index, model)
+    found = found[found.cot_theta_chi2 < f(chi2_max)]
+    p, q = np.nonzero(found.outer[:, None] == found.inner[None, :])
+    good = quadruplet_chi2(found[p], found[q], model) < f(chi2_max)
+    marks = np.zeros(edge_index.shape[1], bool)
+    for edges in (found.inner[p], found.outer[p], found.outer[q]):
+        marks[edges[good]] = True
+    return marks
+
+
+class _Hit:
+    """Hits of one place in a triplet, with their errors."""
+
+    def __init__(self, hits: Hits, index: Int64, resolution: Float32) -> None:
+        self.x, self.y, self.z = hits.x[index], hits.y[index], hits.z[index]
+        self.r = np.maximum(np.sqrt(self.x * self.x + self.y * self.y), f(1e-3))
+        self.rphi, self.sigma_z, self.sigma_r = resolution[_volume(hits.module_id[index])].T
+
+    def variances(self, chord: _Chord, cot: Any) -> tuple[Any, Any]:
+        """Across a chord in the transverse plane; of z, with what the error along the chord does to it."""
+        scale = chord.length * self.r
+        radial = (chord.x * self.x + chord.y * self.y) / scale
+        azimuthal = (chord.y * self.x - chord.x * self.y) / scale
+        across = square(self.rphi) * square(radial) + square(self.sigma_r * azimuthal)
+        return across, square(self.sigma_z) + square(cot * (self.sigma_r * radial))
+
+
+class _Chord:
+    """A direction in the transverse plane."""
+
+    def __init__(self, a: _Hit, b: _Hit) -> None:
+        self.x, self.y = b.x - a.x, b.y - a.y
+        self.length = np.maximum(np.sqrt(square(self.x) + square(self.y)), f(1e-3))
+
+
+def _arc(curvature: Any, chord: Any) -> Any:
+    u2 = square(f(0.5) * curvature * chord)
+    return chord * (f(1) + u2 * (f(0.166666667) + f(0.075) * u2))
+
+
+def _inverse_pt(curvature: Any, model: Any) -> Any:
+    return np.maximum(np.abs(curvature) / (f(0.3e-3) * f(model.field)), f(1) / f(model.min_chi2_pt))
 
 
 def _volume(module_id: UInt64) -> Int64:

@@ -152,13 +152,22 @@ class Graph:
             edges, self.hits, status, self.n_doublets, self.n_unknown_modules, self.n_not_finite, self.triplet_model
         )
 
-    def prune(self, chi2_max: float) -> Graph:
-        """The graph without the edges whose best continuation on either side has a chi² of `chi2_max` or more.
+    def prune(self, chi2_max: float, quadruplet_chi2_max: float | None = None) -> Graph:
+        """The graph without the edges that continue badly; the chi² of those that stay is that within it.
 
-        The chi² of the edges that stay is that within the pruned graph.
+        Args:
+            chi2_max: an edge stays if its best continuation on either side has a triplet chi² below this.
+            quadruplet_chi2_max: an edge also stays if it is one of three in a row with a chi² (3 degrees of freedom)
+                below this: that of the curvatures of the circles through their first and through their last three hits,
+                and of cot θ. It asks nothing of the beam line, and so keeps the edges of displaced particles.
+
+        Raises:
+            ValueError: `quadruplet_chi2_max` is not a number above 0.
         """
+        if quadruplet_chi2_max is not None and not 0 < quadruplet_chi2_max < np.inf:
+            raise ValueError(f"quadruplet_chi2_max: expected a number > 0, got {quadruplet_chi2_max}")
         arguments = (*contiguous_arrays(self.hits), self.edge_index, *self.triplet_model.arguments())
-        edges, chi2 = _core.prune_edges(*arguments, chi2_max)
+        edges, chi2 = _core.prune_edges(*arguments, chi2_max, quadruplet_chi2_max or 0.0)
         pruned = self._with_edges(edges)
         pruned.__dict__["triplet_chi2"] = chi2
         return pruned

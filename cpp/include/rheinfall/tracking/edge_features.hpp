@@ -59,19 +59,35 @@ RHEINFALL_API Status triplet_chi2(const HitsView& hits, const EdgesView& edges, 
                                   ContinuationChi2 out, Workspace& workspace,
                                   const ParallelFor& parallel_for = {}) noexcept;
 
-struct PruneResult {
-    Status status;        ///< `empty` if no edge is left
-    std::size_t n_edges;  ///< edges left
+/// Which edges stay.
+struct PruneCuts {
+    /// Those with a continuation on either side whose triplet chi2 is below this.
+    float chi2_max;
+    /// And those of a quadruplet whose chi2 is below this; 0: no quadruplet is looked at. A quadruplet is three edges
+    /// in a row. Its chi2 (3 degrees of freedom) compares the curvatures of the circles through its first and through
+    /// its last three hits, and cot(theta) along both, so that its particle need not come from the beam line.
+    float quadruplet_chi2_max = 0.0f;
+    /// Room for triplets whose cot(theta) agrees within quadruplet_chi2_max: 1.2 for each edge of 10,000 pions.
+    std::size_t n_triplets = 0;
 };
 
-/// Drops the edges whose best continuation on either side has a chi2 of @p chi2_max or more, in place; the others keep
-/// their order. @p out, one value for each edge given, then holds the chi2 of those left *within the pruned graph*, at
-/// the front.
+struct PruneResult {
+    Status status;               ///< `empty` if no edge is left
+    std::size_t n_edges;         ///< edges left
+    std::size_t n_triplets = 0;  ///< how many there are, or how many are needed
+};
+
+RHEINFALL_API std::size_t prune_edges_workspace_size(std::size_t n_hits, std::size_t n_edges,
+                                                     std::size_t n_triplets = 0) noexcept;
+
+/// Drops the edges that @p cuts do not keep, in place; the others stay in their order. @p out, one value for each edge
+/// given, then holds the triplet chi2 of those left *within the pruned graph*, at the front.
 ///
-/// The same as `triplet_chi2`, a compaction and `triplet_chi2` again, of which the second needs no hits. Requirements
-/// and the size of the workspace are those of `triplet_chi2`; after `capacity_exceeded` all edges are there.
+/// Without quadruplets the same as `triplet_chi2`, a compaction and `triplet_chi2` again, of which the second needs no
+/// hits. Requirements are those of `triplet_chi2`. Status::capacity_exceeded if the workspace is too small or there are
+/// more triplets than room: all edges are there then.
 RHEINFALL_API PruneResult prune_edges(const HitsView& hits, EdgesBuffer edges, const TripletModel& model,
-                                      float chi2_max, ContinuationChi2 out, Workspace& workspace,
+                                      const PruneCuts& cuts, ContinuationChi2 out, Workspace& workspace,
                                       const ParallelFor& parallel_for = {}) noexcept;
 
 /// Fills (n_hits, n_node_features) values, row by row; zeros for a hit that is not finite, since a network may take

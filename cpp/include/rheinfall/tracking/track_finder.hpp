@@ -25,6 +25,8 @@ RHEINFALL_API TripletModel default_triplet_model() noexcept;
 struct TrackFinderOptions {
     /// Edges whose best triplet chi2 on both sides is this or more are dropped before scoring; infinity: none are.
     float chi2_max = std::numeric_limits<float>::infinity();
+    /// Edges of a quadruplet with a chi2 below this stay all the same, see `PruneCuts`; 0: quadruplets do not matter.
+    float quadruplet_chi2_max = 0.0F;
     TripletModel triplet_model = default_triplet_model();
     /// Method, cuts on scores, minimum length. `orient` is not needed (a map's edges lead outward); cycles are always
     /// broken, with status `cycle`.
@@ -36,8 +38,9 @@ struct TrackFinderOptions {
 /// The largest event that a workspace is made for, each at most 2^31 - 1.
 struct TrackFinderLimits {
     std::size_t n_hits;
-    std::size_t n_doublets;  ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge
-    std::size_t n_edges;     ///< of the graph, before pruning
+    std::size_t n_doublets;      ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge
+    std::size_t n_edges;         ///< of the graph, before pruning
+    std::size_t n_triplets = 0;  ///< of `PruneCuts`, where quadruplets matter; 0: 4 for each of n_edges
 };
 
 /// What an event did. Where a limit was too small, the counts up to that stage say how much is needed.
@@ -48,6 +51,7 @@ struct TrackFinderResult {
     std::size_t n_edges = 0;            ///< of the graph
     std::size_t n_pruned_edges = 0;     ///< left by pruning
     std::size_t n_doublets = 0;         ///< hit pairs within their doublet's limits
+    std::size_t n_triplets = 0;         ///< of `PruneCuts`, where quadruplets matter
     std::size_t n_unknown_modules = 0;  ///< hits on modules that the map does not know
     std::size_t n_not_finite = 0;       ///< hits with a NaN or infinite coordinate
 };
