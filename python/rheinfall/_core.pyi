@@ -108,7 +108,8 @@ def triplet_chi2(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order=
 
 def prune_edges(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, field_spread: float, min_chi2_pt: float, chi2_max: float, quadruplet_chi2_max: float) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
     """
-    Edges with a best chi2 below chi2_max or in a quadruplet with one below quadruplet_chi2_max (0: none matters), and their chi2 among themselves.
+    Edges with a best chi2 below chi2_max, or in a quadruplet with one below quadruplet_chi2_max (0: none is),
+    and their chi2 among themselves.
     """
 
 def edge_features(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], edge_index: Annotated[NDArray[numpy.int64], dict(shape=(2, None), order='C', device='cpu', writable=False)], chi2: Annotated[NDArray[numpy.float32], dict(shape=(4, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:

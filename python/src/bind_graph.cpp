@@ -163,12 +163,17 @@ PrunedGraph prune(const HitFloats& x, const HitFloats& y, const HitFloats& z, co
         const auto all_values = std::make_unique_for_overwrite<float[]>(4 * n);
         rheinfall::PruneCuts cuts{chi2_max, quadruplet_chi2_max, quadruplet_chi2_max > 0 ? 2 * n + 1024 : 0};
         rheinfall::PruneResult result{};
-        do {  // gives more room until the triplets fit
-            cuts.n_triplets = std::max(cuts.n_triplets, result.n_triplets);
+        for (;;) {  // gives more room until the triplets fit
             workspace.reserve(rheinfall::prune_edges_workspace_size(hits.size(), n, cuts.n_triplets));
             result = rheinfall::prune_edges(hits, {{all_edges.get(), n}, {all_edges.get() + n, n}}, model, cuts,
                                             chi2_rows(all_values.get(), n), workspace, threads.parallel_for());
-        } while (result.status == rheinfall::Status::capacity_exceeded);
+            if (result.status != rheinfall::Status::capacity_exceeded) break;
+            if (result.n_triplets > std::size_t{std::numeric_limits<std::int32_t>::max()}) {
+                throw std::invalid_argument("quadruplet_chi2_max: " + std::to_string(result.n_triplets) +
+                                            " triplets agree in cot(theta), expected at most 2^31 - 1");
+            }
+            cuts.n_triplets = result.n_triplets;
+        }
         n_left = result.n_edges;
         edges = first_columns(all_edges.get(), 2, n, n_left);
         values = first_columns(all_values.get(), 4, n, n_left);
@@ -238,8 +243,7 @@ void bind_graph(nb::module_& m) {
     m.def("prune_edges", &prune, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(),
           "edge_index"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a,
           "min_chi2_pt"_a, "chi2_max"_a, "quadruplet_chi2_max"_a,
-          "Edges with a best chi2 below chi2_max or in a quadruplet with one below quadruplet_chi2_max (0: none "
-          "matters), "
+          "Edges with a best chi2 below chi2_max, or in a quadruplet with one below quadruplet_chi2_max (0: none is),\n"
           "and their chi2 among themselves.");
     m.def("edge_features", &edge_features, "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(),
           "module_id"_a.noconvert(), "edge_index"_a.noconvert(), "chi2"_a.noconvert(), "Edge features (n_edges, 10).");

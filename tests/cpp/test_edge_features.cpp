@@ -199,6 +199,65 @@ TEST(EdgeFeatures, PruningLeavesAndDropsSome) {
     }
 }
 
+struct Pruned {
+    PruneResult result;
+    std::vector<std::int64_t> source, target;
+    std::vector<float> chi2;
+
+    Pruned(const Graph& g, const detail::EdgeSteps& steps, const rheinfall::PruneCuts& cuts,
+           const ParallelFor& threads = {}) {
+        Graph edges = g;
+        Rows rows(g.source.size());
+        rheinfall::Workspace workspace;
+        workspace.reserve(rheinfall::prune_edges_workspace_size(g.x.size(), g.source.size(), cuts.n_triplets));
+        result = detail::prune_edges_by(steps, g.hits(), {edges.source, edges.target}, g.model, cuts, rows.view(),
+                                        workspace, threads);
+        source.assign(edges.source.begin(), edges.source.begin() + static_cast<std::ptrdiff_t>(result.n_edges));
+        target.assign(edges.target.begin(), edges.target.begin() + static_cast<std::ptrdiff_t>(result.n_edges));
+        chi2 = rows.front(result.n_edges);
+    }
+};
+
+/// Exactly enough room is enough, one less says what is needed and leaves the edges. The NumPy reference is compared
+/// with in tests/python/test_edge_features.py.
+void expect_same_pruning(const Graph& g, const Version& v, const ParallelFor& threads, const Pruned& expected,
+                         float quadruplet_chi2_max) {
+    const std::string what = v.name + " on " + std::to_string(threads.n_threads()) + " threads";
+    const std::size_t n = expected.result.n_triplets;
+    const Pruned pruned(g, *v.steps, {1.0F, quadruplet_chi2_max, n}, threads);
+    EXPECT_EQ(pruned.result.status, expected.result.status) << what;
+    EXPECT_EQ(pruned.result.n_triplets, n) << what;
+    EXPECT_EQ(pruned.source, expected.source) << what;
+    EXPECT_EQ(pruned.target, expected.target) << what;
+    expect_same_bits(pruned.chi2, expected.chi2, what);
+    if (n == 0) return;
+    const Pruned refused(g, *v.steps, {1.0F, quadruplet_chi2_max, n - 1}, threads);
+    EXPECT_EQ(refused.result.status, Status::capacity_exceeded) << what;
+    EXPECT_EQ(refused.result.n_triplets, n) << what;
+    EXPECT_EQ(refused.source, g.source) << what;
+    EXPECT_EQ(refused.target, g.target) << what;
+}
+
+TEST(EdgeFeatures, QuadrupletsKeepTheSameEdgesInEveryVersion) {
+    rheinfall::StdThreads two(2);
+    rheinfall::StdThreads eight(8);
+    std::size_t n_saved = 0;
+    for (unsigned seed = 0; seed < 40; ++seed) {
+        const Graph g = Graph::random(seed, 1 + seed * 7, seed * 40, seed % 2 == 1);
+        const Pruned beam_line(g, detail::edge_steps(), {1.0F});
+        for (const float chi2_max : {4.0F, 1000.0F}) {
+            const Pruned expected(g, detail::edge_steps_portable(), {1.0F, chi2_max, 100000});
+            n_saved += expected.result.n_edges - beam_line.result.n_edges;
+            for (const Version& v : versions()) {
+                for (const ParallelFor& threads : {ParallelFor(), two.parallel_for(), eight.parallel_for()}) {
+                    expect_same_pruning(g, v, threads, expected, chi2_max);
+                }
+            }
+        }
+    }
+    EXPECT_GT(n_saved, 1000U);
+}
+
 /// More edges leave a hit, or enter one, than a batch of pairs holds.
 TEST(EdgeFeatures, AHitWithThousandsOfEdges) {
     constexpr std::int64_t n = 2600;
@@ -225,54 +284,8 @@ TEST(EdgeFeatures, AHitWithThousandsOfEdges) {
         expect_plain_features(g, v, {});
         expect_plain_features(g, v, two.parallel_for());
         expect_plain_pruning(g, v, {}, 25.0F);
+        expect_same_pruning(g, v, {}, Pruned(g, detail::edge_steps_portable(), {1.0F, 1e6F, 100000}), 1e6F);
     }
-}
-
-struct Pruned {
-    PruneResult result;
-    std::vector<std::int64_t> source, target;
-    std::vector<float> chi2;
-
-    Pruned(const Graph& g, const detail::EdgeSteps& steps, const rheinfall::PruneCuts& cuts) {
-        Graph edges = g;
-        Rows rows(g.source.size());
-        rheinfall::Workspace workspace;
-        workspace.reserve(rheinfall::prune_edges_workspace_size(g.x.size(), g.source.size(), cuts.n_triplets));
-        result = detail::prune_edges_by(steps, g.hits(), {edges.source, edges.target}, g.model, cuts, rows.view(),
-                                        workspace, {});
-        source.assign(edges.source.begin(), edges.source.begin() + static_cast<std::ptrdiff_t>(result.n_edges));
-        target.assign(edges.target.begin(), edges.target.begin() + static_cast<std::ptrdiff_t>(result.n_edges));
-        chi2 = rows.front(result.n_edges);
-    }
-};
-
-TEST(EdgeFeatures, QuadrupletsKeepTheSameEdgesInEveryVersion) {
-    std::size_t n_saved = 0;
-    for (unsigned seed = 0; seed < 40; ++seed) {
-        const Graph g = Graph::random(seed, 1 + seed * 7, seed * 40, seed % 2 == 1);
-        const Pruned beam_line(g, detail::edge_steps(), {1.0F});
-        for (const float chi2_max : {4.0F, 1000.0F}) {
-            const Pruned roomy(g, detail::edge_steps_portable(), {1.0F, chi2_max, 100000});
-            n_saved += roomy.result.n_edges - beam_line.result.n_edges;
-            // Exactly enough room is enough, one less says what is needed and leaves the edges.
-            const std::size_t n = roomy.result.n_triplets;
-            for (const Version& v : versions()) {
-                const Pruned pruned(g, *v.steps, {1.0F, chi2_max, n});
-                EXPECT_EQ(pruned.result.status, roomy.result.status) << v.name;
-                EXPECT_EQ(pruned.result.n_triplets, n) << v.name;
-                EXPECT_EQ(pruned.source, roomy.source) << v.name;
-                EXPECT_EQ(pruned.target, roomy.target) << v.name;
-                expect_same_bits(pruned.chi2, roomy.chi2, v.name);
-                if (n == 0) continue;
-                const Pruned refused(g, *v.steps, {1.0F, chi2_max, n - 1});
-                EXPECT_EQ(refused.result.status, Status::capacity_exceeded) << v.name;
-                EXPECT_EQ(refused.result.n_triplets, n) << v.name;
-                EXPECT_EQ(refused.source, g.source) << v.name;
-                EXPECT_EQ(refused.target, g.target) << v.name;
-            }
-        }
-    }
-    EXPECT_GT(n_saved, 1000U);
 }
 
 TEST(EdgeFeatures, NothingAllocatesAndTooSmallAWorkspaceSaysSo) {
@@ -281,9 +294,10 @@ TEST(EdgeFeatures, NothingAllocatesAndTooSmallAWorkspaceSaysSo) {
     Rows chi2(g.source.size());
     std::vector<float> rows(rheinfall::n_edge_features * g.source.size());
     Room room(g);
+    room.workspace.reserve(rheinfall::prune_edges_workspace_size(g.x.size(), g.source.size(), 4000));
     const AllocationCounter allocations;
-    const PruneResult result =
-        rheinfall::prune_edges(g.hits(), {pruned.source, pruned.target}, g.model, {25.0F}, chi2.view(), room.workspace);
+    const PruneResult result = rheinfall::prune_edges(g.hits(), {pruned.source, pruned.target}, g.model,
+                                                      {25.0F, 12.0F, 4000}, chi2.view(), room.workspace);
     const EdgesView left{{pruned.source.data(), result.n_edges}, {pruned.target.data(), result.n_edges}};
     const Status features = rheinfall::edge_features(g.hits(), left, chi2.view(), rows, room.workspace);
     EXPECT_EQ(allocations.count(), 0U);

@@ -161,6 +161,32 @@ TEST(TrackFinder, says_by_status_what_is_too_small) {
     EXPECT_EQ(result.n_track_hits, needed.n_track_hits);
 }
 
+TEST(TrackFinder, keeps_quadruplets_and_says_how_many_triplets_they_need) {
+    rheinfall::TrackFinderOptions options;
+    options.chi2_max = 1e-9f;
+    options.building.min_length = n_layers;
+    const Event event = straight_tracks(100, 11);
+    const TrackFinder strict(cylinders(), options);
+    Host none(strict, limits_for(event));
+    EXPECT_LT(none.run(strict, event).n_tracks, 50u);
+
+    options.quadruplet_chi2_max = 16.0f;
+    const TrackFinder finder(cylinders(), options);
+    Host host(finder, limits_for(event));
+    const auto result = host.run(finder, event);
+    EXPECT_EQ(result.status, Status::ok);
+    EXPECT_GT(result.n_tracks, 90u);
+    EXPECT_GE(result.n_triplets, 100u * (n_layers - 2));
+    for (const std::size_t less : {0u, 1u}) {
+        auto limits = limits_for(event);
+        limits.n_triplets = result.n_triplets - less;
+        Host tight(finder, limits);
+        const auto again = tight.run(finder, event);
+        EXPECT_EQ(again.status, less == 0 ? Status::ok : Status::capacity_exceeded);
+        EXPECT_EQ(again.n_triplets, result.n_triplets);
+    }
+}
+
 TEST(TrackFinder, survives_odd_events) {
     const TrackFinder finder = make_finder();
     Event event = straight_tracks(50, 8);
@@ -182,6 +208,13 @@ TEST(TrackFinder, survives_odd_events) {
 TEST(TrackFinder, refuses_senseless_options) {
     auto options = rheinfall::TrackFinderOptions();
     options.chi2_scale = 0.0f;
+    EXPECT_THROW(TrackFinder(cylinders(), options), std::invalid_argument);
+    options = {};
+    options.quadruplet_chi2_max = 12.0f;
+    EXPECT_THROW(TrackFinder(cylinders(), options), std::invalid_argument);
+    options.chi2_max = 25.0f;
+    EXPECT_NO_THROW(TrackFinder(cylinders(), options));
+    options.quadruplet_chi2_max = -1.0f;
     EXPECT_THROW(TrackFinder(cylinders(), options), std::invalid_argument);
     options = {};
     options.building.min_length = 0;

@@ -97,6 +97,9 @@ def test_bad_thresholds_are_named(folder):
     for values in ({"min_length": 7.5}, {"method": 3}, {"score_cut": "0.5"}, {"sure": True}):
         with pytest.raises(ValueError, match=f"thresholds.{next(iter(values))}: wrong type"):
             bundle.read_thresholds(folder, values)
+    for values in ({"quadruplet_chi2_max": 12}, {"quadruplet_chi2_max": 0, "chi2_max": 25}):
+        with pytest.raises(ValueError, match=r"thresholds\.quadruplet_chi2_max: (says which|expected a number > 0)"):
+            bundle.read_thresholds(folder, values)
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,10 @@ def test_a_bundle_finds_the_tracks_of_python_in_cpp(hits, n_threads):
     assert np.array_equal(track_hits, expected.hits)
 
 
-def test_thresholds_and_resolutions_are_those_of_the_description(hits, folder):
+@pytest.mark.parametrize("cuts", [{"chi2_max": None}, {"chi2_max": 1e-6, "quadruplet_chi2_max": 12}])
+def test_thresholds_and_resolutions_are_those_of_the_description(hits, folder, cuts):
     content = json.loads((folder / "bundle.json").read_text())
-    content["thresholds"] |= {"chi2_max": None, "method": "walk", "walk_min": 0.3, "min_length": 4, "score_cut": None}
+    content["thresholds"] |= {**cuts, "method": "walk", "walk_min": 0.3, "min_length": 4, "score_cut": None}
     content["triplet_model"]["resolution"] = {"8": [0.5, 0.25, 0.125]}
     (folder / "bundle.json").write_text(json.dumps(content))
     expected = rf.TrackFinder.load(folder)(hits)

@@ -90,6 +90,56 @@ def test_pruning_with_quadruplets(graph, chi2_max):
     assert n_saved > 0 or chi2_max < 1, "quadruplets matter"
 
 
+def odd_graph(seed):
+    """With coordinates that are not finite, or so large that squares are not."""
+    graph = random_graph(seed)
+    rng = np.random.default_rng(seed)
+    x, y, z = (np.array(v) for v in (graph.hits.x, graph.hits.y, graph.hits.z))
+    for column in (x, y, z):
+        column[rng.choice(len(x), 4)] = np.array([np.nan, np.inf, -np.inf, 1e30], np.float32)
+    return Graph(graph.edge_index, Hits(x, y, z, graph.hits.module_id, graph.hits.hit_id))
+
+
+def crowded_graph():
+    """1,500 edges leave hit 0, as many enter hit 1, and both have an edge on."""
+    n = 1502
+    angle = np.linspace(0, 0.2, n, dtype=np.float32)
+    x, y, z = 100 * np.cos(angle), 100 * np.sin(angle), np.linspace(-40, 40, n, dtype=np.float32)
+    x, y, z = (np.append(v, np.float32(w)).astype(np.float32) for v, w in ((x, 200), (y, 30), (z, 5)))
+    x[:2], y[:2], z[:2] = [50, 150], [3, 20], [2, 4]
+    hits = Hits(x, y, z, encode_module_id(8, np.arange(n + 1), 1), np.arange(n + 1, dtype=np.uint64))
+    many = np.arange(2, n)
+    source, target = np.concatenate([0 * many, many, [1]]), np.concatenate([many, 0 * many + 1, [n]])
+    order = np.lexsort((target, source))
+    return Graph(np.ascontiguousarray(np.stack([source, target])[:, order]), hits)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("make", [*(lambda seed=seed: odd_graph(seed) for seed in range(6)), crowded_graph])
+@pytest.mark.parametrize("n_threads", [1, 2, 8])
+def test_pruning_of_odd_graphs(make, n_threads):
+    graph = make()
+    rf.set_num_threads(n_threads)
+    chi2 = reference.triplet_chi2(graph.hits, graph.edge_index, graph.triplet_model)
+    assert_same_bits(graph.triplet_chi2, chi2)
+    for chi2_max in (3.0, 1e5):
+        stay = np.minimum(chi2[0], chi2[2]) < 0.5
+        saved = reference.in_quadruplets(graph.hits, graph.edge_index, graph.triplet_model, chi2_max)
+        pruned = graph.prune(0.5, chi2_max)
+        np.testing.assert_array_equal(pruned.edge_index, graph.edge_index[:, stay | saved])
+        assert chi2_max < 4 or (saved & ~stay).any()
+
+
+def test_the_cut_on_quadruplets_is_below_and_not_at():
+    graph = displaced_graph()
+    found = reference.triplets(graph.hits, graph.edge_index, graph.triplet_model)
+    p, q = (np.flatnonzero((found.inner == e) & (found.outer == k))[0] for e, k in ((0, 1), (1, 3)))
+    chi2 = reference.quadruplet_chi2(found[[p]], found[[q]], graph.triplet_model)[0]
+    assert 0 < chi2 < 1
+    assert graph.prune(1e-9, float(chi2)).n_edges == 0
+    assert graph.prune(1e-9, float(np.nextafter(chi2, np.float32(9)))).n_edges == 3
+
+
 def displaced_graph():
     """Four hits on a circle that passes the beam line at 200 mm, joined in a row, and two short cuts to a fifth hit."""
     radius, turn = 3000.0, np.array([0.02, 0.04, 0.06, 0.08])

@@ -82,6 +82,7 @@ void read_thresholds(Fields thresholds, TrackFinderOptions& options) {
         if (thresholds.has(key) && !is_null(thresholds, key)) value = single(thresholds, key);
     };
     set("chi2_max", options.chi2_max);
+    set("quadruplet_chi2_max", options.quadruplet_chi2_max);
     set("score_cut", plan.score_cut);
     set("sure", plan.sure);
     set("walk_min", plan.walk_min);

@@ -80,6 +80,8 @@ void check_options(const TrackFinderOptions& options) {
     require(!std::isnan(options.chi2_max), "chi2_max: expected a number");
     require(options.quadruplet_chi2_max == 0.0f || above_zero(options.quadruplet_chi2_max),
             "quadruplet_chi2_max: expected a finite number, at least 0");
+    require(options.quadruplet_chi2_max == 0.0f || std::isfinite(options.chi2_max),
+            "quadruplet_chi2_max: says which edges stay all the same; needs a finite chi2_max");
     require(above_zero(options.chi2_scale), "chi2_scale: expected a finite number above 0");
     const TripletModel& model = options.triplet_model;
     require(above_zero(model.field), "triplet_model.field: expected a finite number above 0");

@@ -1,4 +1,4 @@
-"""Node and edge features and the chi² of triplets and quadruplets, in float32 operation by operation; bit-equal to the core's."""
+"""Node and edge features, chi² of triplets and quadruplets: float32 operation by operation, bit-equal to the core's."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def segments(hits: Hits, edge_index: Int64, resolution: Float32) -> Segments:
     s, t = edge_index
     x1, y1, z1, x2, y2, z2 = hits.x[s], hits.y[s], hits.z[s], hits.x[t], hits.y[t], hits.z[t]
     least = f(1e-3)
-    r1 = np.maximum(np.sqrt(x1 * x1 + y1 * y1), least)
-    r2 = np.maximum(np.sqrt(x2 * x2 + y2 * y2), least)
-    chord = np.maximum(np.sqrt(square(x2 - x1) + square(y2 - y1)), least)
+    r1 = np.fmax(np.sqrt(x1 * x1 + y1 * y1), least)
+    r2 = np.fmax(np.sqrt(x2 * x2 + y2 * y2), least)
+    chord = np.fmax(np.sqrt(square(x2 - x1) + square(y2 - y1)), least)
     curvature = f(2) * (x1 * y2 - y1 * x2) / (r1 * r2 * chord)
     u2 = square(f(0.5) * curvature * chord)
     arc = chord * (f(1) + u2 * (f(0.166666667) + f(0.075) * u2))
@@ -90,7 +90,7 @@ def square(v: Any) -> Any:
 def chi2(inner: Segments, outer: Segments, model: Any) -> Float32:
     """chi² (2 degrees of freedom) of two segments that share a hit; scattering as of Lynch and Dahl without the log."""
     mean = f(0.5) * (inner.curvature + outer.curvature)
-    inverse_pt = np.maximum(np.abs(mean) / (f(0.3e-3) * f(model.field)), f(1) / f(model.min_chi2_pt))
+    inverse_pt = np.fmax(np.abs(mean) / (f(0.3e-3) * f(model.field)), f(1) / f(model.min_chi2_pt))
     cot2 = square(f(0.5) * (inner.cot_theta + outer.cot_theta))
     oblique = np.sqrt(f(1) + cot2)
     angle_var = square(f(0.0136) * inverse_pt) * f(model.layer_x0) * oblique
@@ -127,7 +127,8 @@ def triplet_chi2(hits: Hits, edge_index: Int64, model: Any) -> Float32:
         out = chi2(s[e], s[source == target[e]], model)
         into = chi2(s[target == source[e]], s[e], model)
         for row, found in ((0, out), (2, into)):
-            values[row : row + 2, e] = sorted([*found, NO_CONTINUATION, NO_CONTINUATION])[:2]
+            below = found[found < NO_CONTINUATION]  # what is not a number is not
+            values[row : row + 2, e] = sorted([*below, NO_CONTINUATION, NO_CONTINUATION])[:2]
     return values
 
 
@@ -229,7 +230,7 @@ class _Hit:
 
     def __init__(self, hits: Hits, index: Int64, resolution: Float32) -> None:
         self.x, self.y, self.z = hits.x[index], hits.y[index], hits.z[index]
-        self.r = np.maximum(np.sqrt(self.x * self.x + self.y * self.y), f(1e-3))
+        self.r = np.fmax(np.sqrt(self.x * self.x + self.y * self.y), f(1e-3))
         self.rphi, self.sigma_z, self.sigma_r = resolution[_volume(hits.module_id[index])].T
 
     def variances(self, chord: _Chord, cot: Any) -> tuple[Any, Any]:
@@ -246,7 +247,7 @@ class _Chord:
 
     def __init__(self, a: _Hit, b: _Hit) -> None:
         self.x, self.y = b.x - a.x, b.y - a.y
-        self.length = np.maximum(np.sqrt(square(self.x) + square(self.y)), f(1e-3))
+        self.length = np.fmax(np.sqrt(square(self.x) + square(self.y)), f(1e-3))
 
 
 def _arc(curvature: Any, chord: Any) -> Any:
@@ -255,7 +256,7 @@ def _arc(curvature: Any, chord: Any) -> Any:
 
 
 def _inverse_pt(curvature: Any, model: Any) -> Any:
-    return np.maximum(np.abs(curvature) / (f(0.3e-3) * f(model.field)), f(1) / f(model.min_chi2_pt))
+    return np.fmax(np.abs(curvature) / (f(0.3e-3) * f(model.field)), f(1) / f(model.min_chi2_pt))
 
 
 def _volume(module_id: UInt64) -> Int64:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -33,6 +34,7 @@ class Thresholds:
 
     Attributes:
         chi2_max: edges whose best triplet chi² on both sides is larger are dropped before the network; None: none are.
+        quadruplet_chi2_max: edges of displaced particles that stay all the same, see `Graph.prune`; None: none do.
         method: of track building.
         score_cut, sure, walk_min, walk_add: thresholds on scores.
         min_length: shorter tracks are dropped [hits].
@@ -45,6 +47,15 @@ class Thresholds:
     walk_min: float | None = None
     walk_add: float | None = None
     min_length: int = 3
+    quadruplet_chi2_max: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.quadruplet_chi2_max is None:
+            return
+        if not 0 < self.quadruplet_chi2_max < math.inf:
+            raise ValueError(f"quadruplet_chi2_max: expected a number > 0, got {self.quadruplet_chi2_max}")
+        if self.chi2_max is None:
+            raise ValueError("quadruplet_chi2_max: says which edges stay all the same; needs chi2_max, got None")
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
@@ -104,7 +115,10 @@ def read_thresholds(path: Path, values: dict[str, Any]) -> Thresholds:
         wanted: Any = {"method": str, "min_length": int}.get(key, (int, float, type(None)))
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ValueError(f"{path}: thresholds.{key}: wrong type of {value!r}")
-    return Thresholds(**values)
+    try:
+        return Thresholds(**values)
+    except ValueError as error:
+        raise ValueError(f"{path}: thresholds.{error}") from error
 
 
 def read_triplet_model(path: Path, values: dict[str, Any]) -> TripletModel:

@@ -162,7 +162,7 @@ class TrackFinder:
             status, n_edges = graph.status, graph.edge_index.shape[1]
         with _timed(timings, "prune"):
             if self.thresholds.chi2_max is not None:
-                graph = graph.prune(self.thresholds.chi2_max)
+                graph = graph.prune(self.thresholds.chi2_max, self.thresholds.quadruplet_chi2_max)
         with _timed(timings, "classify"):
             scores = self.edge_classifier(graph)
         counts = {"hits": len(hits), "edges": n_edges, "pruned_edges": graph.edge_index.shape[1]}

@@ -67,7 +67,7 @@ struct PruneCuts {
     /// in a row. Its chi2 (3 degrees of freedom) compares the curvatures of the circles through its first and through
     /// its last three hits, and cot(theta) along both, so that its particle need not come from the beam line.
     float quadruplet_chi2_max = 0.0f;
-    /// Room for triplets whose cot(theta) agrees within quadruplet_chi2_max: 1.2 for each edge of 10,000 pions.
+    /// Room for triplets whose cot(theta) agrees within quadruplet_chi2_max, at most 2^31 - 1.
     std::size_t n_triplets = 0;
 };
 
