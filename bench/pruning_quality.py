@@ -1,9 +1,9 @@
 """What pruning keeps: by the triplet chi², and by the chi² of quadruplets besides, which needs no beam line.
 
-    python bench/pruning_quality.py [--events 3] [--out bench/results/pruning_quality.json]
+    python bench/pruning_quality.py [--events 3] [--module-map FILE] [--out bench/results/pruning_quality.json]
 
 Edges, efficiencies for pT > 1 GeV of prompt and of displaced particles (production radius above 1 mm), and the ceiling
-of track finding with perfect scores, with the shipped map; in bins of pT, eta and production radius without pruning and
+of track finding with perfect scores, with the shipped map or another; in bins of pT, eta and production radius without pruning and
 for two pairs of cuts. The cut on quadruplets was chosen on the tuning events, from edges and displaced efficiency;
 event 21000 had no part in it. Needs the extra [acts].
 """
@@ -11,6 +11,7 @@ event 21000 had no part in it. Needs the extra [acts].
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from module_map_quality import (
     REALISTIC,
     TUNING,
     bin_edges,
+    describe,
     judge_edges,
     simulate,
 )
 
 import rheinfall as rf
+from rheinfall.tracking.bundle import MODULE_MAP, SHIPPED
 from rheinfall.training import trackml
 
 TUNING = {**TUNING, "pions, 20 % from decays": {"seed": 4003, **PIONS, "displaced_fraction": 0.2}}
@@ -112,11 +115,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--events", type=int, default=3, help="held-out events of each kind")
+    parser.add_argument("--module-map", type=Path, default=SHIPPED / "trackml" / MODULE_MAP)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "pruning_quality.json")
     args = parser.parse_args()
     rf.set_num_threads(1)
-    module_map = rf.TrackFinder.load("trackml").module_map
-    report: dict[str, Any] = {"build": rf.build_info(), "tuning": {}, "held out": {}}
+    module_map = rf.ModuleMap.load(args.module_map)
+    digest = hashlib.sha256(args.module_map.read_bytes()).hexdigest()
+    report: dict[str, Any] = {"build": rf.build_info(), "map": {"sha256": digest, **describe(module_map)}}
+    report |= {"tuning": {}, "held out": {}}
     for part, kinds, n in (("tuning", TUNING, 1), ("held out", HELD_OUT, args.events)):
         for kind, options in kinds.items():
             report[part][kind] = judge(list(simulate(options, n, args.shared)), module_map)
