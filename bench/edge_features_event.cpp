@@ -54,7 +54,7 @@ struct Graph {
 struct Buffers {
     std::vector<std::int64_t> source, target;
     std::vector<float> chi2, nodes, edges;
-    std::size_t n_left = 0;
+    std::size_t n_left = 0, n_triplets = 0;
     rheinfall::Workspace workspace;
 
     explicit Buffers(const Graph& graph)
@@ -129,9 +129,14 @@ Version plain_version(const Graph& graph, float chi2_max) {
 Version vector_version(std::string name, const detail::EdgeSteps& steps, const Graph& graph,
                        const rheinfall::PruneCuts& cuts, const ParallelFor& threads) {
     const auto prune = [&graph, &steps, cuts, threads](Buffers& b) {
-        b.n_left = detail::prune_edges_by(steps, graph.event.view(), {b.source, b.target}, graph.model, cuts, b.rows(),
-                                          b.workspace, threads)
-                       .n_edges;
+        const auto result = detail::prune_edges_by(steps, graph.event.view(), {b.source, b.target}, graph.model, cuts,
+                                                   b.rows(), b.workspace, threads);
+        b.n_left = result.n_edges;
+        b.n_triplets = result.n_triplets;
+        if (result.status == rheinfall::Status::capacity_exceeded) {
+            std::fprintf(stderr, "%zu triplets are too many\n", result.n_triplets);
+            std::exit(1);
+        }
     };
     const auto features = [&graph, &steps, threads](Buffers& b) {
         detail::node_features_by(steps, graph.event.view(), b.nodes, threads);
@@ -141,21 +146,21 @@ Version vector_version(std::string name, const detail::EdgeSteps& steps, const G
 }
 
 void print(const char* what, const std::vector<double>& ms) {
-    std::printf(", \"%s_ms\": {\"median\": %.2f, \"p5\": %.2f, \"p95\": %.2f}", what, bench::quantile(ms, 0.5),
+    std::printf(", \"%s_ms\": {\"median\": %.4f, \"p5\": %.4f, \"p95\": %.4f}", what, bench::quantile(ms, 0.5),
                 bench::quantile(ms, 0.05), bench::quantile(ms, 0.95));
 }
 
 int print_times(const Graph& graph, std::vector<Version>& versions, int repetitions) {
     Buffers expected(graph);
     Buffers buffers(graph);
-    std::size_t n_left[2] = {};
+    std::size_t n_left = 0;  // without quadruplets, which come last
     float cut = -1.0F;
     for (Version& v : versions) {
         const bool first = v.quadruplet_chi2_max != cut;  // of those with this cut
         cut = v.quadruplet_chi2_max;
         v.run(graph, first ? expected : buffers);
         v.clear();
-        n_left[cut > 0.0F ? 1 : 0] = expected.n_left;
+        if (cut == 0.0F) n_left = expected.n_left;
         if (!first && !buffers.same_bits(expected)) {
             std::fprintf(stderr, "%s on %zu threads: other bits than the first version\n", v.name.c_str(), v.n_threads);
             return 1;
@@ -165,9 +170,11 @@ int print_times(const Graph& graph, std::vector<Version>& versions, int repetiti
         for (Version& v : versions) v.run(graph, buffers);
     }
     std::printf(
-        "{\"hits\": %zu, \"edges\": %zu, \"edges_left\": %zu, \"workspace_MB\": %.1f,\n \"versions\": [",
-        graph.event.x.size(), graph.source.size(), expected.n_left,
-        static_cast<double>(rheinfall::triplet_chi2_workspace_size(graph.event.x.size(), graph.source.size())) / 1e6);
+        "{\"hits\": %zu, \"edges\": %zu, \"edges_left\": %zu, \"edges_left_with_quadruplets\": %zu, \"triplets\": "
+        "%zu,\n"
+        " \"workspace_MB\": %.1f, \"versions\": [",
+        graph.event.x.size(), graph.source.size(), n_left, expected.n_left, expected.n_triplets,
+        static_cast<double>(rheinfall::prune_edges_workspace_size(graph.event.x.size(), graph.source.size())) / 1e6);
     for (const Version& v : versions) {
         std::printf("%s\n  {\"name\": \"%s\", \"threads\": %zu, \"quadruplet_chi2_max\": %g",
                     &v == versions.data() ? "" : ",", v.name.c_str(), v.n_threads,
@@ -175,8 +182,11 @@ int print_times(const Graph& graph, std::vector<Version>& versions, int repetiti
         print("prune", v.prune_ms);
         print("features", v.features_ms);
         print("both", v.both_ms);
-        std::printf(", \"plain_over_this\": %.2f}",
-                    bench::quantile(versions.front().both_ms, 0.5) / bench::quantile(v.both_ms, 0.5));
+        if (v.quadruplet_chi2_max == 0.0F) {
+            std::printf(", \"plain_over_this\": %.2f",
+                        bench::quantile(versions.front().both_ms, 0.5) / bench::quantile(v.both_ms, 0.5));
+        }
+        std::printf("}");
     }
     std::printf("]}\n");
     return 0;

@@ -3,9 +3,9 @@
     python bench/pruning_quality.py [--events 3] [--module-map FILE] [--out bench/results/pruning_quality.json]
 
 Edges, efficiencies for pT > 1 GeV of prompt and of displaced particles (production radius above 1 mm), and the ceiling
-of track finding with perfect scores, with the shipped map or another; in bins of pT, eta and production radius without pruning and
-for two pairs of cuts. The cut on quadruplets was chosen on the tuning events, from edges and displaced efficiency;
-event 21000 had no part in it. Needs the extra [acts].
+of track finding with perfect scores, with the shipped map or another; in bins of pT, eta and production radius without
+pruning and for two pairs of cuts. The cut on quadruplets was chosen on the tuning events, from edges and displaced
+efficiency; event 21000 had no part in it. Needs the extra [acts].
 """
 
 from __future__ import annotations

@@ -65,7 +65,11 @@ class Tally:
             long = tracks.select(tracks.lengths >= self.min_length)
             self._match(f"found, >= {self.min_length} hits{label}", long, event, {**layers, **selection})
         graph = rf.build_graph(event.hits, finder.module_map, finder.triplet_model)
-        pruned = graph.prune(finder.thresholds.chi2_max, finder.thresholds.quadruplet_chi2_max) if finder.thresholds.chi2_max else graph
+        pruned = (
+            graph.prune(finder.thresholds.chi2_max, finder.thresholds.quadruplet_chi2_max)
+            if finder.thresholds.chi2_max
+            else graph
+        )
         for name, g in {"graph": graph, "pruned": pruned}.items():
             for min_pt in (0.9, 1.0, 2.0):
                 m = rf.metrics.match_edges(g.edge_index, event.truth, hits=event.hits, min_pt=min_pt)

@@ -242,7 +242,7 @@ TEST(EdgeFeatures, QuadrupletsKeepTheSameEdgesInEveryVersion) {
     rheinfall::StdThreads two(2);
     rheinfall::StdThreads eight(8);
     std::size_t n_saved = 0;
-    for (unsigned seed = 0; seed < 40; ++seed) {
+    for (unsigned seed = 0; seed < 40; seed += 3) {
         const Graph g = Graph::random(seed, 1 + seed * 7, seed * 40, seed % 2 == 1);
         const Pruned beam_line(g, detail::edge_steps(), {1.0F});
         for (const float chi2_max : {4.0F, 1000.0F}) {
@@ -255,7 +255,7 @@ TEST(EdgeFeatures, QuadrupletsKeepTheSameEdgesInEveryVersion) {
             }
         }
     }
-    EXPECT_GT(n_saved, 1000U);
+    EXPECT_GT(n_saved, 300U);
 }
 
 /// More edges leave a hit, or enter one, than a batch of pairs holds.
