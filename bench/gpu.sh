@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# On a machine with a GPU and nvcc: builds the preset cuda (no Python), runs the C++ tests, compares quantized networks
-# with the CPU on 10^7 events and times them from device memory, runs the GPU tests once more under compute-sanitizer,
-# and writes figures and environment to a JSON file. Has 9 minutes; what does not fit is named. Where `make gpu-pack` has
-# left its programs (.gpu-pack/) and there is no nvcc, those are run.
+# On a machine with a GPU and nvcc: builds the preset cuda (no Python) and runs the C++ tests; compares with the CPU, then
+# times from device memory: quantized networks (10^7 events), graphs of the events that `make gpu-pack` left and of
+# 271,663 points in 12 dimensions; runs the GPU tests once more under compute-sanitizer; writes figures and environment to
+# a JSON file. Has 9 minutes; what does not fit is named. Fails where there is no GPU. Where `make gpu-pack` has left its
+# programs (.gpu-pack/) and there is no nvcc, those are run.
 #   bench/gpu.sh [OUT.json]
 # NOT YET RUN ON A GPU.
 set -uo pipefail
@@ -29,7 +30,10 @@ step() {
     return $status
 }
 
-command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 || { echo "gpu.sh: skipped, no GPU"; exit 0; }
+command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 || {
+    echo "gpu.sh: no GPU (nvidia-smi -L lists none); nothing was measured" >&2
+    exit 3
+}
 gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
 failed=0
@@ -43,15 +47,22 @@ else
     step test $programs/rheinfall_tests || failed=1
 fi
 tests=$programs/rheinfall_tests
+on_gpu='*uda*:*evice*-*.Bodies*:*.ExactRoomFits*'  # not the bodies that run on the host
 quantized=null
+tracking=null
+events=()  # gpu-pack leaves them; without, the radius graph alone is timed
+for hits in .gpu-pack/events/*.hits; do [ -f "$hits" ] && events+=("$hits" "${hits%.hits}.rfmap"); done
+[ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/events, see make gpu-pack"
 if [ $failed = 0 ]; then
+    step tracking $programs/gpu_tracking "$logs/tracking.json" "${events[@]}" || failed=1
+    [ -s "$logs/tracking.json" ] && tracking=$(cat "$logs/tracking.json") && cat "$logs/tracking.log"
     step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
     [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"
     for tool in memcheck racecheck; do
         command -v compute-sanitizer >/dev/null || { echo "$tool: skipped, no compute-sanitizer"; continue; }
-        step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter='*uda*:*evice*' || failed=1
+        step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter="$on_gpu" || failed=1
     done
-    step times "$tests" --gtest_filter='*uda*:*evice*' --gtest_repeat=9 || failed=1
+    step times "$tests" --gtest_filter="$on_gpu" --gtest_repeat=9 || failed=1
 fi
 mkdir -p "$(dirname "$out")"
 cat >"$out" <<JSON
@@ -59,6 +70,7 @@ cat >"$out" <<JSON
  "schema": 1,
  "environment": {"gpu": "$gpu", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
  "quantized": $quantized,
+ "tracking": $tracking,
  "steps": [$(IFS=,; echo "${steps[*]}")]
 }
 JSON

@@ -13,15 +13,17 @@
 #include <vector>
 
 #include "core/device_buffer.hpp"
+#include "gpu_timing.hpp"
 #include "quantized_documents.hpp"
 
 namespace {
 
 using namespace rheinfall::quantized;
+using bench::measure_copy_rate;
+using bench::time_median;
 using rheinfall::DeviceBuffer;
 
 constexpr std::size_t n_timed = std::size_t{1} << 24;
-constexpr int n_repetitions = 15;
 
 /// Random bits as packed events: every pattern of W bits is an integer of the type.
 std::vector<std::uint32_t> random_events(std::size_t n_words, unsigned seed) {
@@ -72,39 +74,6 @@ std::size_t count_wrong(const Network& network, const DeviceNetwork& device, std
         for (std::size_t i = 0; i < n * device.n_outputs(); ++i) n_wrong += y[i] != expected[i] ? 1u : 0u;
     }
     return n_wrong;
-}
-
-/// Seconds of the median of some repetitions, after one to warm up.
-template <class Work>
-double time_median(Work work) {
-    cudaEvent_t begin = nullptr, end = nullptr;
-    RHEINFALL_CUDA_CHECK(cudaEventCreate(&begin));
-    RHEINFALL_CUDA_CHECK(cudaEventCreate(&end));
-    std::vector<float> ms;
-    for (int i = 0; i <= n_repetitions; ++i) {
-        RHEINFALL_CUDA_CHECK(cudaEventRecord(begin, nullptr));
-        work();
-        RHEINFALL_CUDA_CHECK(cudaEventRecord(end, nullptr));
-        RHEINFALL_CUDA_CHECK(cudaEventSynchronize(end));
-        float elapsed = 0;
-        RHEINFALL_CUDA_CHECK(cudaEventElapsedTime(&elapsed, begin, end));
-        if (i > 0) ms.push_back(elapsed);
-    }
-    RHEINFALL_CUDA_CHECK(cudaEventDestroy(begin));
-    RHEINFALL_CUDA_CHECK(cudaEventDestroy(end));
-    std::nth_element(ms.begin(), ms.begin() + n_repetitions / 2, ms.end());
-    return static_cast<double>(ms[n_repetitions / 2]) * 1e-3;
-}
-
-/// Bytes a second read and written by a copy of 2 GB within the device.
-double measure_copy_rate() {
-    const std::size_t n = std::size_t{1} << 30;
-    DeviceBuffer<std::byte> from(n), to(n);
-    const double seconds = time_median([&] {
-        RHEINFALL_CUDA_CHECK(
-            cudaMemcpyAsync(to.span().data(), from.span().data(), n, cudaMemcpyDeviceToDevice, nullptr));
-    });
-    return 2.0 * static_cast<double>(n) / seconds;
 }
 
 struct Case {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fills .gpu-pack/ for a machine with a GPU and Python but no compiler: the C++ tests built with CUDA, a wheel with CUDA,
-# the check and timing of quantized networks,
-# and the Python tests. There: bench/gpu.sh, or .gpu-pack/rheinfall_tests; pip install .gpu-pack/*.whl; pytest .gpu-pack/python.
+# the checks and timings of quantized networks and graphs, events for these, and the Python tests.
+# There: bench/gpu.sh, or .gpu-pack/rheinfall_tests; pip install .gpu-pack/*.whl; pytest .gpu-pack/python.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 export PATH="$VENV/bin:$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$JOBS
@@ -9,10 +9,12 @@ export PATH="$VENV/bin:$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$JOBS
 rm -rf .gpu-pack && mkdir .gpu-pack
 mkdir -p build/cuda && cmake --preset cuda >build/cuda/configure.log
 cmake --build --preset cuda -- --quiet
-cp build/cuda/tests/cpp/rheinfall_tests build/cuda/tests/cpp/gpu_quantized .gpu-pack/
+cp build/cuda/tests/cpp/{rheinfall_tests,gpu_quantized,gpu_tracking} .gpu-pack/
 python -m pip wheel -qq --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=ON \
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES=90 -w .gpu-pack .
 cp -r tests/python pyproject.toml .gpu-pack/
+rm -rf build/cuda/wheel && python -m zipfile -e .gpu-pack/*.whl build/cuda/wheel
+PYTHONPATH=build/cuda/wheel python bench/gpu_inputs.py .gpu-pack/events
 # Headers of the build, for a machine that has a compiler but no network: -DRHEINFALL_JSON_INCLUDE_DIR=.gpu-pack/include.
 mkdir .gpu-pack/include
 json=$(sed -nE 's/^-- JSON: //p' build/cuda/configure.log)

@@ -1,10 +1,12 @@
 #include <cuda_runtime_api.h>
 
 #include <rheinfall/core/cuda_device.hpp>
+#include <rheinfall/core/device.hpp>
 #include <stdexcept>
 #include <string>
 
 #include "core/check.hpp"
+#include "core/device_buffer.hpp"
 
 namespace rheinfall {
 namespace {
@@ -80,6 +82,11 @@ CurrentDevice::CurrentDevice(int device) : device_(device) {
 
 CurrentDevice::~CurrentDevice() {
     if (before_ != device_) static_cast<void>(cudaSetDevice(before_));
+}
+
+std::pmr::memory_resource* device_memory() {
+    static DeviceMemory memory;
+    return &memory;
 }
 
 }  // namespace rheinfall

@@ -247,8 +247,7 @@ TEST(DeviceGraph, RefusesWrongCalls) {
 
 /// An event in flight: everything that it needs on the device.
 struct DeviceEvent {
-    rheinfall::DeviceMemory memory;
-    Workspace workspace{&memory};
+    Workspace workspace{rheinfall::device_memory()};
     rheinfall::DeviceBuffer<float> x, y, z;
     rheinfall::DeviceBuffer<std::uint64_t> module_id;
     rheinfall::DeviceBuffer<std::int64_t> source, target;

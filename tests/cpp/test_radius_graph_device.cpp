@@ -207,8 +207,7 @@ TEST(DeviceRadiusGraph, RefusesWrongCalls) {
 #if defined(RHEINFALL_WITH_CUDA)
 
 Found build_on_gpu(const RadiusGraphPlan& plan, const Cloud& cloud, std::size_t capacity) {
-    rheinfall::DeviceMemory memory;
-    Workspace workspace(&memory);
+    Workspace workspace(rheinfall::device_memory());
     workspace.reserve(rheinfall::radius_graph_workspace_size(plan, cloud.size(), cloud.dimension, capacity));
     rheinfall::DeviceBuffer<float> coordinates(cloud.coordinates.size());
     rheinfall::DeviceBuffer<std::int64_t> counts(cloud.size());
@@ -241,6 +240,7 @@ TEST(DeviceRadiusGraph, CudaRefusesWithoutADevice) {
 #else
 
 TEST(DeviceRadiusGraph, RefusesWithoutCuda) {
+    EXPECT_THROW(rheinfall::device_memory(), rheinfall::CudaError);
     EXPECT_THROW(rheinfall::radius_graph_workspace_size({1.0}, 10, 3, 10), rheinfall::CudaError);
 }
 

@@ -40,6 +40,10 @@ CurrentDevice::CurrentDevice(int device) : device_(device) {
 }
 CurrentDevice::~CurrentDevice() {}  // NOLINT(modernize-use-equals-default): with CUDA it does something
 
+std::pmr::memory_resource* device_memory() {
+    refuse("device_memory");
+}
+
 std::size_t bucket_by_module_workspace_size_cuda(std::size_t /*n_hits*/, std::size_t /*n_modules*/) {
     refuse("bucket_by_module");
 }

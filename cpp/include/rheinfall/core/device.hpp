@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <rheinfall/core/execution.hpp>
 #include <rheinfall/core/export.hpp>
 #include <stdexcept>
@@ -22,6 +23,11 @@ public:
 
 /// True if this library was built with CUDA, and a driver and a device are there now.
 RHEINFALL_API bool cuda_available() noexcept;
+
+/// Memory of the current CUDA device for a `Workspace` (never for a container: the host cannot touch it). Allocating
+/// and freeing wait for the device, so reserve outside the event loop. Lives as long as the program; throws CudaError
+/// in a library without CUDA, and when the device has no memory left.
+RHEINFALL_API std::pmr::memory_resource* device_memory();
 
 /// Where a stage runs: on the host through its parallel_for, or on the current CUDA device in the order of a stream.
 /// All views given to the stage then lie in that memory.

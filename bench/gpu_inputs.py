@@ -1,0 +1,51 @@
+"""Events and maps for the programs that time graph construction without Python: FOLDER/NAME.hits and NAME.rfmap.
+
+python bench/gpu_inputs.py FOLDER
+
+Simulated events of about 120,000 and 300,000 hits with the demo bundle's map, and, where ../shared or RHEINFALL_SHARED
+has it, TrackML event 21000 with the trackml bundle's map.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import rheinfall as rf
+
+PILE_UP = {"simulated-120k": 250, "simulated-300k": 625}
+SEED = 3
+
+
+def main() -> int:
+    """Write all of them."""
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pile_up in PILE_UP.items():
+        _write(folder, name, next(iter(rf.simulation.simulate(1, pile_up=pile_up, seed=SEED))).hits, "demo")
+    shared = Path(os.environ.get("RHEINFALL_SHARED", Path(__file__).parents[2] / "shared"))
+    real = shared / "data" / "trackml" / "event21000" / "event000021000"
+    try:
+        _write(folder, "event000021000", rf.io.read_event(real).hits, "trackml")
+    except FileNotFoundError as error:
+        print(f"TrackML event 21000: skipped, {error}")
+    return 0
+
+
+def _write(folder: Path, name: str, hits: rf.Hits, bundle: str) -> None:
+    columns = (np.array([len(hits)], np.uint64), hits.module_id, hits.x, hits.y, hits.z)
+    (folder / f"{name}.hits").write_bytes(b"".join(np.ascontiguousarray(c).tobytes() for c in columns))
+    module_map = Path(rf.__file__).parent / "bundles" / bundle / "module_map.rfmap"
+    shutil.copyfile(module_map, folder / f"{name}.rfmap")
+    print(f"{name}: {len(hits)} hits")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

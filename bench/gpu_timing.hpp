@@ -1,0 +1,75 @@
+#pragma once
+
+/// @file
+/// Times on a CUDA device, by its events.
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "core/device_buffer.hpp"
+
+namespace bench {
+
+constexpr int n_repetitions = 15;
+
+/// Seconds of the median of some repetitions on @p stream, after one to warm up.
+template <class Work>
+double time_median(Work work, cudaStream_t stream = nullptr) {
+    cudaEvent_t begin = nullptr, end = nullptr;
+    RHEINFALL_CUDA_CHECK(cudaEventCreate(&begin));
+    RHEINFALL_CUDA_CHECK(cudaEventCreate(&end));
+    std::vector<float> ms;
+    for (int i = 0; i <= n_repetitions; ++i) {
+        RHEINFALL_CUDA_CHECK(cudaEventRecord(begin, stream));
+        work();
+        RHEINFALL_CUDA_CHECK(cudaEventRecord(end, stream));
+        RHEINFALL_CUDA_CHECK(cudaEventSynchronize(end));
+        float elapsed = 0;
+        RHEINFALL_CUDA_CHECK(cudaEventElapsedTime(&elapsed, begin, end));
+        if (i > 0) ms.push_back(elapsed);
+    }
+    RHEINFALL_CUDA_CHECK(cudaEventDestroy(begin));
+    RHEINFALL_CUDA_CHECK(cudaEventDestroy(end));
+    std::nth_element(ms.begin(), ms.begin() + n_repetitions / 2, ms.end());
+    return static_cast<double>(ms[n_repetitions / 2]) * 1e-3;
+}
+
+/// Bytes a second read and written by a copy of 2 GB within the device.
+inline double measure_copy_rate() {
+    const std::size_t n = std::size_t{1} << 30;
+    rheinfall::DeviceBuffer<std::byte> from(n), to(n);
+    const double seconds = time_median([&] {
+        RHEINFALL_CUDA_CHECK(
+            cudaMemcpyAsync(to.span().data(), from.span().data(), n, cudaMemcpyDeviceToDevice, nullptr));
+    });
+    return 2.0 * static_cast<double>(n) / seconds;
+}
+
+/// A CUDA graph of what @p work puts on @p stream.
+class CapturedGraph {
+public:
+    template <class Work>
+    CapturedGraph(cudaStream_t stream, Work work) {
+        RHEINFALL_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+        work();
+        RHEINFALL_CUDA_CHECK(cudaStreamEndCapture(stream, &graph_));
+        RHEINFALL_CUDA_CHECK(cudaGraphInstantiate(&ready_, graph_, 0));
+    }
+    ~CapturedGraph() {
+        static_cast<void>(cudaGraphExecDestroy(ready_));
+        static_cast<void>(cudaGraphDestroy(graph_));
+    }
+    CapturedGraph(const CapturedGraph&) = delete;
+    CapturedGraph& operator=(const CapturedGraph&) = delete;
+
+    void launch(cudaStream_t stream) const { RHEINFALL_CUDA_CHECK(cudaGraphLaunch(ready_, stream)); }
+
+private:
+    cudaGraph_t graph_ = nullptr;
+    cudaGraphExec_t ready_ = nullptr;
+};
+
+}  // namespace bench
