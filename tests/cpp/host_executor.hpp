@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <numeric>
 #include <random>
+#include <thread>
 #include <vector>
 
 /// Runs the steps of a device stage on the host: bodies in their order or shuffled, sums and sorts by the standard
@@ -52,4 +53,25 @@ private:
 
     bool shuffled_ = false;
     std::mt19937_64 random_;
+};
+
+/// Calls bodies by several threads, so that those meet which write to the same words.
+class ThreadedExecutor : public HostExecutor {
+public:
+    explicit ThreadedExecutor(unsigned n_threads) : n_threads_(n_threads) {}
+
+    template <class Body>
+    void for_each(std::uint64_t n, const Body& body) {
+        if (n < 1000) return HostExecutor::for_each(n, body);
+        std::vector<std::thread> threads;
+        for (std::uint64_t first = 0; first < n_threads_; ++first) {
+            threads.emplace_back([first, n, &body, step = n_threads_] {
+                for (std::uint64_t i = first; i < n; i += step) body(i);
+            });
+        }
+        for (std::thread& thread : threads) thread.join();
+    }
+
+private:
+    std::uint64_t n_threads_;
 };

@@ -27,4 +27,5 @@
 #include <rheinfall/tracking/radius_graph.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
 #include <rheinfall/tracking/track_building.hpp>
+#include <rheinfall/tracking/track_building_cuda.hpp>
 #include <rheinfall/tracking/track_finder.hpp>

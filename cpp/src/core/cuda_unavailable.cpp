@@ -3,6 +3,7 @@
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
+#include <rheinfall/tracking/track_building_cuda.hpp>
 #include <string>
 
 #include "tracking/bucket_by_module_backends.hpp"
@@ -84,6 +85,15 @@ void build_radius_graph(CudaStream /*stream*/, const RadiusGraphPlan& /*plan*/, 
                         std::span<std::int64_t> /*source*/, std::span<std::int64_t> /*target*/,
                         RadiusGraphResult* /*result*/) {
     refuse("build_radius_graph");
+}
+
+std::size_t track_building_workspace_size(const TrackBuildingPlan& /*plan*/, const TrackBuildingLimits& /*limits*/,
+                                          bool /*has_hits*/) {
+    refuse("build_tracks");
+}
+void build_tracks(CudaStream /*stream*/, const TrackBuildingPlan& /*plan*/, Workspace& /*workspace*/,
+                  const DeviceScoredGraph& /*on_device*/, const DeviceTracks& /*tracks*/) {
+    refuse("build_tracks");
 }
 
 namespace quantized {

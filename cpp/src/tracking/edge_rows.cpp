@@ -34,22 +34,6 @@ void copy_sorted(const EdgeList& edges, EdgeRows& rows) noexcept {
     std::ranges::copy(edges.score.first(edges.size), rows.score.begin());
 }
 
-/// Turns counts at [v + 1] into offsets at [v]; `fill` then uses [v] as the cursor of row v, which leaves it at the
-/// row's end, so that `close_rows` restores the offsets by one shift.
-void open_rows(std::span<Index> offsets) noexcept {
-    for (std::size_t v = 1; v < offsets.size(); ++v) offsets[v] += offsets[v - 1];
-}
-void close_rows(std::span<Index> offsets) noexcept {
-    for (std::size_t v = offsets.size() - 1; v > 0; --v) offsets[v] = offsets[v - 1];
-    offsets[0] = 0;
-}
-
-void push(EdgeRows& rows, Index row, Index neighbour, float score) noexcept {
-    const Index at = rows.offsets[row]++;
-    rows.neighbour[at] = neighbour;
-    rows.score[at] = score;
-}
-
 /// Stable: rows keep the order of the list.
 void group_list(const EdgeList& edges, std::span<const Index> row_of, std::span<const Index> neighbour_of,
                 EdgeRows& rows) noexcept {
@@ -60,36 +44,7 @@ void group_list(const EdgeList& edges, std::span<const Index> row_of, std::span<
     close_rows(rows.offsets);
 }
 
-/// Of equal neighbours in an ascending row, keeps one with the largest score.
-void merge_duplicates(EdgeRows& rows) noexcept {
-    Index end = 0;
-    Index first = 0;
-    for (std::size_t v = 0; v < rows.n_nodes(); ++v) {
-        const Index last = rows.offsets[v + 1];
-        const Index row = end;
-        for (Index e = first; e < last; ++e) {
-            if (end > row && rows.neighbour[end - 1] == rows.neighbour[e]) {
-                rows.score[end - 1] = std::max(rows.score[end - 1], rows.score[e]);
-                continue;
-            }
-            rows.neighbour[end] = rows.neighbour[e];
-            rows.score[end++] = rows.score[e];
-        }
-        first = last;
-        rows.offsets[v + 1] = end;
-    }
-}
-
 }  // namespace
-
-void transpose(const EdgeRows& from, EdgeRows& to) noexcept {
-    std::ranges::fill(to.offsets, 0U);
-    const std::size_t n_edges = from.offsets.back();
-    for (std::size_t e = 0; e < n_edges; ++e) ++to.offsets[from.neighbour[e] + 1];
-    open_rows(to.offsets);
-    from.for_each([&to](Index source, Index target, float score) { push(to, target, source, score); });
-    close_rows(to.offsets);
-}
 
 void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept {
     const ListOrder order = find_order(edges);

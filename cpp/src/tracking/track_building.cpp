@@ -3,18 +3,16 @@
 #include <rheinfall/tracking/track_building.hpp>
 #include <utility>
 
-#include "tracking/detail/topological_order.hpp"
 #include "tracking/detail/track_methods.hpp"
+#include "tracking/detail/track_order.hpp"
+#include "tracking/detail/track_walks.hpp"
 
 namespace rheinfall {
 namespace {
 
 using detail::Index;
+using detail::needs_no_cycles;
 using detail::TrackScratch;
-
-bool needs_no_cycles(TrackMethod method) noexcept {
-    return method == TrackMethod::cc_and_walk || method == TrackMethod::walk || method == TrackMethod::d_walk;
-}
 
 /// Fills the distances from the origin; NaN marks a hit that takes part in nothing.
 Status measure_distances(const HitsView& hits, TrackScratch& s) noexcept {
@@ -84,12 +82,7 @@ Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScra
             detail::list_hits_on_cycles(s, tracks);
             return status;
         }
-        detail::sort_by_depth(s.depth, s.order, s.count);
-        switch (plan.method) {
-            case TrackMethod::walk: detail::group_walk(plan, s); break;
-            case TrackMethod::d_walk: detail::group_d_walk(plan, s); break;
-            default: detail::group_cc_and_walk(plan, s); break;
-        }
+        detail::group_walks(plan, s);
         return status;
     }
     if (plan.method == TrackMethod::mutual_best) detail::group_mutual_best(plan.sure, s);

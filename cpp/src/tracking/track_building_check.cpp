@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tracking/detail/edge_rows.hpp"
+#include "tracking/track_building_device.hpp"
 
 namespace rheinfall {
 namespace {
@@ -31,7 +32,9 @@ void require_number(const char* name, float value) {
 
 }  // namespace
 
-void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& graph) {
+namespace detail {
+
+void check_track_building_shape(const TrackBuildingPlan& plan, const ScoredGraph& graph) {
     if (plan.min_length < 1) refuse("min_length: expected at least 1, got 0");
     require_number("score_cut", plan.score_cut);
     require_number("sure", plan.sure);
@@ -40,9 +43,8 @@ void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& grap
     if (plan.method == TrackMethod::d_walk && (plan.walk_min < 0.0F || plan.walk_add < 0.0F)) {
         refuse("d_walk: expected walk_min and walk_add >= 0, since it adds scores along a path");
     }
-    if (graph.n_nodes >= detail::no_hit)
-        refuse("n_nodes: expected less than 2^32 - 1, got " + std::to_string(graph.n_nodes));
-    if (graph.edges.size() >= detail::no_hit) refuse("edge_index: expected less than 2^32 - 1 edges");
+    if (graph.n_nodes >= no_hit) refuse("n_nodes: expected less than 2^32 - 1, got " + std::to_string(graph.n_nodes));
+    if (graph.edges.size() >= no_hit) refuse("edge_index: expected less than 2^32 - 1 edges");
     require_size("edge_index: targets", graph.edges.source.size(), graph.edges.target.size());
     require_size("scores", graph.edges.size(), graph.scores.size());
     if (graph.hits.size() > 0) {
@@ -56,6 +58,12 @@ void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& grap
         require_size("layer_merge: hits.module_id", graph.n_nodes, graph.hits.module_id.size());
         require_size("layer_merge: hits.x", graph.n_nodes, graph.hits.x.size());
     }
+}
+
+}  // namespace detail
+
+void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& graph) {
+    detail::check_track_building_shape(plan, graph);
     require_in_range("source", graph.edges.source, graph.n_nodes);
     require_in_range("target", graph.edges.target, graph.n_nodes);
 }

@@ -3,16 +3,11 @@
 #include <numeric>
 
 #include "tracking/detail/best_edges.hpp"
+#include "tracking/detail/layer_merge.hpp"
 #include "tracking/detail/track_methods.hpp"
-#include "tracking/detail/union_find.hpp"
 
 namespace rheinfall::detail {
 namespace {
-
-/// The bits of a module id that name volume and layer; 28 of them.
-Index layer_of(std::uint64_t module_id) noexcept {
-    return static_cast<Index>(module_id >> 36U);
-}
 
 /// Calls `visit(hit, layer, is_same)`; `is_same`: the hit before lies on that layer too, as most do.
 template <class Visit>
@@ -42,11 +37,6 @@ void collect_layers(std::span<const std::uint64_t> module_id, TrackScratch& s) n
     });
 }
 
-bool has_more_bits(std::uint64_t bits, std::size_t n) noexcept {
-    for (; bits != 0 && n > 0; --n) bits &= bits - 1;  // the lowest goes
-    return bits != 0;
-}
-
 constexpr unsigned digit_bits = 11;
 constexpr unsigned n_digits = 3;
 using Counts = std::array<Index, 1U << digit_bits>;
@@ -74,16 +64,6 @@ void sort_by_score(EdgeList& edges, EdgeList scratch) noexcept {
     }
 }
 
-/// Joins the ends of the sure edges, and leaves the others that still join two clusters.
-void merge_sure(float sure, TrackScratch& s) noexcept {
-    std::iota(s.root.begin(), s.root.end(), 0U);
-    s.edges.for_each([&](Index source, Index target, float score) {
-        if (score > sure) unite(s.root, source, target);
-    });
-    for (Index& v : s.root) v = s.root[v];  // parents are smaller, so they are final already
-    s.edges.keep_if([&](Index source, Index target, float) { return s.root[source] != s.root[target]; });
-}
-
 }  // namespace
 
 void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
@@ -93,16 +73,7 @@ void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint6
     collect_layers(module_id, s);
     EdgeList edges = s.edges;
     sort_by_score(edges, {s.out.neighbour, s.in.neighbour, s.out.score, 0});
-    edges.for_each([&](Index source, Index target, float) {
-        Index a = find_root(s.root, source);
-        Index b = find_root(s.root, target);
-        if (a == b) return;
-        if (has_more_bits(s.layers[a] & s.layers[b], plan.shared_layers)) return;
-        if (a > b) std::swap(a, b);
-        s.root[b] = a;
-        s.layers[a] |= s.layers[b];
-    });
-    for (Index& v : s.root) v = s.root[v];
+    merge_by_layers(edges, plan.shared_layers, s);
 }
 
 }  // namespace rheinfall::detail

@@ -17,8 +17,8 @@ namespace rheinfall::detail {
 // A hit is stale if a hit that it could reach over followed edges has retired since. So what a hit that is not stale
 // follows is not stale either, and only what lies behind followed edges is ever renewed.
 
-inline void prefetch([[maybe_unused]] const void* address) noexcept {
-#if defined(__GNUC__)
+RHEINFALL_HOST_DEVICE inline void prefetch([[maybe_unused]] const void* address) noexcept {
+#if defined(__GNUC__) && !defined(__CUDA_ARCH__)
     __builtin_prefetch(address);
 #endif
 }
@@ -29,7 +29,7 @@ inline constexpr std::uint8_t stale = 2;
 
 /// Chooses the best path from every hit; @p s.order is topological.
 template <class Rule>
-void choose_all_paths(TrackScratch& s, Rule& rule) noexcept {
+RHEINFALL_HOST_DEVICE void choose_all_paths(TrackScratch& s, Rule& rule) noexcept {
     for (std::size_t i = s.order.size(); i-- > 0;) {
         if (i >= 32) prefetch(&s.out.offsets[s.order[i - 32]]);
         if (i >= 16) prefetch(s.out.neighbour.data() + s.out.offsets[s.order[i - 16]]);
@@ -42,7 +42,7 @@ void choose_all_paths(TrackScratch& s, Rule& rule) noexcept {
 /// Brings the best path from @p start up to date, children first. Depth first with one cursor per hit, so each edge is
 /// passed once and the machine's stack is not used.
 template <class Rule>
-void refresh_best_path(Index start, TrackScratch& s, Rule& rule) noexcept {
+RHEINFALL_HOST_DEVICE void refresh_best_path(Index start, TrackScratch& s, Rule& rule) noexcept {
     if ((s.flags[start] & stale) == 0) return;
     std::size_t n_stack = 0;
     const auto enter = [&](Index v) {
@@ -67,7 +67,7 @@ void refresh_best_path(Index start, TrackScratch& s, Rule& rule) noexcept {
 
 /// Marks every hit that follows @p v, directly or not, as stale. Hits that are stale already have stale followers.
 template <class Rule>
-void mark_followers(Index v, TrackScratch& s, const Rule& rule) noexcept {
+RHEINFALL_HOST_DEVICE void mark_followers(Index v, TrackScratch& s, const Rule& rule) noexcept {
     std::size_t n_stack = 0;
     Index child = v;
     while (true) {
@@ -84,7 +84,7 @@ void mark_followers(Index v, TrackScratch& s, const Rule& rule) noexcept {
 
 /// Makes the best path from @p start a track and retires its hits.
 template <class Rule>
-void take_path(Index start, TrackScratch& s, const Rule& rule) noexcept {
+RHEINFALL_HOST_DEVICE void take_path(Index start, TrackScratch& s, const Rule& rule) noexcept {
     Index smallest = start;
     for (Index v = start; v != no_hit; v = s.next[v]) {
         s.flags[v] |= retired;
@@ -99,12 +99,12 @@ void take_path(Index start, TrackScratch& s, const Rule& rule) noexcept {
 class PathsAhead {
 public:
     /// @p s.order: hits with which paths begin, in the order of taking; no_hit ends the list.
-    explicit PathsAhead(TrackScratch& s) noexcept : s_(s) {
-        at_.fill(no_hit);
+    RHEINFALL_HOST_DEVICE explicit PathsAhead(TrackScratch& s) noexcept : s_(s) {
+        at_.fill(Index{no_hit});
         for (std::size_t i = 0; i < at_.size(); ++i) fetch();
     }
 
-    void fetch() noexcept {
+    RHEINFALL_HOST_DEVICE void fetch() noexcept {
         for (Index& v : at_) {
             if (v != no_hit) {
                 const Index row = s_.in.offsets[v];
@@ -121,7 +121,7 @@ public:
     }
 
 private:
-    Index begin_next() noexcept {
+    RHEINFALL_HOST_DEVICE Index begin_next() noexcept {
         for (; begun_ < s_.order.size() && s_.order[begun_] != no_hit; ++begun_) {
             if (begun_ + 32 < s_.order.size() && s_.order[begun_ + 32] != no_hit)
                 prefetch(&s_.next[s_.order[begun_ + 32]]);

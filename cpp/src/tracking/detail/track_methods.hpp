@@ -6,24 +6,20 @@
 
 namespace rheinfall::detail {
 
-/// The methods. Each starts from the edges above the cut in `s.edges` and leaves `s.root`.
+/// The methods that start from the edges above the cut in `s.edges`. They leave `s.root`. The walks: track_walks.hpp.
 void group_components(TrackScratch& s) noexcept;
 /// Leaves the surviving edges in `s.edges`. `sure` infinite: junction removal.
 void group_mutual_best(float sure, TrackScratch& s) noexcept;
 /// @p module_id: one for each hit.
 void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
                        TrackScratch& s) noexcept;
-/// The walks start from `s.out` (acyclic), `s.depth` and `s.order`.
-void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
-void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
-void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 
 /// Groups `s.edges` by source, into `s.out`, and measures depths. Edges on cycles that do not lead outward are dropped,
 /// and then the return value is `cycle`; if @p drop is false they stay and the depths are unfinished.
 Status order_hits(bool has_hits, bool drop, TrackScratch& s) noexcept;
 
 /// Lists the hits on cycles, ascending; call after `order_hits` left a cycle standing.
-void list_hits_on_cycles(TrackScratch& s, TracksBuffers& tracks) noexcept;
+void list_hits_on_cycles(const TrackScratch& s, TracksBuffers& tracks) noexcept;
 
 /// Numbers and orders the tracks that `s.root` describes.
 Status write_tracks(std::size_t min_length, bool has_hits, TrackScratch& s, TracksBuffers& tracks,

@@ -44,22 +44,20 @@ struct TrackScratch {
     std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
 
+    /// Calls `take(span, size)` for each array; those of wide types first, so that nothing lies between them where they
+    /// lie side by side.
     template <class Take>
-    void lay_out(std::size_t n_nodes, std::size_t n_edges, Take&& take) {
+    RHEINFALL_HOST_DEVICE void lay_out(std::size_t n_nodes, std::size_t n_edges, Take&& take) {
+        for (auto* of_hits : {&distance2, &heaviest, &heap_sum}) take(*of_hits, n_nodes);
+        for (auto* of_hits : {&best_from, &best_into, &layers}) take(*of_hits, n_nodes);
         for (auto* of_edges : {&edges.source, &edges.target, &out.neighbour, &in.neighbour}) take(*of_edges, n_edges);
         for (auto* of_edges : {&edges.score, &out.score, &in.score}) take(*of_edges, n_edges);
-        take(out.offsets, n_nodes + 1);
-        take(in.offsets, n_nodes + 1);
+        for (auto* of_hits : {&out.offsets, &in.offsets, &listed}) take(*of_hits, n_nodes + 1);
         for (auto* of_hits : {&root, &depth, &order, &component, &cursor, &stack, &count, &next, &best_out}) {
             take(*of_hits, n_nodes);
         }
-        for (auto* of_hits : {&best_from, &best_into, &layers}) take(*of_hits, n_nodes);
-        take(listed, n_nodes + 1);
-        take(distance2, n_nodes);
         take(hit_depth, n_nodes);
         take(longest, n_nodes);
-        take(heaviest, n_nodes);
-        take(heap_sum, n_nodes);
         take(of_root, n_nodes);
         take(flags, n_nodes);
     }

@@ -8,7 +8,7 @@
 namespace rheinfall::detail {
 
 /// The root of @p v, halving the path on the way.
-inline Index find_root(std::span<Index> parent, Index v) noexcept {
+RHEINFALL_HOST_DEVICE inline Index find_root(std::span<Index> parent, Index v) noexcept {
     while (parent[v] != v) {
         parent[v] = parent[parent[v]];
         v = parent[v];
@@ -20,7 +20,7 @@ inline Index find_root(std::span<Index> parent, Index v) noexcept {
 /// is larger, and each hit that is left is hooked to the smaller parent on the way (Rem's algorithm with splicing:
 /// Patwary, Blair, Manne, SEA 2010). A parent is never larger than its child, so that a root is the smallest hit of its
 /// component whatever the order of edges.
-inline void unite(std::span<Index> parent, Index a, Index b) noexcept {
+RHEINFALL_HOST_DEVICE inline void unite(std::span<Index> parent, Index a, Index b) noexcept {
     Index parent_a = parent[a];
     Index parent_b = parent[b];
     while (parent_a != parent_b) {
@@ -40,7 +40,7 @@ inline void unite(std::span<Index> parent, Index a, Index b) noexcept {
 
 /// Labels each hit with the smallest hit of its connected component. @p edges: a list or rows.
 template <class Edges>
-void label_components(const Edges& edges, std::span<Index> label) noexcept {
+RHEINFALL_HOST_DEVICE void label_components(const Edges& edges, std::span<Index> label) noexcept {
     std::iota(label.begin(), label.end(), 0U);
     edges.for_each([label](Index source, Index target, float) { unite(label, source, target); });
     for (Index& v : label) v = label[v];  // parents are smaller, so they are final already

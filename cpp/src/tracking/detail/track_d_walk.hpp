@@ -1,16 +1,20 @@
+#pragma once
+
+/// @file
+/// The walk by heaviest path: `d_walk`. Host and device run the same.
+
 #include <algorithm>
 #include <numeric>
 
 #include "tracking/detail/best_edges.hpp"
 #include "tracking/detail/best_path.hpp"
-#include "tracking/detail/track_methods.hpp"
+#include "tracking/detail/track_scratch.hpp"
 #include "tracking/detail/union_find.hpp"
 
 namespace rheinfall::detail {
-namespace {
 
 /// Leaves the edges that pass the walk's rule at both ends, both judged on the graph before any edge goes.
-void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     find_best_edges(s.out, s);
     s.out.keep_if([&](Index source, Index target, float score) {
         return (score > (is_best_from(source, target, score, s) ? plan.walk_min : plan.walk_add)) &
@@ -23,12 +27,12 @@ void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
 /// survived the pruning is followed.
 class HeaviestPath {
 public:
-    explicit HeaviestPath(TrackScratch& s) noexcept : s_(s) {}
+    RHEINFALL_HOST_DEVICE explicit HeaviestPath(TrackScratch& s) noexcept : s_(s) {}
 
-    void look(Index) noexcept {}
-    [[nodiscard]] bool follows(Index, Index, float) const noexcept { return true; }
+    RHEINFALL_HOST_DEVICE void look(Index) noexcept {}
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool follows(Index, Index, float) const noexcept { return true; }
 
-    void choose(Index v) noexcept {
+    RHEINFALL_HOST_DEVICE void choose(Index v) noexcept {
         double best = 0.0;
         Index next = no_hit;
         for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
@@ -50,24 +54,26 @@ private:
 /// Hits of a component without edges in, the best on top. A stale sum is an upper bound, since deletions only take
 /// choices away: it is renewed when it reaches the top.
 class Sources {
-    [[nodiscard]] auto end() const noexcept { return heap_.begin() + static_cast<std::ptrdiff_t>(size_); }
-    [[nodiscard]] auto after() const noexcept {
+    [[nodiscard]] RHEINFALL_HOST_DEVICE auto end() const noexcept {
+        return heap_.begin() + static_cast<std::ptrdiff_t>(size_);
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE auto after() const noexcept {
         return [sum = s_.heap_sum](Index a, Index b) { return sum[a] < sum[b] || (sum[a] == sum[b] && a > b); };
     }
 
 public:
-    explicit Sources(TrackScratch& s) noexcept : s_(s), heap_(s.best_out) {}
+    RHEINFALL_HOST_DEVICE explicit Sources(TrackScratch& s) noexcept : s_(s), heap_(s.best_out) {}
 
-    void push(Index v) noexcept {
+    RHEINFALL_HOST_DEVICE void push(Index v) noexcept {
         heap_[size_++] = v;
         s_.heap_sum[v] = s_.heaviest[v];
         std::push_heap(heap_.begin(), end(), after());
     }
-    Index pop() noexcept {
+    RHEINFALL_HOST_DEVICE Index pop() noexcept {
         std::pop_heap(heap_.begin(), end(), after());
         return heap_[--size_];
     }
-    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool empty() const noexcept { return size_ == 0; }
 
 private:
     TrackScratch& s_;
@@ -76,7 +82,7 @@ private:
 };
 
 /// One edge less into each child of the hits on the path from @p start; children without any become sources.
-void release_children(Index start, Sources& sources, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void release_children(Index start, Sources& sources, TrackScratch& s) noexcept {
     for (Index v = start; v != no_hit; v = s.next[v]) {
         for (const Index child : s.out.neighbours(v)) {
             if (--s.count[child] == 0 && (s.flags[child] & retired) == 0) sources.push(child);
@@ -85,7 +91,7 @@ void release_children(Index start, Sources& sources, TrackScratch& s) noexcept {
 }
 
 /// Takes the best source of one component, again and again.
-void take_component(Sources& sources, HeaviestPath& rule, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void take_component(Sources& sources, HeaviestPath& rule, TrackScratch& s) noexcept {
     while (!sources.empty()) {
         const Index v = sources.pop();
         if ((s.flags[v] & stale) != 0) {
@@ -101,25 +107,22 @@ void take_component(Sources& sources, HeaviestPath& rule, TrackScratch& s) noexc
 /// Chains the hits with edges out and none in, component by component: the first one of each component in `s.order`
 /// (no_hit behind the last), the following one in `s.listed`, no_hit at the end of a chain. `s.count` becomes the edges
 /// into each hit.
-void list_sources(TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void list_sources(TrackScratch& s) noexcept {
     label_components(s.out, s.component);
-    std::ranges::fill(s.order, no_hit);
+    std::fill(s.order.begin(), s.order.end(), Index{no_hit});
     for (Index v = 0; v < s.root.size(); ++v) {
         s.count[v] = static_cast<Index>(s.in.degree(v));
         if (s.count[v] > 0 || s.out.degree(v) == 0) continue;  // a hit without edges is a path of its own
         s.listed[v] = s.order[s.component[v]];
         s.order[s.component[v]] = v;
     }
-    const auto last = std::ranges::remove(s.order, no_hit);
-    std::ranges::fill(last, no_hit);
+    std::fill(std::remove(s.order.begin(), s.order.end(), Index{no_hit}), s.order.end(), Index{no_hit});
 }
 
-}  // namespace
-
-void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     prune_edges(plan, s);
     std::iota(s.root.begin(), s.root.end(), 0U);
-    std::ranges::fill(s.flags, std::uint8_t{0});
+    std::fill(s.flags.begin(), s.flags.end(), std::uint8_t{0});
     HeaviestPath rule(s);
     choose_all_paths(s, rule);
     list_sources(s);

@@ -1,19 +1,23 @@
+#pragma once
+
+/// @file
+/// The walks by longest path: `walk` and `cc_and_walk`. Host and device run the same.
+
 #include <algorithm>
 #include <numeric>
 
 #include "tracking/detail/best_path.hpp"
-#include "tracking/detail/track_methods.hpp"
+#include "tracking/detail/track_scratch.hpp"
 
 namespace rheinfall::detail {
-namespace {
 
 /// Longest paths by dynamic programming in place of enumeration, in `s.longest`; `best_out` is the best neighbour that
 /// is not retired.
 class LongestPath {
 public:
-    LongestPath(const TrackBuildingPlan& plan, TrackScratch& s) noexcept : plan_(plan), s_(s) {}
+    RHEINFALL_HOST_DEVICE LongestPath(const TrackBuildingPlan& plan, TrackScratch& s) noexcept : plan_(plan), s_(s) {}
 
-    void look(Index v) noexcept {
+    RHEINFALL_HOST_DEVICE void look(Index v) noexcept {
         Index best = no_hit;
         float best_score = 0.0F;
         for (Index e = s_.out.offsets[v]; e < s_.out.offsets[v + 1]; ++e) {
@@ -27,11 +31,11 @@ public:
     }
 
     /// The best neighbour counts whatever its score: another one becomes the best when it retires.
-    [[nodiscard]] bool follows(Index v, Index child, float score) const noexcept {
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool follows(Index v, Index child, float score) const noexcept {
         return s_.best_out[v] == child || score > plan_.walk_add;
     }
 
-    void choose(Index v) noexcept {
+    RHEINFALL_HOST_DEVICE void choose(Index v) noexcept {
         const Index best = s_.best_out[v];
         LongPath path{1, v, 0.0F};
         Index next = no_hit;
@@ -52,7 +56,7 @@ public:
 
 private:
     /// True if the path over a child is better than the best so far.
-    [[nodiscard]] static bool is_longer(const LongPath& over, const LongPath& best) noexcept {
+    [[nodiscard]] RHEINFALL_HOST_DEVICE static bool is_longer(const LongPath& over, const LongPath& best) noexcept {
         const Index n_hits = over.n_hits + 1;
         if (n_hits != best.n_hits) return n_hits > best.n_hits;
         if (over.last_score != best.last_score) return over.last_score > best.last_score;
@@ -64,7 +68,7 @@ private:
 };
 
 /// Walks from every hit that is not retired yet.
-void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     // An edge that is not above the lower threshold is never followed, and a worse one never becomes the best.
     const float lowest = std::min(plan.walk_min, plan.walk_add);
     s.out.keep_if([lowest](Index, Index, float score) { return score > lowest; });
@@ -85,7 +89,7 @@ void walk_all(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
 }
 
 /// Takes the chain that begins with @p start, a hit without edges in, if it is a component of at least 3 hits.
-void take_chain(Index start, std::span<const Index> in_degree, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void take_chain(Index start, std::span<const Index> in_degree, TrackScratch& s) noexcept {
     std::size_t n_hits = 1;
     Index smallest = start;
     for (Index v = start; s.out.degree(v) > 0; ++n_hits) {
@@ -103,25 +107,23 @@ void take_chain(Index start, std::span<const Index> in_degree, TrackScratch& s) 
 
 /// Takes the components that are single chains of at least 3 hits as they stand. Each hit is passed once at most:
 /// behind the first, only hits with one edge in are.
-void take_chains(TrackScratch& s) noexcept {
-    std::ranges::fill(s.count, 0U);
+RHEINFALL_HOST_DEVICE inline void take_chains(TrackScratch& s) noexcept {
+    std::fill(s.count.begin(), s.count.end(), 0U);
     for (const Index w : s.out.neighbour.first(s.out.offsets.back())) ++s.count[w];
     for (Index v = 0; v < s.root.size(); ++v) {
         if (s.count[v] == 0) take_chain(v, s.count, s);
     }
 }
 
-}  // namespace
-
-void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void group_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     std::iota(s.root.begin(), s.root.end(), 0U);
-    std::ranges::fill(s.flags, std::uint8_t{0});
+    std::fill(s.flags.begin(), s.flags.end(), std::uint8_t{0});
     walk_all(plan, s);
 }
 
-void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+RHEINFALL_HOST_DEVICE inline void group_cc_and_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     std::iota(s.root.begin(), s.root.end(), 0U);
-    std::ranges::fill(s.flags, std::uint8_t{0});
+    std::fill(s.flags.begin(), s.flags.end(), std::uint8_t{0});
     take_chains(s);
     walk_all(plan, s);
 }

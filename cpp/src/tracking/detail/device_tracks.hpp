@@ -1,0 +1,198 @@
+#pragma once
+
+/// @file
+/// Track building as a device runs it: the arrays of one event, and the bodies that select and join edges. Components
+/// are in device_tracks_components.hpp, the output in device_tracks_output.hpp, the order of the kernels in
+/// device_tracks_steps.hpp.
+///
+/// What hangs on a whole graph is found by all threads at once: the best edges, components, the order of hits within
+/// tracks. The walks, the merging by layers and depths go hit by hit; but components do not know of each other, and so
+/// one thread each runs the very functions of the CPU on a component. A *place* numbers the hits by component.
+
+#include <cstddef>
+#include <cstdint>
+#include <rheinfall/tracking/track_building_cuda.hpp>
+
+#include "tracking/detail/best_edges.hpp"
+#include "tracking/detail/device_atomics.hpp"
+#include "tracking/detail/device_graph.hpp"
+#include "tracking/detail/track_order.hpp"
+
+namespace rheinfall::detail {
+
+/// What is known of an event as a whole. Each flag is set by any number of threads, to 1.
+struct EventFlags {
+    std::uint32_t n_edges;  ///< in use
+    std::uint32_t too_many_edges;
+    std::uint32_t not_finite;
+    std::uint32_t cyclic;
+    std::uint32_t duplicates;  ///< some edges join the same hits in the same direction
+};
+
+/// One event.
+struct DeviceTrackBuilder {
+    TrackBuildingPlan plan;
+    std::uint32_t n_nodes, edge_capacity;
+    std::uint32_t index_bits;  ///< of n_nodes
+    bool has_hits;
+
+    // The caller's.
+    const std::int64_t *edge_source, *edge_target;
+    const float* score;
+    const std::size_t* n_edges_given;
+    const float *x, *y, *z;
+    const std::uint64_t* module_id;
+    std::uint64_t n_offsets, n_hits, n_labels;  ///< sizes of the buffers
+    std::int64_t *offsets, *hits, *labels;
+    TracksResult* result;
+
+    EventFlags* flags;
+    // By edge: ends of the edges that are kept, `no_hit` as the source of others.
+    std::uint32_t *source, *target;
+    // By hit.
+    double* distance2;                     ///< NaN for a hit that takes part in nothing; if there are hits
+    std::uint32_t* parent;                 ///< of the components
+    std::uint64_t *best_from, *best_into;  ///< as in TrackScratch; `mutual_best` and `junction_removal`
+    std::uint32_t* label;                  ///< smallest hit of the component
+    std::uint32_t* root;                   ///< smallest hit of the track
+    std::uint32_t* depth;                  ///< edges on the longest path to the hit; without hits
+    std::uint32_t* hit;                    ///< its number, to be sorted
+
+    // By place; the hits sorted by component.
+    std::uint32_t *sorted_label, *member;
+    std::uint64_t *begins, *component;  ///< (n_nodes + 1,): 1 where a component begins; the sums
+    std::uint32_t* row_begin;           ///< (n_nodes + 1,): edges before those that leave the place
+    std::uint32_t* place_of;            ///< by hit
+    std::uint32_t* first_place;         ///< (n_nodes + 1,) by component
+    // By edge, sorted by places.
+    std::uint64_t *edge_key, *sorted_edge_key;
+    std::uint32_t *edge, *sorted_edge;            ///< number of the caller's edge
+    std::uint64_t *merge_key, *sorted_merge_key;  ///< component, falling score; `layer_merge`
+    std::uint32_t* merge_edge;                    ///< place in `sorted_edge_key`, by `sorted_merge_key`
+    std::uint64_t* layer;                         ///< by hit: one bit; `layer_merge`
+    std::byte* blocks;                            ///< a TrackScratch of each component
+
+    // By hit or by place in the output.
+    std::uint64_t *order_key, *sorted_order_key;
+    std::uint32_t *by_order, *root_key, *sorted_root, *ordered;
+    std::uint32_t* track_begin;             ///< by root: its place
+    std::uint64_t *length, *length_before;  ///< (n_nodes + 1,) by root: hits of its track, 0 for none; the sums
+    std::uint64_t *is_track, *track;        ///< (n_nodes + 1,) by root: 1 or 0; the sums
+    std::uint64_t *on_cycle, *cycle_place;  ///< (n_nodes + 1,) by hit: 1 or 0; the sums
+
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool mutual() const {
+        return plan.method == TrackMethod::mutual_best || plan.method == TrackMethod::junction_removal;
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool merges_layers() const { return plan.method == TrackMethod::layer_merge; }
+    /// True if components are looked into one by one.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool needs_rows() const {
+        return needs_no_cycles(plan.method) || merges_layers() || !has_hits;
+    }
+    /// True if a cycle leaves the event without tracks.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool stops_at_cycles() const {
+        return needs_no_cycles(plan.method) && !plan.break_cycles;
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool stopped() const { return stops_at_cycles() && flags->cyclic != 0; }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool knows_place_of(std::uint32_t v) const {
+        return !has_hits || distance2[v] == distance2[v];
+    }
+};
+
+/// One call: nothing is known yet.
+struct BeginTracks {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t) const {
+        const bool too_many = t.n_edges_given != nullptr && *t.n_edges_given > t.edge_capacity;
+        *t.flags = {};
+        t.flags->too_many_edges = too_many ? 1 : 0;
+        t.flags->n_edges = too_many                     ? 0
+                           : t.n_edges_given != nullptr ? static_cast<std::uint32_t>(*t.n_edges_given)
+                                                        : t.edge_capacity;
+    }
+};
+
+/// By hit, and one more: measures its distance from the origin, and prepares what edges will write.
+struct BeginHit {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t v) const {
+        const auto index = static_cast<std::uint32_t>(v);
+        if (t.stops_at_cycles()) t.on_cycle[v] = 0;
+        if (index == t.n_nodes) return;
+        t.parent[v] = index;
+        t.hit[v] = index;
+        if (t.mutual()) t.best_from[v] = t.best_into[v] = 0;
+        if (!t.has_hits) return;
+        const auto x = static_cast<double>(t.x[v]);
+        const auto y = static_cast<double>(t.y[v]);
+        const auto z = static_cast<double>(t.z[v]);
+        const double distance2 = x * x + y * y + z * z;  // of float32: infinite only if a coordinate is
+        const bool finite = is_finite(t.x[v]) && is_finite(t.y[v]) && is_finite(t.z[v]);
+        t.distance2[v] = finite ? distance2 : std::bit_cast<double>(0x7ff8000000000000U);
+        if (!finite) store_shared(&t.flags->not_finite, 1);
+    }
+};
+
+/// By edge: whether it is above the cut, and which way it leads; ranks it at its ends where that is asked for.
+struct SelectEdge {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t e) const {
+        t.source[e] = no_hit;
+        if (e >= t.flags->n_edges) return;
+        const float score = t.score[e];
+        if (!is_finite(score)) {
+            store_shared(&t.flags->not_finite, 1);
+            return;
+        }
+        if (!(score > t.plan.score_cut)) return;
+        auto a = static_cast<std::uint32_t>(t.edge_source[e]);
+        auto b = static_cast<std::uint32_t>(t.edge_target[e]);
+        if (a == b && !needs_no_cycles(t.plan.method)) return;
+        if (!t.knows_place_of(a) || !t.knows_place_of(b)) return;
+        if (t.plan.orient) {
+            const double d_a = t.distance2[a];
+            const double d_b = t.distance2[b];
+            if (d_a > d_b || (d_a == d_b && a > b)) {
+                const std::uint32_t inner = b;
+                b = a;
+                a = inner;
+            }
+        }
+        t.source[e] = a;
+        t.target[e] = b;
+        if (!t.mutual()) return;
+        raise_shared(t.best_from + a, rank_edge(score, b));
+        raise_shared(t.best_into + b, rank_edge(score, a));
+    }
+};
+
+/// By edge: drops it if it is neither the best at both ends nor sure, where that is asked for; else joins its ends.
+struct JoinEdge {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t e) const {
+        const std::uint32_t a = t.source[e];
+        if (a == no_hit) return;
+        const std::uint32_t b = t.target[e];
+        if (t.mutual()) {
+            const float score = t.score[e];
+            const bool sure = t.plan.method == TrackMethod::mutual_best && score > t.plan.sure;
+            if (!sure && (t.best_from[a] != rank_edge(score, b) || t.best_into[b] != rank_edge(score, a))) {
+                t.source[e] = no_hit;
+                return;
+            }
+        }
+        unite_shared(t.parent, a, b);
+    }
+};
+
+/// By hit: its component; until a method says otherwise, its track.
+struct LabelHit {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t v) const {
+        std::uint32_t at = static_cast<std::uint32_t>(v);
+        while (t.parent[at] != at) at = t.parent[at];
+        t.label[v] = at;
+        t.root[v] = at;
+    }
+};
+
+}  // namespace rheinfall::detail
