@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# On a machine with a GPU and nvcc: builds the preset cuda (no Python) and runs the C++ tests; compares with the CPU, then
-# times from device memory: quantized networks (10^7 events), graphs of the events that `make gpu-pack` left and of
-# 271,663 points in 12 dimensions; runs the GPU tests once more under compute-sanitizer; writes figures and environment to
-# a JSON file. Has 9 minutes; what does not fit is named. Fails where there is no GPU. Where `make gpu-pack` has left its
-# programs (.gpu-pack/) and there is no nvcc, those are run.
+# On a machine with a GPU: runs the C++ tests; compares with the CPU, then times from device memory: graphs of events and
+# of 271,663 points in 12 dimensions, quantized networks (10^7 events); runs the GPU tests once more under
+# compute-sanitizer; writes figures and environment to a JSON file. Has 9 minutes; what does not fit is named.
+# The programs and the events are those that `make gpu-pack` left in .gpu-pack/; without its programs it builds the
+# preset cuda (nvcc, GoogleTest; no Python), without its events the radius graph alone is timed.
 #   bench/gpu.sh [OUT.json]
+#   bench/gpu.sh --without-gpu OUT.json    the same steps where there is no GPU: what needs one says that it is skipped
 # NOT YET RUN ON A GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+dry=0
+[ "${1:-}" = --without-gpu ] && dry=1 && shift
 out=${1:-bench/results/gpu.json}
 limit=540
 start=$SECONDS
@@ -24,34 +27,46 @@ step() {
         timeout "$left" "$@" >"$logs/$name.log" 2>&1
         status=$?
     fi
+    steps+=("{\"step\": \"$name\", \"status\": $status, \"seconds\": $((SECONDS - begin))}")
+    if [ $dry = 1 ] && [ $status = 3 ]; then  # of a program that needs a GPU
+        echo "$name: skipped, $(tail -n 1 "$logs/$name.log")"
+        return 0
+    fi
     echo "$name: exit status $status, $((SECONDS - begin)) s"
     [ $status = 0 ] || tail -n 20 "$logs/$name.log" 2>/dev/null
-    steps+=("{\"step\": \"$name\", \"status\": $status, \"seconds\": $((SECONDS - begin))}")
+    [ $dry = 0 ] || grep 'SKIPPED.*ms' "$logs/$name.log" | sort -u
     return $status
 }
 
-command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 || {
+gpu=none
+capability=90
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+    gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+elif [ $dry = 0 ]; then
     echo "gpu.sh: no GPU (nvidia-smi -L lists none); nothing was measured" >&2
     exit 3
-}
-gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+fi
 failed=0
-if command -v nvcc >/dev/null || [ ! -x .gpu-pack/rheinfall_tests ]; then
+origin="built here"
+if [ -x .gpu-pack/rheinfall_tests ]; then
+    programs=.gpu-pack
+    origin="gpu-pack of $(cat .gpu-pack/commit)"
+    step test $programs/rheinfall_tests || failed=1
+else
     programs=build/cuda/tests/cpp
-    step configure cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$capability" &&
+    json=()
+    [ -d .gpu-pack/include ] && json=(-DRHEINFALL_JSON_INCLUDE_DIR="$PWD/.gpu-pack/include")
+    step configure cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$capability" "${json[@]}" &&
         step build cmake --build --preset cuda -j "$(nproc)" &&
         step test ctest --preset cuda -j "$(nproc)" || failed=1
-else
-    programs=.gpu-pack
-    step test $programs/rheinfall_tests || failed=1
 fi
 tests=$programs/rheinfall_tests
 on_gpu='*uda*:*evice*-*.Bodies*:*.ExactRoomFits*'  # not the bodies that run on the host
 quantized=null
 tracking=null
-events=()  # gpu-pack leaves them; without, the radius graph alone is timed
-for hits in .gpu-pack/events/*.hits; do [ -f "$hits" ] && events+=("$hits" "${hits%.hits}.rfmap"); done
+events=()  # BUNDLE-NAME.hits, with the map BUNDLE.rfmap
+for hits in .gpu-pack/events/*.hits; do [ -f "$hits" ] && events+=("$hits" "${hits%%-*}.rfmap"); done
 [ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/events, see make gpu-pack"
 if [ $failed = 0 ]; then
     step tracking $programs/gpu_tracking "$logs/tracking.json" "${events[@]}" || failed=1
@@ -59,6 +74,7 @@ if [ $failed = 0 ]; then
     step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
     [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"
     for tool in memcheck racecheck; do
+        [ "$gpu" != none ] || { echo "$tool: skipped, no GPU"; continue; }
         command -v compute-sanitizer >/dev/null || { echo "$tool: skipped, no compute-sanitizer"; continue; }
         step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter="$on_gpu" || failed=1
     done
@@ -68,7 +84,7 @@ mkdir -p "$(dirname "$out")"
 cat >"$out" <<JSON
 {
  "schema": 1,
- "environment": {"gpu": "$gpu", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
+ "environment": {"gpu": "$gpu", "programs": "$origin", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
  "quantized": $quantized,
  "tracking": $tracking,
  "steps": [$(IFS=,; echo "${steps[*]}")]

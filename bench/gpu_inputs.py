@@ -1,4 +1,4 @@
-"""Events and maps for the programs that time graph construction without Python: FOLDER/NAME.hits and NAME.rfmap.
+"""Events and maps for the programs that time tracking without Python: FOLDER/BUNDLE-NAME.hits and BUNDLE.rfmap.
 
 python bench/gpu_inputs.py FOLDER
 
@@ -17,7 +17,7 @@ import numpy as np
 
 import rheinfall as rf
 
-PILE_UP = {"simulated-120k": 250, "simulated-300k": 625}
+PILE_UP = {"120k": 250, "300k": 625}
 SEED = 3
 
 
@@ -29,22 +29,23 @@ def main() -> int:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, pile_up in PILE_UP.items():
-        _write(folder, name, next(iter(rf.simulation.simulate(1, pile_up=pile_up, seed=SEED))).hits, "demo")
+        _write(folder, "demo", name, next(iter(rf.simulation.simulate(1, pile_up=pile_up, seed=SEED))).hits)
     shared = Path(os.environ.get("RHEINFALL_SHARED", Path(__file__).parents[2] / "shared"))
     real = shared / "data" / "trackml" / "event21000" / "event000021000"
     try:
-        _write(folder, "event000021000", rf.io.read_event(real).hits, "trackml")
+        _write(folder, "trackml", "event21000", rf.io.read_event(real).hits)
     except FileNotFoundError as error:
         print(f"TrackML event 21000: skipped, {error}")
     return 0
 
 
-def _write(folder: Path, name: str, hits: rf.Hits, bundle: str) -> None:
+def _write(folder: Path, bundle: str, name: str, hits: rf.Hits) -> None:
     columns = (np.array([len(hits)], np.uint64), hits.module_id, hits.x, hits.y, hits.z)
-    (folder / f"{name}.hits").write_bytes(b"".join(np.ascontiguousarray(c).tobytes() for c in columns))
-    module_map = Path(rf.__file__).parent / "bundles" / bundle / "module_map.rfmap"
-    shutil.copyfile(module_map, folder / f"{name}.rfmap")
-    print(f"{name}: {len(hits)} hits")
+    (folder / f"{bundle}-{name}.hits").write_bytes(b"".join(np.ascontiguousarray(c).tobytes() for c in columns))
+    module_map = folder / f"{bundle}.rfmap"
+    if not module_map.exists():
+        shutil.copyfile(Path(rf.__file__).parent / "bundles" / bundle / "module_map.rfmap", module_map)
+    print(f"{bundle}-{name}: {len(hits)} hits")
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ int main(int argc, char** argv) {
         return 2;
     }
     if (!rheinfall::cuda_available()) {
-        std::printf("gpu_quantized: skipped, no CUDA device\n");
-        return 0;
+        std::fprintf(stderr, "gpu_quantized: no CUDA device\n");
+        return 3;
     }
     const auto n_checked = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 10'000'000ull;
     const double copy_rate = measure_copy_rate();

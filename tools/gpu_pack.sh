@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fills .gpu-pack/ for a machine with a GPU and Python but no compiler: the C++ tests built with CUDA, a wheel with CUDA,
-# the checks and timings of quantized networks and graphs, events for these, and the Python tests.
-# There: bench/gpu.sh, or .gpu-pack/rheinfall_tests; pip install .gpu-pack/*.whl; pytest .gpu-pack/python.
+# Fills .gpu-pack/ for a machine with a GPU: the C++ tests and the programs of bench/gpu.sh built with CUDA, the events
+# that these time, a wheel with CUDA and the Python tests. There: bench/gpu.sh; pip install .gpu-pack/*.whl; pytest
+# .gpu-pack/python. At most 64 MiB.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 export PATH="$VENV/bin:$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$JOBS
@@ -10,6 +10,8 @@ rm -rf .gpu-pack && mkdir .gpu-pack
 mkdir -p build/cuda && cmake --preset cuda >build/cuda/configure.log
 cmake --build --preset cuda -- --quiet
 cp build/cuda/tests/cpp/{rheinfall_tests,gpu_quantized,gpu_tracking} .gpu-pack/
+strip .gpu-pack/{rheinfall_tests,gpu_quantized,gpu_tracking}
+git rev-parse HEAD >.gpu-pack/commit
 python -m pip wheel -qq --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=ON \
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES=90 -w .gpu-pack .
 cp -r tests/python pyproject.toml .gpu-pack/
@@ -19,4 +21,6 @@ PYTHONPATH=build/cuda/wheel python bench/gpu_inputs.py .gpu-pack/events
 mkdir .gpu-pack/include
 json=$(sed -nE 's/^-- JSON: //p' build/cuda/configure.log)
 cp -r "$json/nlohmann" .gpu-pack/include/
-du -sh .gpu-pack
+size=$(du -sm .gpu-pack | cut -f1)
+echo ".gpu-pack: $size MiB"
+[ "$size" -le 64 ] || { echo "gpu_pack.sh: expected at most 64 MiB in .gpu-pack, got $size" >&2; exit 1; }
