@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: runs the C++ tests; compares with the CPU, then times from device memory: graphs of events and
-# of 271,663 points in 12 dimensions, quantized networks (10^7 events); runs the GPU tests once more under
-# compute-sanitizer; writes figures and environment to a JSON file. Has 9 minutes; what does not fit is named.
-# The programs and the events are those that `make gpu-pack` left in .gpu-pack/; without its programs it builds the
-# preset cuda (nvcc, GoogleTest; no Python), without its events the radius graph alone is timed.
+# of 271,663 points in 12 dimensions, tracks of scored graphs, quantized networks (10^7 events); runs the GPU tests once
+# more under compute-sanitizer; writes figures and environment to a JSON file. Has 9 minutes; what does not fit is named.
+# The programs and their inputs are those that `make gpu-pack` left in .gpu-pack/; without its programs it builds the
+# preset cuda (nvcc, GoogleTest; no Python), without its inputs the radius graph and the networks alone are timed.
 #   bench/gpu.sh [OUT.json]
 #   bench/gpu.sh --without-gpu OUT.json    the same steps where there is no GPU: what needs one says that it is skipped
 # NOT YET RUN ON A GPU.
@@ -65,12 +65,19 @@ tests=$programs/rheinfall_tests
 on_gpu='*uda*:*evice*-*.Bodies*:*.ExactRoomFits*'  # not the bodies that run on the host
 quantized=null
 tracking=null
+tracks=null
 events=()  # BUNDLE-NAME.hits, with the map BUNDLE.rfmap
 for hits in .gpu-pack/events/*.hits; do [ -f "$hits" ] && events+=("$hits" "${hits%%-*}.rfmap"); done
 [ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/events, see make gpu-pack"
 if [ $failed = 0 ]; then
     step tracking $programs/gpu_tracking "$logs/tracking.json" "${events[@]}" || failed=1
     [ -s "$logs/tracking.json" ] && tracking=$(cat "$logs/tracking.json") && cat "$logs/tracking.log"
+    if [ -f .gpu-pack/events/large.graph ]; then
+        step tracks $programs/gpu_tracks "$logs/tracks.json" .gpu-pack/events/*.graph || failed=1
+        [ -s "$logs/tracks.json" ] && tracks=$(cat "$logs/tracks.json") && cat "$logs/tracks.log"
+    else
+        echo "tracks: skipped, no graphs in .gpu-pack/events, see make gpu-pack"
+    fi
     step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
     [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"
     for tool in memcheck racecheck; do
@@ -87,6 +94,7 @@ cat >"$out" <<JSON
  "environment": {"gpu": "$gpu", "programs": "$origin", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
  "quantized": $quantized,
  "tracking": $tracking,
+ "tracks": $tracks,
  "steps": [$(IFS=,; echo "${steps[*]}")]
 }
 JSON

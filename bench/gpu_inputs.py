@@ -2,6 +2,8 @@
 
 python bench/gpu_inputs.py FOLDER
 
+Scored graphs for track building: FOLDER/real.graph and FOLDER/large.graph (track_graphs.py).
+
 Simulated events of about 120,000 and 300,000 hits with the demo bundle's map, and, where ../shared or RHEINFALL_SHARED
 has it, TrackML event 21000 with the trackml bundle's map.
 """
@@ -14,6 +16,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import track_graphs
 
 import rheinfall as rf
 
@@ -30,10 +36,12 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for name, pile_up in PILE_UP.items():
         _write(folder, "demo", name, next(iter(rf.simulation.simulate(1, pile_up=pile_up, seed=SEED))).hits)
+    track_graphs.write_graph(track_graphs.large_graph(), folder / "large.graph")
     shared = Path(os.environ.get("RHEINFALL_SHARED", Path(__file__).parents[2] / "shared"))
     real = shared / "data" / "trackml" / "event21000" / "event000021000"
     try:
         _write(folder, "trackml", "event21000", rf.io.read_event(real).hits)
+        track_graphs.write_graph(track_graphs.real_graph(shared), folder / "real.graph")
     except FileNotFoundError as error:
         print(f"TrackML event 21000: skipped, {error}")
     return 0

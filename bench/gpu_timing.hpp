@@ -1,12 +1,14 @@
 #pragma once
 
 /// @file
-/// Times on a CUDA device, by its events.
+/// What the programs that time a CUDA device share: streams, copies, times by its events, a report.
 
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
+#include <string>
 #include <vector>
 
 #include "core/device_buffer.hpp"
@@ -14,6 +16,24 @@
 namespace bench {
 
 constexpr int n_repetitions = 15;
+
+/// A stream of its own.
+struct Stream {
+    cudaStream_t stream = nullptr;
+    Stream() { RHEINFALL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)); }
+    ~Stream() { static_cast<void>(cudaStreamDestroy(stream)); }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+};
+
+/// A copy in device memory.
+template <class T>
+rheinfall::DeviceBuffer<T> upload(const std::vector<T>& values, cudaStream_t stream) {
+    rheinfall::DeviceBuffer<T> buffer(values.size());
+    buffer.copy_from(values, stream);
+    RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(stream));
+    return buffer;
+}
 
 /// Seconds of the median of some repetitions on @p stream, after one to warm up.
 template <class Work>
@@ -71,5 +91,14 @@ private:
     cudaGraph_t graph_ = nullptr;
     cudaGraphExec_t ready_ = nullptr;
 };
+
+/// Prints @p json and writes it to a file; false, with a message, if that fails.
+inline bool write_report(const char* path, const std::string& json) {
+    std::printf("%s", json.c_str());
+    std::FILE* file = std::fopen(path, "w");
+    if (file != nullptr && std::fputs(json.c_str(), file) >= 0 && std::fclose(file) == 0) return true;
+    std::perror(path);
+    return false;
+}
 
 }  // namespace bench

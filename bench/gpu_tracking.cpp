@@ -21,27 +21,12 @@
 namespace {
 
 using namespace rheinfall;
+using bench::upload;
 using Numbers = std::vector<std::int64_t>;
-
-struct Stream {
-    cudaStream_t stream = nullptr;
-    Stream() { RHEINFALL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)); }
-    ~Stream() { static_cast<void>(cudaStreamDestroy(stream)); }
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-};
-
-template <class T>
-DeviceBuffer<T> upload(const std::vector<T>& values, cudaStream_t stream) {
-    DeviceBuffer<T> buffer(values.size());
-    buffer.copy_from(values, stream);
-    RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(stream));
-    return buffer;
-}
 
 /// One event in flight, with room for what the CPU found.
 struct InFlight {
-    Stream on;
+    bench::Stream on;
     Workspace workspace{device_memory()};
     DeviceBuffer<float> x, y, z;
     DeviceBuffer<std::uint64_t> module_id;
@@ -128,7 +113,7 @@ std::string time_radius_graph(bool& failed) {
         RadiusGraphBuffers edges{source, target};
         build_radius_graph(plan, workspace, view, counts, edges);
     }
-    const Stream on;
+    const bench::Stream on;
     Workspace workspace(device_memory());
     workspace.reserve(radius_graph_workspace_size(plan, Case::n_points, Case::dimension, none.n_edges));
     const DeviceBuffer<float> coordinates = upload(points, on.stream);
@@ -176,12 +161,6 @@ int main(int argc, char** argv) {
     const std::string radius = time_radius_graph(failed);
     const std::string json = "{\"copy_bytes_per_second\": " + std::to_string(bench::measure_copy_rate()) +
                              ", \"events\": [" + events + "], \"radius_graph\": " + radius + "}\n";
-    std::printf("%s", json.c_str());
-    std::FILE* file = std::fopen(argv[1], "w");
-    if (file == nullptr || std::fputs(json.c_str(), file) < 0 || std::fclose(file) != 0) {
-        std::perror(argv[1]);
-        return 1;
-    }
     if (failed) std::fprintf(stderr, "gpu_tracking: edges differ from those of the CPU\n");
-    return failed ? 1 : 0;
+    return bench::write_report(argv[1], json) && !failed ? 0 : 1;
 }

@@ -1,19 +1,18 @@
 // Track building of one graph by every method, interleaved; run by track_building.py.
 //
 // track_building_event GRAPH REPETITIONS THREADS [RUN]   prints JSON; RUN: only those whose name begins so
-//
-// GRAPH: int64 hits, int64 edges, sources, targets (int64), scores, x, y, z (float32),
-// module ids (uint64).
+// GRAPH: see scored_graph.hpp
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <fstream>
 #include <rheinfall/adapters/huge_pages.hpp>
 #include <rheinfall/adapters/std_threads.hpp>
 #include <rheinfall/tracking/track_building.hpp>
 #include <string_view>
 #include <vector>
+
+#include "scored_graph.hpp"
 
 namespace {
 
@@ -25,40 +24,6 @@ double cpu_ms(clockid_t clock) {
     clock_gettime(clock, &t);
     return 1e3 * static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_nsec);
 }
-
-struct Graph {
-    std::int64_t n_nodes = 0;
-    std::vector<std::int64_t> source, target;
-    std::vector<float> scores, x, y, z;
-    std::vector<std::uint64_t> module_id;
-
-    explicit Graph(const char* path) {
-        std::ifstream in(path, std::ios::binary);
-        const auto read = [&](auto* to, std::size_t count) {
-            in.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count * sizeof(*to)));
-        };
-        std::int64_t n_edges = 0;
-        read(&n_nodes, 1);
-        read(&n_edges, 1);
-        for (auto* v : {&source, &target}) v->resize(static_cast<std::size_t>(n_edges));
-        scores.resize(static_cast<std::size_t>(n_edges));
-        for (auto* v : {&x, &y, &z}) v->resize(static_cast<std::size_t>(n_nodes));
-        for (auto* v : {&source, &target}) read(v->data(), v->size());
-        for (auto* v : {&scores, &x, &y, &z}) read(v->data(), v->size());
-        module_id.resize(x.size());
-        read(module_id.data(), module_id.size());
-        if (!in) {
-            std::fprintf(stderr, "%s: cannot read\n", path);
-            std::exit(1);
-        }
-    }
-
-    [[nodiscard]] rheinfall::ScoredGraph view(bool with_hits) const {
-        rheinfall::ScoredGraph graph{{source, target}, scores, static_cast<std::size_t>(n_nodes), {}};
-        if (with_hits) graph.hits = {x, y, z, module_id};
-        return graph;
-    }
-};
 
 struct Run {
     const char* name;
@@ -92,9 +57,9 @@ int main(int argc, char** argv) {
     if (argc != 4 && argc != 5) {
         return std::fprintf(stderr, "usage: track_building_event GRAPH REPETITIONS THREADS [RUN]\n"), 1;
     }
-    const Graph graph(argv[1]);
+    const bench::Graph graph(argv[1]);
     const int repetitions = std::max(1, std::atoi(argv[2]));
-    const auto n_nodes = static_cast<std::size_t>(graph.n_nodes);
+    const auto n_nodes = graph.n_nodes;
     std::vector<Run> runs;
     for (const bool with_hits : {true, false}) {
         runs.push_back({"components", TrackMethod::components, with_hits});

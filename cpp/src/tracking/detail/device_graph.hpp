@@ -5,6 +5,7 @@
 /// each index, in any order. No body waits for another one of its kernel, none adds atomically, so that the same
 /// functions run in a plain loop on the host. The kernels in their order: device_graph_steps.hpp.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <rheinfall/tracking/graph_construction.hpp>
@@ -100,7 +101,7 @@ RHEINFALL_HOST_DEVICE inline std::uint64_t first_not_below(const T* values, std:
 }
 
 RHEINFALL_HOST_DEVICE inline bool is_finite(float value) {
-    return value - value == 0.0F;
+    return (std::bit_cast<std::uint32_t>(value) & 0x7f800000U) != 0x7f800000U;
 }
 
 /// By caller's hit: the bucket that it belongs to.
