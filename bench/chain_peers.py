@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--detectors", type=Path, default=Path("../shared/data/trackml/detectors.csv.gz"))
     parser.add_argument("--events", type=int, default=10)
     parser.add_argument("--thorough-events", type=int, default=3, help="events of the thorough classical settings")
-    parser.add_argument("--min-length", type=int, default=7, help="a second, stricter minimum of hits to report")
+    parser.add_argument("--min-length", type=int, default=9, help="a second, stricter minimum of hits to report")
     parser.add_argument("--repetitions", type=int, default=3, help="runs of the finder on each event")
     parser.add_argument("--key", default="all", help="part of the file that this run replaces")
     parser.add_argument("--out", type=Path)

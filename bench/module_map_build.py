@@ -12,7 +12,6 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from rheinfall.training.trackml import Sample
 
 EVENTS_PER_PART = trackml.EVENTS_PER_PART
 
-# The first events of the recipe of the bundle trackml: 160 of 360.
-SAMPLES = [replace(s, n_events=n) for s, n in zip(trackml.MAP_SAMPLES, (60, 20, 60, 20), strict=True)]
+# Those of the recipe of the bundle trackml.
+SAMPLES = trackml.MAP_SAMPLES
 
 
 def list_parts(work: Path) -> Iterator[tuple[Path, Sample, int]]:

@@ -33,8 +33,8 @@ HELD_OUT: dict[str, dict[str, Any]] = {"low pT": {"seed": 7811, **HARD}, "dense"
 METHODS: dict[str, tuple[str, dict[str, float]]] = {
     "components > 0.5": ("components", {}),
     "components > 0.9": ("components", {"score_cut": 0.9}),
-    "mutual best 0.2, 0.995 (the bundle's)": ("mutual_best", {"score_cut": 0.2, "sure": 0.995}),
-    "mutual best 0.5, 0.99 (best in tuning)": ("mutual_best", {"score_cut": 0.5, "sure": 0.99}),
+    "mutual best 0.2, 0.995": ("mutual_best", {"score_cut": 0.2, "sure": 0.995}),
+    "mutual best 0.5, 0.99": ("mutual_best", {"score_cut": 0.5, "sure": 0.99}),
     "junction removal": ("junction_removal", {}),
     "cc_and_walk": ("cc_and_walk", {}),
     "walk": ("walk", {}),

@@ -2,7 +2,10 @@
 
     python bench/tracking_quality.py --shared ../shared/data --events 10 --out bench/results/tracking_quality.json
 
-Prints a Markdown table, writes every count as JSON and, with --plots FOLDER, the efficiency in bins of pT and eta.
+    python bench/tracking_quality.py --times pions "TrackML event 21000 (pixels judged)" --events 3 --out ...
+
+The first form prints a Markdown table, writes every count as JSON and, with --plots FOLDER, the efficiency in bins of
+pT and eta. The second, best with all other jobs stopped, times the chain alone on a few events: `quiet_ms` in the file.
 Needs the extras [onnx] and [acts]; [plots] for the plots.
 """
 
@@ -25,6 +28,8 @@ PIONS = {"n_particles": 10_000, "pt_range": (0.5, 20.0), "eta_max": 3.0, "field"
 SIMULATED: dict[str, dict[str, Any]] = {
     "pions": {"seed": 9001, **PIONS},
     "pions, 10 % noise": {"seed": 9002, **PIONS, "noise_fraction": 0.1},
+    "pions, 30 % noise": {"seed": 9005, **PIONS, "noise_fraction": 0.3},
+    "20,000 pions": {"seed": 9006, **PIONS, "n_particles": 20_000},
     "pions, 20 % from decays": {"seed": 9003, **PIONS, "displaced_fraction": 0.2},
     "mixed species, solenoid": {"seed": 9004, **PIONS, "field": "solenoid", "species": "mixed"},
 }
@@ -119,6 +124,22 @@ def events_of(kind: str, args: argparse.Namespace) -> Iterator[rf.Event]:
         yield from rf.simulation.fatras(args.events, detectors=detectors, **SIMULATED[kind])
 
 
+def time_kinds(finder: rf.TrackFinder, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Milliseconds of each stage, median over events of the best of three runs."""
+    times = {}
+    for kind in args.times:
+        best = []
+        for event in events_of(kind, args):
+            runs = []
+            for _ in range(3):
+                finder(event.hits)
+                runs.append(finder.timings)
+            best.append(min(runs, key=lambda run: run["total"]))
+        times[kind] = {stage: round(float(np.median([t[stage] for t in best])), 1) for stage in best[0]}
+        print(kind, times[kind])
+    return times
+
+
 def table_row(kind: str, r: dict[str, Any], min_length: int) -> dict[str, str]:
     """The figures of one kind of events by column."""
     size, edge = r["sizes"], {name: e["value"] or 0.0 for name, e in r["edges"].items()}
@@ -191,13 +212,19 @@ def main() -> None:
     parser.add_argument("--finder", default="trackml")
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--events", type=int, default=10, help="simulated events of each kind")
-    parser.add_argument("--min-length", type=int, default=7, help="a second, stricter minimum of hits to report")
+    parser.add_argument("--min-length", type=int, default=9, help="a second, stricter minimum of hits to report")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plots", type=Path)
+    parser.add_argument("--times", nargs="*", choices=[*REAL, *SIMULATED], help="kinds to time, nothing else")
     args = parser.parse_args()
     rf.set_num_threads(args.threads)
     finder = rf.TrackFinder.load(args.finder)
+    if args.times:
+        report = json.loads(args.out.read_text())
+        report["quiet_ms"] = {"build": rf.build_info(), "threads": args.threads, **time_kinds(finder, args)}
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
+        return
     results, binned = {}, {}
     for kind in [*REAL, *SIMULATED]:
         tally = Tally(finder, args.min_length)

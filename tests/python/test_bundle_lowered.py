@@ -9,6 +9,7 @@ import pytest
 import rheinfall as rf
 from rheinfall import _core
 from rheinfall.tracking import bundle
+from rheinfall.tracking.track_building import METHODS
 
 pytest.importorskip("onnx", reason="needs the extra [onnx]")
 SHIPPED = ("demo", "trackml")
@@ -60,6 +61,19 @@ def test_thresholds_and_resolutions_are_those_of_the_description(hits, folder, c
     assert np.array_equal(track_hits, expected.hits)
     shipped = rf.TrackFinder.load("demo")(hits)
     assert not np.array_equal(track_hits, shipped.hits)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_the_tracks_of_python_in_cpp(hits, folder, method):
+    content = json.loads((folder / "bundle.json").read_text())
+    content["thresholds"] |= {"method": method, "score_cut": None, "sure": None, "min_length": 3}
+    (folder / "bundle.json").write_text(json.dumps(content))
+    expected = rf.TrackFinder.load(folder)(hits)
+    assert len(expected) > 10
+    offsets, track_hits, status = run(_core.TrackFinder.load_bundle(str(folder)), hits)
+    assert status == expected.status
+    assert np.array_equal(offsets, expected.offsets)
+    assert np.array_equal(track_hits, expected.hits)
 
 
 def test_an_empty_event_and_too_small_limits_are_statuses(hits):

@@ -22,8 +22,8 @@ constexpr std::int64_t format_version = 1;
 constexpr const char* description = "bundle.json";
 constexpr const char* map_name = "module_map.rfmap";
 constexpr const char* network_name = "edge_classifier.rfgnn";
-constexpr std::array<const char*, 6> method_names = {"components", "mutual_best", "cc_and_walk",
-                                                     "walk",       "d_walk",      "junction_removal"};
+constexpr std::array<const char*, 7> method_names = {"components", "mutual_best",      "cc_and_walk", "walk",
+                                                     "d_walk",     "junction_removal", "layer_merge"};
 
 std::array<int, 3> release(const Fields& fields, const std::string& text) {
     std::array<int, 3> numbers = {0, 0, 0};
