@@ -61,6 +61,7 @@ class ClassicalChain:
             self._digitization = acts.examples.json.readDigiConfigFromJson(str(path))
         self._volumes = [acts.GeometryIdentifier(volume=v) for v in PIXELS]
         self._reader = _make_reader(acts, self._level)
+        self._board: Any = None
 
     def find(self, particles: GunParticles, seed: int) -> tuple[rf.Tracks, Any, dict[str, float]]:
         """Simulate, digitize and find.
@@ -76,6 +77,7 @@ class ClassicalChain:
             ms[name] = 1e3 * (time.process_time() - start)
             if code != self._acts.examples.ProcessCode.SUCCESS:
                 raise RuntimeError(f"{name} failed: {code}")
+        self._board = board
         found = [list(track) for track in self._reader.tracks(board)]
         particle = np.array([hit.particleId.particle for hit in self._reader.hits(board)], dtype=np.int64) - 1
         of_measurement = np.full(len(particle), -1, dtype=np.int64)
@@ -86,6 +88,10 @@ class ClassicalChain:
         labels = np.full(len(particle), -1, dtype=np.int64)
         labels[hits] = np.repeat(np.arange(len(found)), np.diff(offsets))
         return rf.Tracks(offsets, hits, labels, "ok"), of_measurement, ms
+
+    def fitted(self) -> Any:
+        """ACTS' fitted tracks of the last event, in the order of the tracks that `find` gave."""
+        return self._reader.fitted(self._board)
 
     def _algorithms(self, seed: int) -> dict[str, Any]:
         """The algorithms of an event, in their order; ACTS binds the names of collections when they are made."""
@@ -204,6 +210,8 @@ def _make_reader(acts: Any, level: Any) -> Any:
             self.hits.initialize("hits")
             self.tracks = examples.ReadDataHandle(self, examples.ProtoTrackContainer, "proto_tracks")
             self.tracks.initialize("proto_tracks")
+            self.fitted = examples.ReadDataHandle(self, examples.ConstTrackContainer, "clean_tracks")
+            self.fitted.initialize("clean_tracks")
             self.measurements = examples.ReadDataHandle(self, examples.MeasurementSimHitsMap, "map")
             self.measurements.initialize("measurement_simhits_map")
 

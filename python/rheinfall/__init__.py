@@ -12,6 +12,7 @@ from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.radius_graph import knn_graph, radius_graph
 from rheinfall.tracking.track_building import build_tracks
 from rheinfall.tracking.track_finder import TrackFinder
+from rheinfall.tracking.track_fit import TrackParameters, fit_tracks
 from rheinfall.tracking.tracks import Tracks
 
 __version__: str = build_info()["version"]
@@ -26,6 +27,7 @@ __all__ = [
     "ModuleMap",
     "Particles",
     "TrackFinder",
+    "TrackParameters",
     "Tracks",
     "TripletModel",
     "Truth",
@@ -35,6 +37,7 @@ __all__ = [
     "build_tracks",
     "decode_module_id",
     "encode_module_id",
+    "fit_tracks",
     "get_num_threads",
     "io",
     "knn_graph",

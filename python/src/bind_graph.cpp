@@ -13,6 +13,7 @@
 #include "hits.hpp"
 #include "threads.hpp"
 #include "tracking/hit_order.hpp"
+#include "triplet_model.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -103,18 +104,6 @@ void check_edges(const EdgeIndex& edge_index, std::size_t n_hits) {
                                         " is not");
         }
     }
-}
-
-using VolumeResolution = nb::ndarray<const float, nb::shape<256, 3>, nb::c_contig, nb::device::cpu>;
-
-rheinfall::TripletModel triplet_model(const VolumeResolution& resolution, float field, float layer_x0,
-                                      float field_spread, float min_chi2_pt) {
-    rheinfall::TripletModel model{{}, field, layer_x0, field_spread, min_chi2_pt};
-    for (std::size_t v = 0; v < 256; ++v) {
-        const float* row = resolution.data() + 3 * v;
-        model.resolution_by_volume[v] = {row[0], row[1], row[2]};
-    }
-    return model;
 }
 
 /// Four rows of @p n values.

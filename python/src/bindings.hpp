@@ -15,3 +15,4 @@ void bind_radius_graph(nanobind::module_& m);
 void bind_track_building(nanobind::module_& m);
 void bind_track_finder(nanobind::module_& m);
 void bind_tracking_device(nanobind::module_& m);
+void bind_track_fit(nanobind::module_& m);

@@ -15,4 +15,5 @@ NB_MODULE(_core, m) {
     bind_track_building(m);
     bind_track_finder(m);
     bind_tracking_device(m);
+    bind_track_fit(m);
 }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import os
 import re
@@ -37,6 +39,9 @@ class StubFinder:
     def __call__(self, hits: Any) -> Any:
         n = len(hits) // 3
         return SimpleNamespace(offsets=np.arange(n + 1) * 3, hits=np.arange(3 * n), status=self.status)
+
+    def fit(self, hits: Any, tracks: Any) -> Any:
+        return rheinfall.fit_tracks(tracks, hits)
 
 
 @pytest.fixture
@@ -101,6 +106,42 @@ def test_find_prints_stages_and_rates(tmp_path: Path, capsys: pytest.CaptureFixt
         "event.html",
     ):
         assert part in text
+
+
+@pytest.mark.usefixtures("stub")
+def test_find_writes_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prefix = write_small_event(tmp_path)
+    path = tmp_path / "fits.csv"
+    (event,) = run_json(capsys, "find", prefix, "--finder", "stub", "--parameters", path)["events"]
+    assert event["files"] == {"parameters": str(path)}
+    assert event["timings_ms"]["total"] == pytest.approx(2.5 + event["timings_ms"]["fit"])
+    hits = rheinfall.io.read_event(prefix).hits
+    expected = rheinfall.fit_tracks(StubFinder()(hits), hits)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["track_id"] for row in rows] == ["0", "1", "2"]
+    assert [row["status"] for row in rows] == ["ok"] * 3
+    for name in ("pt", "eta", "phi", "d0", "z0", "chi2", "sigma_q_over_pt"):
+        assert [np.float32(row[name]) for row in rows] == getattr(expected, name).tolist()
+    assert main(["find", str(prefix), "--finder", "stub", "--parameters", "fits.txt"]) == ExitCode.USAGE
+
+
+def test_parameters_without_a_fit_are_empty_fields(tmp_path: Path) -> None:
+    hits = rheinfall.Hits(*np.ones((3, 2), np.float32), np.zeros(2, np.uint64), np.arange(2, dtype=np.uint64))
+    tracks = rheinfall.Tracks(np.array([0, 2]), np.arange(2), np.zeros(2, np.int64))
+    path = rheinfall.io.write_parameters(tmp_path / "fits.csv.gz", rheinfall.fit_tracks(tracks, hits))
+    head, row = gzip.decompress(path.read_bytes()).decode().splitlines()
+    cells = dict(zip(head.split(","), row.split(","), strict=True))
+    assert (cells.pop("track_id"), cells.pop("n_dof"), cells.pop("status")) == ("0", "0", "too_few_hits")
+    assert set(cells.values()) == {""}
+    with pytest.raises(ValueError, match="expected a name that ends in"):
+        rheinfall.io.write_parameters(tmp_path / "fits.txt", rheinfall.fit_tracks(tracks, hits))
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.read_table(
+        rheinfall.io.write_parameters(tmp_path / "f.parquet", rheinfall.fit_tracks(tracks, hits))
+    )
+    assert table["status"].to_pylist() == ["too_few_hits"]
+    assert np.isnan(table["pt"].to_pylist()[0])
 
 
 @pytest.mark.usefixtures("stub")

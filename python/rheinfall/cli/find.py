@@ -25,6 +25,7 @@ class Targets:
     """Where results go; None for nowhere."""
 
     tracks: Path | None
+    parameters: Path | None
     display: Path | None
     n_events: int
 
@@ -35,16 +36,21 @@ class Targets:
         if self.display is not None:
             require("plotly", "cli")
         for prefix in prefixes:
-            tracks = self.names(prefix.name).get("tracks")
-            if tracks is not None and not tracks.name.endswith(TRACK_SUFFIXES):
-                expected = ", ".join(TRACK_SUFFIXES)
-                raise CommandError(f"--out {tracks}: expected a name that ends in {expected}", ExitCode.USAGE)
-            if tracks is not None and tracks.suffix == ".parquet":
-                require("pyarrow", "io")
+            names = self.names(prefix.name)
+            for option, path in (("--out", names.get("tracks")), ("--parameters", names.get("parameters"))):
+                if path is not None and not path.name.endswith(TRACK_SUFFIXES):
+                    expected = ", ".join(TRACK_SUFFIXES)
+                    raise CommandError(f"{option} {path}: expected a name that ends in {expected}", ExitCode.USAGE)
+                if path is not None and path.suffix == ".parquet":
+                    require("pyarrow", "io")
 
     def names(self, event: str) -> dict[str, Path]:
         """The files to write for one event."""
-        wanted = (("tracks", self.tracks, "-tracks.csv", "--out"), ("display", self.display, ".html", "--display"))
+        wanted = (
+            ("tracks", self.tracks, "-tracks.csv", "--out"),
+            ("parameters", self.parameters, "-parameters.csv", "--parameters"),
+            ("display", self.display, ".html", "--display"),
+        )
         return {
             kind: name_output(path, event, end, self.n_events, option) for kind, path, end, option in wanted if path
         }
@@ -60,6 +66,10 @@ def find(
             help="Write the tracks: .csv, .csv.gz or .parquet; for several events a folder, or {event} in the name."
         ),
     ] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(help="Fit helices and write their parameters, one row per track; the file's name as for --out."),
+    ] = None,
     display: Annotated[
         Path | None, typer.Option(help="Write an event display (.html); for several events as for --out.")
     ] = None,
@@ -73,7 +83,7 @@ def find(
     use_threads(threads)
     output = Output(quiet, as_json)
     prefixes = expand_events(events)
-    targets = Targets(out, display, len(prefixes))
+    targets = Targets(out, parameters, display, len(prefixes))
     targets.check(prefixes)
     track_finder = load_finder(finder)
     found = [
@@ -108,6 +118,10 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
     if "tracks" in files:
         with writing(files["tracks"]):
             io.write_tracks(files["tracks"], tracks, event.hits)
+    if "parameters" in files:
+        fitted = found.fit(finder)
+        with writing(files["parameters"]):
+            io.write_parameters(files["parameters"], fitted)
     if "display" in files:
         _write_display(files["display"], found, min_pt)
     found.files = files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ STAGES = {
     "prune": "edge pruning",
     "classify": "edge classification",
     "build": "track building",
+    "fit": "track fit",
 }
 """Full names of the stages of `TrackFinder.timings`."""
 
@@ -99,6 +101,15 @@ class Found:
             primary_only=kinematics,
             min_layers=MIN_LAYERS_PARTIAL if self.truth == "partial" else 0,
         )
+
+    def fit(self, finder: Any) -> Any:
+        """Helix parameters of the tracks; the time counts among the finder's."""
+        start = time.perf_counter()
+        parameters = finder.fit(self.event.hits, self.tracks)
+        self.timings["fit"] = 1e3 * (time.perf_counter() - start)
+        if "total" in self.timings:
+            self.timings["total"] += self.timings["fit"]
+        return parameters
 
     def release(self) -> None:
         """Forget hits and tracks: of a thousand events only the numbers stay."""

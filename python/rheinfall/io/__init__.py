@@ -6,7 +6,7 @@ from rheinfall.io.columnar import from_awkward, read_root, to_awkward
 from rheinfall.io.detectors import Detectors, read_detectors
 from rheinfall.io.errors import EventFileError
 from rheinfall.io.reading import PRIMARY_RADIUS, iter_events, read_event
-from rheinfall.io.writing import write_event, write_tracks
+from rheinfall.io.writing import write_event, write_parameters, write_tracks
 
 __all__ = [
     "PRIMARY_RADIUS",
@@ -19,5 +19,6 @@ __all__ = [
     "read_root",
     "to_awkward",
     "write_event",
+    "write_parameters",
     "write_tracks",
 ]

@@ -6,15 +6,18 @@ import gzip
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rheinfall._extras import require
-from rheinfall.event import Event, Hits, Particles, decode_module_id
+from rheinfall.event import Bool, Event, Hits, Particles, decode_module_id
 from rheinfall.io.reading import SUFFIXES
 from rheinfall.metrics.tracks import TrackHits, check_tracks
+
+if TYPE_CHECKING:
+    from rheinfall.tracking.track_fit import TrackParameters
 
 _KINDS = ("hits", "truth", "pixeltruth", "particles")
 
@@ -86,6 +89,31 @@ def write_tracks(path: str | os.PathLike[str], tracks: TrackHits, hits: Hits) ->
     return path
 
 
+def write_parameters(path: str | os.PathLike[str], parameters: TrackParameters) -> Path:
+    """Write helix parameters, one row per track: track_id as of `write_tracks`, then `TrackParameters.columns()`.
+
+    Parameters of tracks without a fit are empty fields in `.csv` and `.csv.gz`, NaN in `.parquet` (extra [io]).
+
+    Returns:
+        The file written.
+
+    Raises:
+        ValueError: another suffix.
+        ImportError: Parquet without the extra.
+    """
+    path = Path(path)
+    columns = {"track_id": np.arange(len(parameters)), **parameters.columns()}
+    if path.name.endswith(SUFFIXES):
+        fitted = parameters.ok
+        _write_table(path, {name: _blank(column, fitted) for name, column in columns.items()})
+    elif path.suffix == ".parquet":
+        arrow = require("pyarrow", "io")
+        require("pyarrow.parquet", "io").write_table(arrow.table(columns), path)
+    else:
+        raise ValueError(f"{path}: expected a name that ends in .csv, .csv.gz or .parquet")
+    return path
+
+
 def _event_tables(event: Event) -> dict[str, dict[str, NDArray[Any]]]:
     hits, truth = event.hits, event.truth
     for name in ("x", "y", "z"):
@@ -126,9 +154,15 @@ def _write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     path.write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data)
 
 
+def _blank(values: NDArray[Any], filled: Bool) -> NDArray[Any]:
+    """Text of `values`, floats that are not `filled` empty."""
+    text = np.array(_to_text(values))
+    return np.where(filled, text, "") if values.dtype.kind == "f" else text
+
+
 def _to_text(values: NDArray[Any]) -> list[str]:
-    """The shortest text that reads back as the same float32, integers as they are."""
-    if values.dtype.kind in "iu":
+    """The shortest text that reads back as the same float32, integers and texts as they are."""
+    if values.dtype.kind in "iuU":
         return list(map(str, values.tolist()))
     text: list[str] = values.astype(np.float32).astype(str).tolist()
     return text

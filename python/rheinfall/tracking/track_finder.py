@@ -20,6 +20,7 @@ from rheinfall.tracking.graph import TripletModel, build_graph
 from rheinfall.tracking.hit_order import canonical_hit_order
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.track_building import STATUSES, build_tracks
+from rheinfall.tracking.track_fit import TrackParameters, fit_tracks
 from rheinfall.tracking.tracks import Tracks
 
 
@@ -152,6 +153,10 @@ class TrackFinder:
             on_cycle="break",
         )
         return _renumber(tracks, scored.order, scored.status)
+
+    def fit(self, hits: Hits, tracks: Tracks) -> TrackParameters:
+        """Helix parameters of `tracks` of these hits, by the finder's `triplet_model`; see `fit_tracks`."""
+        return fit_tracks(tracks, hits, self.triplet_model)
 
     def _score(self, hits: Hits, timings: dict[str, float]) -> ScoredGraph:
         with _timed(timings, "sort"):

@@ -139,6 +139,20 @@ TRIPLET_MODEL = TripletModel(
     },
 )
 
+# The same for `fit_tracks`: on a surface one coordinate is exact, the radius in the barrel, z in the end caps; the
+# thickness makes the pulls of Fatras pions 1 (bench/track_fit.py).
+FIT_MODEL = TripletModel(
+    resolution={
+        8: (0.05 * _UNIFORM, 0.05625 * _UNIFORM, 0.001),
+        **dict.fromkeys((7, 9), (0.05 * _UNIFORM, 0.001, 0.05625 * _UNIFORM)),
+        13: (0.08 * _UNIFORM, 1.2 * _UNIFORM, 0.001),
+        **dict.fromkeys((12, 14), (0.08 * _UNIFORM, 0.001, 1.2 * _UNIFORM)),
+        17: (0.12 * _UNIFORM, 10.8 * _UNIFORM, 0.001),
+        **dict.fromkeys((16, 18), (0.12 * _UNIFORM, 0.001, 10.8 * _UNIFORM)),
+    },
+    layer_x0=0.009,
+)
+
 
 def detector_symmetries(detectors: str | Path) -> list[ModuleSymmetry]:
     """The symmetries of the TrackML detector, from its table of modules."""
