@@ -12,9 +12,9 @@ namespace rheinfall::detail {
 
 /// What is put in before the first hit: far more than any track's deviation, and little enough to leave all digits of
 /// interest.
-inline constexpr double free_offset_var = 1e6;      ///< [mm^2]
-inline constexpr double free_direction_var = 100.0;   ///< [rad^2]
-inline constexpr double free_curvature_var = 1e-2;  ///< [1/mm^2]
+inline constexpr double free_offset_var = 1e6;       ///< [mm^2]
+inline constexpr double free_direction_var = 100.0;  ///< [rad^2]
+inline constexpr double free_curvature_var = 1e-2;   ///< [1/mm^2]
 
 /// Deviations from a circle: offset to the left, direction, curvature, with their covariance.
 class CircleFilter {
