@@ -11,7 +11,9 @@ void group_components(TrackScratch& s) noexcept {
 void group_mutual_best(float sure, TrackScratch& s) noexcept {
     find_best_edges(s.edges, s);
     s.edges.keep_if([&](Index source, Index target, float score) {
-        return (score > sure) | (is_best_from(source, target, score, s) & is_best_into(source, target, score, s));
+        const bool from = is_best_from(source, target, score, s);
+        const bool into = is_best_into(source, target, score, s);
+        return (score > sure) | (from & into);
     });
 }
 

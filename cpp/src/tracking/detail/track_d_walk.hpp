@@ -17,8 +17,9 @@ namespace rheinfall::detail {
 RHEINFALL_HOST_DEVICE inline void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     find_best_edges(s.out, s);
     s.out.keep_if([&](Index source, Index target, float score) {
-        return (score > (is_best_from(source, target, score, s) ? plan.walk_min : plan.walk_add)) &
-               (score > (is_best_into(source, target, score, s) ? plan.walk_min : plan.walk_add));
+        const bool from = score > (is_best_from(source, target, score, s) ? plan.walk_min : plan.walk_add);
+        const bool into = score > (is_best_into(source, target, score, s) ? plan.walk_min : plan.walk_add);
+        return from & into;
     });
     transpose(s.out, s.in);
 }
