@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rheinfall.metrics.binning import BinnedEfficiency
+from rheinfall.metrics.comparison import ComponentReport, TrackComparison, compare_tracks, report_components
 from rheinfall.metrics.edges import EdgeMatches, area_under_curve, find_true_edges, match_edges, perfect_scores
 from rheinfall.metrics.intervals import ONE_SIGMA, clopper_pearson
 from rheinfall.metrics.particles import ParticleTable, Selection, select_particles
@@ -13,18 +14,22 @@ __all__ = [
     "ONE_SIGMA",
     "RULES",
     "BinnedEfficiency",
+    "ComponentReport",
     "EdgeMatches",
     "ParticleTable",
     "Selection",
+    "TrackComparison",
     "TrackHits",
     "TrackMatches",
     "area_under_curve",
     "clopper_pearson",
     "combine",
+    "compare_tracks",
     "find_true_edges",
     "match_edges",
     "match_tracks",
     "perfect_scores",
+    "report_components",
     "select_particles",
     "trackml_score",
 ]
