@@ -6,6 +6,7 @@ from rheinfall import io, metrics, quantized, simulation
 from rheinfall._core import build_info, get_num_threads, set_num_threads
 from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, encode_module_id
 from rheinfall.gnn import EdgeClassifier
+from rheinfall.tracking.compatibility import build_tracks_like
 from rheinfall.tracking.device import DeviceGraph, DeviceHits
 from rheinfall.tracking.graph import Graph, TripletModel, build_graph
 from rheinfall.tracking.module_map import ModuleMap
@@ -35,6 +36,7 @@ __all__ = [
     "build_graph",
     "build_info",
     "build_tracks",
+    "build_tracks_like",
     "decode_module_id",
     "encode_module_id",
     "fit_tracks",
