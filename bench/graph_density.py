@@ -1,9 +1,9 @@
 """Edges and time of graph construction, pruning and features against density: 5, 10, 20, 40 thousand pions.
 
     python bench/graph_density.py prepare --work FOLDER          simulates; needs the extra [acts]
-    python bench/graph_density.py --work FOLDER [--module-map FILE] [--repetitions 5] [--out FILE]
+    python bench/graph_density.py --work FOLDER [--module-map FILE] [--repetitions 3] [--out FILE]
 
-One thread, through Python: medians of ms that include the arrays' allocation.
+One thread, through Python: medians of ms that include the arrays' allocation; the fewer hits, the more repetitions.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def main() -> None:
     report = {}
     for n in DENSITIES:
         with np.load(args.work / f"{n}.npz") as columns:
-            report[str(n)] = measure(rf.Hits(**columns), module_map, args.repetitions)
+            repetitions = args.repetitions * DENSITIES[-1] // n
+            report[str(n)] = measure(rf.Hits(**columns), module_map, repetitions)
         print(n, json.dumps(report[str(n)]), flush=True)
     document = {
         "environment": describe_environment(),
@@ -94,7 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--shared", type=Path, default=shared)
     parser.add_argument("--module-map", type=Path, default=SHIPPED / "trackml" / MODULE_MAP)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=3, help="at the highest density")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "graph_density.json")
     return parser.parse_args()
 

@@ -150,7 +150,7 @@ PrunedGraph prune(const HitFloats& x, const HitFloats& y, const HitFloats& z, co
         rheinfall::Workspace& workspace = scratch();
         const auto all_edges = first_columns(edge_index.data(), 2, n, n);
         const auto all_values = std::make_unique_for_overwrite<float[]>(4 * n);
-        rheinfall::PruneCuts cuts{chi2_max, quadruplet_chi2_max, quadruplet_chi2_max > 0 ? 2 * n + 1024 : 0};
+        rheinfall::PruneCuts cuts{chi2_max, quadruplet_chi2_max, quadruplet_chi2_max > 0 ? 4 * n + 1024 : 0};
         rheinfall::PruneResult result{};
         for (;;) {  // gives more room until the triplets fit
             workspace.reserve(rheinfall::prune_edges_workspace_size(hits.size(), n, cuts.n_triplets));
