@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import rheinfall
 from rheinfall.display import CLASSES, write_display
 from rheinfall.display.labels import classify_tracks, match_event
 from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
@@ -153,3 +156,53 @@ def test_full_event_stays_below_15_megabytes(tmp_path: Path) -> None:
     event = make_event([4503668346847232 + p for p in range(n_particles) for _ in range(n_each)])
     tracks = make_tracks(*(list(range(p * n_each, (p + 1) * n_each)) for p in range(n_particles)))
     assert write_display(tmp_path / "e.html", event, tracks).stat().st_size < 15e6
+
+
+def test_page_carries_the_fit_of_each_track(tmp_path: Path) -> None:
+    event = make_event([5, 5, 5, 7, 7, 7, 0])
+    tracks = make_tracks([2, 0, 1], [3, 4])
+    fit = rheinfall.fit_tracks(tracks, event.hits)
+    _, arrays = read_payload(write_display(tmp_path / "e.html", event, tracks, parameters=fit))
+    for name in ("pt", "eta", "d0", "z0", "chi2", "n_dof", "charge"):
+        np.testing.assert_array_equal(arrays[f"track_{name}"], getattr(fit, name))
+    assert np.isnan(arrays["track_pt"]).tolist() == [False, True]
+    _, arrays = read_payload(write_display(tmp_path / "e.html", event, tracks))
+    assert np.isnan(arrays["track_pt"]).all()
+    with pytest.raises(ValueError, match="those of 1 tracks, got 2"):
+        write_display(tmp_path / "e.html", event, make_tracks([0, 1, 2]), parameters=fit)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the page's functions")
+def test_page_says_why_a_track_does_not_match(tmp_path: Path) -> None:
+    full = make_event([5, 5, 5, 5, 5, 7, 7, 7, 7, 0, 0, 0, 9, 9, 9])
+    cases = {
+        (5, 6, 7, 8): "",
+        (0, 1): "2 of its 2 known hits are of particle 5, it holds 2 of that particle's 5 hits, not more than half",
+        (0, 1, 5, 6): "no particle has more than half of its 4 known hits; the most are 2, of particle 5",
+        (9, 10, 11): "its known hits are noise",
+        (13, 14): "",
+        (12,): "A duplicate: another track has more hits of particle 9",
+    }
+    _expect_reasons(tmp_path, full, cases)
+    partial = make_event([5, 5, 5, 7], [True, True, True, False])
+    _expect_reasons(
+        tmp_path, partial, {(0, 1, 2): "", (3,): "Not judged: too few of its hits have known truth, 0 of 1."}
+    )
+
+
+def _expect_reasons(tmp_path: Path, event: Event, cases: dict[tuple[int, ...], str]) -> None:
+    page = write_display(tmp_path / "e.html", event, make_tracks(*map(list, cases))).read_text()
+    for dtype in re.findall(r'"dtype":"(\w+)"', page):
+        assert f" {dtype}: " in page, dtype  # the page's own table of types has it
+    source = re.search(r"/\*\* Why a track is not matched.*?\n}\n", page, re.S)
+    assert source is not None
+    meta, arrays = read_payload(tmp_path / "e.html")
+    data = json.dumps({name: [str(v) if name == "particle_id" else float(v) for v in a] for name, a in arrays.items()})
+    script = (
+        f"const data = {data}, meta = {json.dumps(meta)}, CLASSES = {json.dumps(CLASSES)};"
+        "const trackHits = (t) => data.track_hits.slice(data.track_offsets[t], data.track_offsets[t + 1]);"
+        f"{source.group(0)} for (let t = 0; t < meta.n_tracks; t++) console.log(whyNot(t));"
+    )
+    told = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    for (hits, expected), text in zip(cases.items(), told, strict=True):
+        assert (expected in text) if expected else text == "", (hits, text)

@@ -118,22 +118,23 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
     if "tracks" in files:
         with writing(files["tracks"]):
             io.write_tracks(files["tracks"], tracks, event.hits)
+    fitted = found.fit(finder) if "parameters" in files or "display" in files else None
     if "parameters" in files:
-        fitted = found.fit(finder)
         with writing(files["parameters"]):
             io.write_parameters(files["parameters"], fitted)
     if "display" in files:
-        _write_display(files["display"], found, min_pt)
+        _write_display(files["display"], found, fitted, min_pt)
     found.files = files
     found.release()
     return found
 
 
-def _write_display(path: Path, found: Found, min_pt: float) -> None:
+def _write_display(path: Path, found: Found, fitted: Any, min_pt: float) -> None:
     from rheinfall.display import write_display
 
+    shown = {"match": found.match, "timings": found.named_timings(), "parameters": fitted}
     with writing(path):
-        write_display(path, found.event, found.tracks, match=found.match, timings=found.named_timings(), min_pt=min_pt)
+        write_display(path, found.event, found.tracks, min_pt=min_pt, **shown)
 
 
 def _check_statuses(found: Sequence[Found]) -> None:

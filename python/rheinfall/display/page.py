@@ -15,6 +15,7 @@ from rheinfall.display.labels import match_event
 from rheinfall.display.payload import count_classes, encode_array, gather_arrays
 from rheinfall.event import Event
 from rheinfall.metrics import TrackMatches
+from rheinfall.tracking.track_fit import TrackParameters
 
 Figure = tuple[str, str, str]
 
@@ -29,6 +30,7 @@ def write_display(
     detector: str | None = None,
     timings: Mapping[str, float] | None = None,
     min_pt: float = 1.0,
+    parameters: TrackParameters | None = None,
 ) -> Path:
     """Write a self-contained HTML page with the hits and tracks of one event; it opens offline in any browser.
 
@@ -41,18 +43,21 @@ def write_display(
         detector: name of the detector, shown in the heading.
         timings: ms per stage, as `TrackFinder.timings`.
         min_pt: without `match`, particles above it [GeV] are those of the efficiency, and missed without a track.
+        parameters: helix parameters of the tracks, from `fit_tracks`; shown where a track is followed.
 
     Returns:
         The path written.
 
     Raises:
         ImportError: plotly is not installed.
-        ValueError: the tracks name hits that the event does not have.
+        ValueError: the tracks name hits that the event does not have, or there are other parameters than tracks.
     """
     _check_tracks(event, tracks)
+    if parameters is not None and len(parameters) != len(tracks.offsets) - 1:
+        raise ValueError(f"parameters: expected those of {len(tracks.offsets) - 1} tracks, got {len(parameters)}")
     if match is None:
         match = match_event(event, tracks, min_pt)
-    arrays = gather_arrays(event, tracks, match)
+    arrays = gather_arrays(event, tracks, match, parameters)
     heading = title or event.name or "Event"
     meta = {
         "title": heading,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rheinfall.display.labels import CLASSES, classify_tracks, number_particles
 from rheinfall.event import Event, Hits, Int64, decode_module_id
 from rheinfall.metrics import TrackMatches
+from rheinfall.tracking.track_fit import TrackParameters
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -22,11 +23,14 @@ def encode_array(array: NDArray[Any]) -> dict[str, str]:
     return {"dtype": f"{plain.dtype.kind}{plain.dtype.itemsize}", "bdata": base64.b64encode(little.tobytes()).decode()}
 
 
-def gather_arrays(event: Event, tracks: Any, match: TrackMatches | None) -> Arrays:
+def gather_arrays(
+    event: Event, tracks: Any, match: TrackMatches | None, parameters: TrackParameters | None = None
+) -> Arrays:
     """Every array of the page, each in the smallest type that holds it without loss."""
     return {
         **_hit_arrays(event.hits, number_particles(event, match)),
         **_track_arrays(tracks, match),
+        **_fit_arrays(len(tracks.offsets) - 1, parameters),
         **_particle_arrays(match),
     }
 
@@ -69,6 +73,16 @@ def _track_arrays(tracks: Any, match: TrackMatches | None) -> Arrays:
         "track_n_majority": _shrink(n_majority),
         "track_n_known": _shrink(n_judged),
     }
+
+
+def _fit_arrays(n_tracks: int, parameters: TrackParameters | None) -> Arrays:
+    """Parameters of the fit, NaN where there is none."""
+    names = ("pt", "eta", "d0", "z0", "chi2")
+    if parameters is None:
+        none = {f"track_{name}": np.full(n_tracks, np.nan, np.float32) for name in names}
+        return {**none, "track_n_dof": np.zeros(n_tracks, np.uint16), "track_charge": np.zeros(n_tracks, np.int16)}
+    fitted: Arrays = {f"track_{name}": getattr(parameters, name) for name in names}
+    return {**fitted, "track_n_dof": _shrink(parameters.n_dof), "track_charge": parameters.charge.astype(np.int16)}
 
 
 def _particle_arrays(match: TrackMatches | None) -> Arrays:

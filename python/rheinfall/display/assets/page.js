@@ -40,7 +40,27 @@ function trackFacts(t) {
     facts.push(["p<sub>T</sub>", gev(data.particle_pt[p])]);
     if (Number.isFinite(data.particle_eta[p])) facts.push(["η", data.particle_eta[p].toFixed(2)]);
   }
+  if (!Number.isNaN(data.track_pt[t])) {
+    const charge = data.track_charge[t] > 0 ? "+" : data.track_charge[t] < 0 ? "−" : "";
+    facts.push(["fit p<sub>T</sub>, η", `${charge}${gev(data.track_pt[t])}, ${data.track_eta[t].toFixed(2)}`]);
+    facts.push(["fit d<sub>0</sub>, z<sub>0</sub>", `${data.track_d0[t].toFixed(3)} mm, ${data.track_z0[t].toFixed(2)} mm`]);
+    facts.push(["fit χ² / dof", `${data.track_chi2[t].toFixed(1)} / ${data.track_n_dof[t]}`]);
+  }
   return facts;
+}
+
+/** Why a track is not matched, in a sentence; nothing for one that is. */
+function whyNot(t) {
+  const name = CLASSES[data.track_class[t]], p = data.track_majority[t];
+  const known = data.track_n_known[t], own = data.track_n_majority[t];
+  if (name === "matched" || meta.truth === "none") return "";
+  if (name === "unknown") return `Not judged: too few of its hits have known truth, ${known} of ${trackHits(t).length}.`;
+  if (p < 0) return "Not matched: its known hits are noise.";
+  if (name === "fake") return `Not matched: no particle has more than half of its ${known} known hits; the most are ${own}, of particle ${data.particle_id[p]}.`;
+  if (name === "duplicate") return `A duplicate: another track has more hits of particle ${data.particle_id[p]}, or came first with as many.`;
+  const all = data.particle_n_hits[p];
+  const part = 2 * own <= all ? `, it holds ${own} of that particle's ${all} hits, not more than half` : "";
+  return `Not matched by ${meta.rule.replaceAll("_", " ")}: ${own} of its ${known} known hits are of particle ${data.particle_id[p]}${part}.`;
 }
 
 const dot = (name) => `<span class="dot" style="background:var(--${name})"></span>`;
@@ -117,7 +137,7 @@ function detailTrack(t) {
   const css = (i) => (p >= 0 && data.hit_particle[i] !== p && data.hit_particle[i] !== -2 ? "alien" : "");
   const name = CLASSES[data.track_class[t]];
   return `<button class="close" id="close" title="Back (Esc)">×</button><h2>Track ${t} <small>${dot(name)}${LABELS[name]}</small></h2>` +
-    rows(trackFacts(t)) + `<table><tr><th>Hit</th><th>Module</th><th>r [mm]</th><th>z [mm]</th><th>Particle</th></tr>` +
+    rows(trackFacts(t)) + (whyNot(t) && `<p class="note">${escapeText(whyNot(t))}</p>`) + `<table><tr><th>Hit</th><th>Module</th><th>r [mm]</th><th>z [mm]</th><th>Particle</th></tr>` +
     [...trackHits(t)].map((i) => row(i, css(i))).join("") + lost.map((i) => row(i, "lost")).join("") + "</table>";
 }
 
