@@ -132,7 +132,7 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
 def _write_display(path: Path, found: Found, fitted: Any, min_pt: float) -> None:
     from rheinfall.display import write_display
 
-    shown = {"match": found.match, "timings": found.named_timings(), "parameters": fitted}
+    shown: dict[str, Any] = {"match": found.match, "timings": found.named_timings(), "parameters": fitted}
     with writing(path):
         write_display(path, found.event, found.tracks, min_pt=min_pt, **shown)
 
