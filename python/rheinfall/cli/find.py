@@ -118,7 +118,7 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
     if "tracks" in files:
         with writing(files["tracks"]):
             io.write_tracks(files["tracks"], tracks, event.hits)
-    fitted = found.fit(finder) if "parameters" in files or "display" in files else None
+    fitted: Any = found.fit(finder) if "parameters" in files or "display" in files else None
     if "parameters" in files:
         with writing(files["parameters"]):
             io.write_parameters(files["parameters"], fitted)
