@@ -2,6 +2,7 @@
 
     python bench/gnn.py prepare --shared ../shared            # graphs, once
     python bench/gnn.py check --case event21000 --out bench/results/gnn-cpu.json
+    python bench/gnn.py peak --out bench/results/gnn-cpu.json  # of multiply-adds, one thread
     python bench/gnn.py time --case event21000 --threads 1 --out bench/results/gnn-cpu.json
 
     python bench/gnn.py check --case bundle --out bench/results/gnn-cpu.json
@@ -246,7 +247,7 @@ def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["prepare", "check", "time"])
+    parser.add_argument("what", choices=["prepare", "peak", "check", "time"])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--case", choices=[*CASES, "bundle"], default="event21000")
     parser.add_argument("--threads", type=int, default=1)
@@ -274,7 +275,9 @@ def keep(path: Path, what: str, case: str, result: Any) -> None:
     environment = describe_environment()
     result["commit"] = environment.pop("commit") + ("+" if environment.pop("dirty") else "")
     known["environment"] = environment
-    if what == "time":
+    if what == "peak":
+        known["peak"] = result
+    elif what == "time":
         known.setdefault("time", {}).setdefault(case, []).append(result)
     else:
         known.setdefault(what, {})[case] = result
