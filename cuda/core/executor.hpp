@@ -19,9 +19,31 @@ __global__ void call_for_each(Body body, std::uint64_t n) {
     if (i < n) body(i);
 }
 
+/// One thread for each row, with columns of its own in shared memory.
+template <class Body>
+__global__ void call_for_each_row(Body body, std::uint64_t n) {
+    extern __shared__ float row_columns[];
+    const std::uint64_t i = std::uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+    if (i < n) body(i, row_columns + threadIdx.x, static_cast<std::int32_t>(blockDim.x));
+}
+
 }  // namespace kernels
 
 namespace detail {
+
+/// Bytes of shared memory that a block may ask for on the current device.
+inline std::size_t most_shared_bytes() {
+    int device = 0;
+    int bytes = 0;
+    RHEINFALL_CUDA_CHECK(cudaGetDevice(&device));
+    RHEINFALL_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+    return static_cast<std::size_t>(bytes);
+}
+
+/// Columns of float32 that each of a warp's rows may have.
+inline std::size_t most_row_columns() {
+    return most_shared_bytes() / (32 * sizeof(float));
+}
 
 /// CUB's calls, each written once: a null @p scratch asks for the size. Numbers of items are int, as older CUBs have
 /// it.
@@ -57,6 +79,21 @@ public:
         constexpr unsigned n_threads = 128;
         const auto n_blocks = static_cast<unsigned>((n + n_threads - 1) / n_threads);
         kernels::call_for_each<<<n_blocks, n_threads, 0, stream_>>>(body, n);
+        RHEINFALL_CUDA_CHECK(cudaGetLastError());
+    }
+    /// With @p n_columns floats of scratch for each index, at most `most_row_columns`.
+    template <class Body>
+    void for_each_row(std::uint64_t n, std::int32_t n_columns, const Body& body) const {
+        if (n == 0) return;
+        const std::size_t row_bytes = static_cast<std::size_t>(n_columns) * sizeof(float);
+        const std::size_t most = most_shared_bytes();
+        unsigned n_threads = 128;
+        while (n_threads > 32 && n_threads * row_bytes > most / 2) n_threads /= 2;  // two blocks at once at least
+        const std::size_t bytes = n_threads * row_bytes;
+        RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(
+            kernels::call_for_each_row<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+        const auto n_blocks = static_cast<unsigned>((n + n_threads - 1) / n_threads);
+        kernels::call_for_each_row<<<n_blocks, n_threads, bytes, stream_>>>(body, n);
         RHEINFALL_CUDA_CHECK(cudaGetLastError());
     }
     void exclusive_sum(const std::uint64_t* in, std::uint64_t* out, std::uint64_t n) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -24,6 +25,15 @@ public:
         std::iota(order.begin(), order.end(), std::uint64_t{0});
         std::ranges::shuffle(order, random_);
         for (const std::uint64_t i : order) body(i);
+    }
+    /// With scratch for each index, of which nothing is known before.
+    template <class Body>
+    void for_each_row(std::uint64_t n, std::int32_t n_columns, const Body& body) {
+        std::vector<float> columns(static_cast<std::size_t>(n_columns) * 3);
+        for_each(n, [&](std::uint64_t i) {
+            std::ranges::fill(columns, std::numeric_limits<float>::quiet_NaN());
+            body(i, columns.data() + 1, 3);
+        });
     }
     void exclusive_sum(const std::uint64_t* in, std::uint64_t* out, std::uint64_t n) {
         std::exclusive_scan(in, in + n, out, std::uint64_t{0});

@@ -12,6 +12,7 @@
 #include <rheinfall/core/views.hpp>
 #include <rheinfall/core/workspace.hpp>
 #include <rheinfall/gnn/edge_classifier.hpp>
+#include <rheinfall/gnn/edge_classifier_cuda.hpp>
 #include <rheinfall/quantized/fixed_point.hpp>
 #include <rheinfall/quantized/forest.hpp>
 #include <rheinfall/quantized/model.hpp>

@@ -1,5 +1,6 @@
 // Linked instead of cuda/ when CUDA is off: every function of the CUDA backend, defined to refuse.
 #include <rheinfall/core/cuda_device.hpp>
+#include <rheinfall/gnn/edge_classifier_cuda.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
@@ -74,6 +75,29 @@ void build_graph(CudaStream /*stream*/, const DeviceModuleMap& /*map*/, const De
                  const GraphLimits& /*limits*/, EdgesBuffer /*edges*/, Workspace& /*workspace*/,
                  GraphResult* /*result*/) {
     refuse("build_graph");
+}
+
+struct DeviceEdgeClassifier::Impl {};
+
+DeviceEdgeClassifier DeviceEdgeClassifier::load(const std::string& /*path*/) {
+    refuse("DeviceEdgeClassifier");
+}
+DeviceEdgeClassifier DeviceEdgeClassifier::parse(std::span<const std::byte> /*bytes*/, std::string_view /*name*/) {
+    refuse("DeviceEdgeClassifier");
+}
+// No object comes into being here, so that none of these is ever called.
+std::size_t DeviceEdgeClassifier::n_node_features() const noexcept {
+    return 0;
+}
+std::size_t DeviceEdgeClassifier::n_edge_features() const noexcept {
+    return 0;
+}
+std::size_t DeviceEdgeClassifier::workspace_size(const EdgeClassifierLimits& /*limits*/) const {
+    refuse("DeviceEdgeClassifier");
+}
+void DeviceEdgeClassifier::run(CudaStream /*stream*/, Workspace& /*workspace*/, const EdgeClassifierInput& /*input*/,
+                               EdgeOutput /*output*/, std::span<float> /*out*/, Status* /*status*/) const {
+    refuse("DeviceEdgeClassifier");
 }
 
 std::size_t radius_graph_workspace_size(const RadiusGraphPlan& /*plan*/, std::size_t /*n_points*/,

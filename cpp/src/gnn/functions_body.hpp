@@ -1,6 +1,6 @@
-// Activations over the Vector of the file that includes this. Each is the same sequence of operations on every
-// instruction set. The polynomials are those of the Cephes library (S. Moshier: expf, tanhf, logf); erf is
-// formula 7.1.26 of Abramowitz and Stegun, 1.5e-7 absolute.
+// Activations over the Vector of the file that includes this, which also says what stands before a function. Each is
+// the same sequence of operations on every instruction set. The polynomials are those of the Cephes library (S.
+// Moshier: expf, tanhf, logf); erf is formula 7.1.26 of Abramowitz and Stegun, 1.5e-7 absolute.
 
 constexpr float infinity = __builtin_inff();
 constexpr float least_normal = 1.17549435e-38f;
@@ -9,16 +9,16 @@ constexpr float most_exponent = 88.722831726f;     ///< exp of it is finite
 
 /// The larger, or what is not a number where one is: max itself gives its second operand then, so that max(limit, x)
 /// needs no more than that.
-inline Vector larger(Vector a, Vector b) {
+RHEINFALL_GNN_FUNCTION Vector larger(Vector a, Vector b) {
     return select(not_number(a), a, max(a, b));
 }
 
-inline Vector lesser(Vector a, Vector b) {
+RHEINFALL_GNN_FUNCTION Vector lesser(Vector a, Vector b) {
     return select(not_number(a), a, min(a, b));
 }
 
 /// exp, 1e-7 relative, within the exponents above, beyond which it stays at those of the limits.
-inline Vector exp_within(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector exp_within(Vector x) {
     // The operand order of max and min keeps what is not a number.
     x = min(all(most_exponent), max(all(least_exponent), x));
     const Vector magic = all(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
@@ -38,16 +38,16 @@ inline Vector exp_within(Vector x) {
 }
 
 /// exp; 0 where the result is below the least normal number.
-inline Vector exp_of(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector exp_of(Vector x) {
     const Vector y = select(less(x, all(least_exponent)), all(0.0f), exp_within(x));
     return select(less(all(most_exponent), x), all(infinity), y);
 }
 
-inline Vector sigmoid_of(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector sigmoid_of(Vector x) {
     return all(1.0f) / (all(1.0f) + exp_within(all(0.0f) - x));
 }
 
-inline Vector tanh_of(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector tanh_of(Vector x) {
     const Vector a = max(all(0.0f) - x, x);
     const Vector w = x * x;
     Vector p = all(-5.70498872745e-3f);
@@ -62,7 +62,7 @@ inline Vector tanh_of(Vector x) {
 }
 
 /// Natural logarithm.
-inline Vector log_of(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector log_of(Vector x) {
     const Mask subnormal = less(x, all(least_normal));
     Vector e;
     Vector m = mantissa(select(subnormal, x * all(16777216.0f), x), e);  // 2^24
@@ -90,7 +90,7 @@ inline Vector log_of(Vector x) {
     return select(less(x, all(0.0f)), all(__builtin_nanf("")), y);
 }
 
-inline Vector erf_of(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector erf_of(Vector x) {
     const Vector a = max(all(0.0f) - x, x);
     const Vector t = all(1.0f) / fma(a, all(0.3275911f), all(1.0f));
     Vector p = all(1.061405429f);
@@ -103,12 +103,12 @@ inline Vector erf_of(Vector x) {
 }
 
 /// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)).
-inline Vector softplus_of(Vector x) {
+RHEINFALL_GNN_FUNCTION Vector softplus_of(Vector x) {
     const Vector a = max(all(0.0f) - x, x);
     return max(all(0.0f), x) + log_of(all(1.0f) + exp_within(all(0.0f) - a));
 }
 
-inline Vector activate(Unary unary, Vector x, float a, float b) {
+RHEINFALL_GNN_FUNCTION Vector activate(Unary unary, Vector x, float a, float b) {
     const Vector zero = all(0.0f);
     switch (unary) {
         case Unary::relu: return max(zero, x);

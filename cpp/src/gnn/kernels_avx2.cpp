@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include "gnn/vector_avx2.hpp"
+#define RHEINFALL_GNN_FUNCTION inline
 #define RHEINFALL_GNN_OUTPUTS 4
 
 namespace rheinfall::gnn {

@@ -1,6 +1,7 @@
 #include "gnn/kernels.hpp"
 
 #include "gnn/vector_portable.hpp"
+#define RHEINFALL_GNN_FUNCTION inline
 #define RHEINFALL_GNN_OUTPUTS 4
 
 namespace rheinfall::gnn {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <rheinfall/tracking/graph_construction.hpp>
 
+#include "core/sort_in_place.hpp"
 #include "tracking/detail/bucket_by_module.hpp"
 #include "tracking/detail/hit_geometry.hpp"
 #include "tracking/detail/triplet_codes.hpp"
@@ -261,41 +262,6 @@ struct CountEdges {
         g.edge_counts[g.order[index]] = n;
     }
 };
-
-/// Sorts @p n numbers as one thread can without memory of its own: by insertion while they are few or nearly in order,
-/// else as a heap.
-RHEINFALL_HOST_DEVICE inline void sort_in_place(std::int64_t* row, std::uint64_t n) {
-    constexpr std::uint64_t few = 32;
-    if (n <= few) {
-        for (std::uint64_t k = 1; k < n; ++k) {
-            const std::int64_t moving = row[k];
-            std::uint64_t at = k;
-            for (; at > 0 && moving < row[at - 1]; --at) row[at] = row[at - 1];
-            row[at] = moving;
-        }
-        return;
-    }
-    bool rises = true;
-    for (std::uint64_t k = 1; k < n && rises; ++k) rises = row[k - 1] < row[k];
-    if (rises) return;
-    const auto sink = [row](std::uint64_t root, std::uint64_t size) {
-        const std::int64_t moving = row[root];
-        for (std::uint64_t child = 2 * root + 1; child < size; child = 2 * root + 1) {
-            if (child + 1 < size && row[child] < row[child + 1]) ++child;
-            if (row[child] <= moving) break;
-            row[root] = row[child];
-            root = child;
-        }
-        row[root] = moving;
-    };
-    for (std::uint64_t root = n / 2; root > 0; --root) sink(root - 1, n);
-    for (std::uint64_t size = n - 1; size > 0; --size) {
-        const std::int64_t largest = row[0];
-        row[0] = row[size];
-        row[size] = largest;
-        sink(0, size);
-    }
-}
 
 /// By place: writes the edges that leave its hit, sorted by target, if all edges have room.
 struct WriteEdges {

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <rheinfall/core/device.hpp>
+#include <rheinfall/core/export.hpp>
+#include <rheinfall/core/status.hpp>
+#include <rheinfall/core/workspace.hpp>
+#include <rheinfall/gnn/edge_classifier.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace rheinfall {
+
+/// A graph network on a CUDA device: uploaded once, immutable, copies share it.
+class RHEINFALL_API DeviceEdgeClassifier {
+public:
+    /// Reads a file in the format of docs/gnn_format.md and uploads it to the current device. Throws what
+    /// `EdgeClassifier::load` throws; std::invalid_argument where a row needs more shared memory than the device has;
+    /// CudaError.
+    static DeviceEdgeClassifier load(const std::string& path);
+    static DeviceEdgeClassifier parse(std::span<const std::byte> bytes, std::string_view name);
+
+    [[nodiscard]] std::size_t n_node_features() const noexcept;
+    [[nodiscard]] std::size_t n_edge_features() const noexcept;  ///< 0: the network reads none
+    /// Bytes of device memory for graphs within @p limits. Asks CUB on the current device: CudaError if there is none.
+    /// Throws std::invalid_argument for limits beyond 2^31 - 49.
+    [[nodiscard]] std::size_t workspace_size(const EdgeClassifierLimits& limits) const;
+
+    /// `EdgeClassifier::run` on the current device, in the order of @p stream: the same bits and the same statuses. All
+    /// views, @p status and the memory of @p workspace lie on the device.
+    ///
+    /// Returns at once: neither allocates nor waits, and may be captured into a CUDA graph, which replays on other
+    /// features and edges in the same arrays, of the same numbers. Several events may be in flight, each with its
+    /// workspace, output and status.
+    ///
+    /// With `Status::invalid_argument` (an edge leads out of range) nothing was written to @p out.
+    /// Throws std::invalid_argument for sizes that do not agree or a workspace that is too small; CudaError if a launch
+    /// fails.
+    void run(CudaStream stream, Workspace& workspace, const EdgeClassifierInput& input, EdgeOutput output,
+             std::span<float> out, Status* status) const;
+
+private:
+    struct Impl;
+    explicit DeviceEdgeClassifier(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+    std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace rheinfall

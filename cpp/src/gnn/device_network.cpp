@@ -1,0 +1,99 @@
+#include "gnn/device_network.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+namespace rheinfall::gnn {
+namespace {
+
+/// Copies numbers behind the weights, and gives their place.
+class Packer {
+public:
+    explicit Packer(std::vector<float>& weights) : weights_(weights) {}
+
+    /// The same pointer: where the copies lie is known when there are no more, since their array moves as it grows.
+    const float* keep(const float* values, std::size_t n) {
+        if (values == nullptr) return nullptr;
+        places_.push_back(weights_.size());
+        weights_.insert(weights_.end(), values, values + n);
+        // Rows of weights are read in vectors of four.
+        weights_.resize((weights_.size() + 3) / 4 * 4);
+        return values;
+    }
+    [[nodiscard]] std::size_t next() { return places_[used_++]; }
+
+private:
+    std::vector<float>& weights_;
+    std::vector<std::size_t> places_;
+    std::size_t used_ = 0;
+};
+
+std::size_t count(std::int32_t n) noexcept {
+    return static_cast<std::size_t>(n);
+}
+
+std::size_t n_weights(const Instruction& i) noexcept {
+    return count(i.in_width) * count(i.width);
+}
+
+}  // namespace
+
+void DeviceNetwork::move_weights(const float* from, const float* to) {
+    const auto move = [&](const float*& pointer) {
+        if (pointer != nullptr) pointer = to + (pointer - from);
+    };
+    for (Instruction& i : instructions) {
+        move(i.weights);
+        move(i.scale);
+        move(i.shift);
+    }
+    for (DeviceStage& stage : stages) {
+        for (DeviceStatistics& s : stage.statistics) move(s.scale);
+    }
+}
+
+DeviceNetwork flatten(const Plan& plan) {
+    DeviceNetwork network;
+    network.scratch_columns = std::max(plan.scratch_columns, 1);
+    network.n_node_features = plan.graph.n_node_features;
+    network.n_edge_features = plan.graph.n_edge_features;
+    for (const Array& a : plan.arrays) network.arrays.push_back({a.caller ? -1 : a.buffer, a.stride, a.kind});
+    for (const Buffer& b : plan.buffers) network.buffers.push_back({b.stride, b.kind});
+    Packer packer(network.weights);
+    for (const Stage& stage : plan.stages) {
+        DeviceStage flat{stage.kind,
+                         static_cast<std::int32_t>(network.instructions.size()),
+                         static_cast<std::int32_t>(stage.instructions.size()),
+                         stage.statistic_columns,
+                         {}};
+        for (const Instruction& i : stage.instructions) {
+            network.instructions.push_back(i);
+            packer.keep(i.weights, n_weights(i));
+            packer.keep(i.scale, count(i.width));
+            packer.keep(i.shift, count(i.width));
+        }
+        for (const Statistics& s : stage.statistics) {
+            const Operation& o = *s.operation;
+            const float* scale = packer.keep(o.scale.empty() ? nullptr : o.scale.data(), o.scale.size());
+            flat.statistics.push_back({s.first_column, s.width, s.array, s.rows, o.op, o.a, scale});
+        }
+        network.stages.push_back(std::move(flat));
+    }
+    // Everything is in its place now: what was kept, in the order in which it was.
+    const auto place = [&](const float*& pointer) {
+        if (pointer != nullptr) pointer = network.weights.data() + packer.next();
+    };
+    for (DeviceStage& stage : network.stages) {
+        const auto first = network.instructions.begin() + stage.first_instruction;
+        std::for_each(first, first + stage.n_instructions, [&](Instruction& i) {
+            place(i.weights);
+            place(i.scale);
+            place(i.shift);
+        });
+        for (DeviceStatistics& s : stage.statistics) place(s.scale);
+    }
+    return network;
+}
+
+}  // namespace rheinfall::gnn

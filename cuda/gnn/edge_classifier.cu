@@ -1,0 +1,99 @@
+// Compiled and linked, but not yet run on a GPU: the bodies of the kernels are tested on the host (tests/cpp), in the
+// order of run_device_network; the launches, the shared memory and the CUB calls are not.
+#include <rheinfall/gnn/edge_classifier_cuda.hpp>
+
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "core/device_buffer.hpp"
+#include "core/executor.hpp"
+#include "core/file.hpp"
+#include "gnn/device_steps.hpp"
+#include "gnn/edge_classifier_device.hpp"
+#include "gnn/ir_reader.hpp"
+#include "tracking/detail/device_arena.hpp"
+
+namespace rheinfall {
+
+struct DeviceEdgeClassifier::Impl {
+    gnn::DeviceNetwork network;
+    DeviceBuffer<float> weights;
+    DeviceBuffer<gnn::Instruction> instructions;
+    DeviceBuffer<gnn::DeviceArray> arrays;
+    DeviceBuffer<gnn::DeviceBufferShape> buffers;
+
+    Impl(std::span<const std::byte> bytes, std::string_view name)
+        : network(gnn::flatten(gnn::make_plan(gnn::read_graph(bytes, name), name))),
+          weights(network.weights.size()),
+          instructions(network.instructions.size()),
+          arrays(network.arrays.size()),
+          buffers(network.buffers.size()) {
+        const std::size_t most = detail::most_row_columns();
+        if (static_cast<std::size_t>(network.scratch_columns) > most) {
+            throw std::invalid_argument(std::string(name) + ": a row needs " + std::to_string(network.scratch_columns) +
+                                        " columns of shared memory: expected at most " + std::to_string(most) +
+                                        ", which this device has");
+        }
+        network.move_weights(network.weights.data(), weights.span().data());
+        weights.copy_from(network.weights, nullptr);
+        instructions.copy_from(network.instructions, nullptr);
+        arrays.copy_from(network.arrays, nullptr);
+        buffers.copy_from(network.buffers, nullptr);
+        RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(nullptr));
+    }
+
+    /// Scratch of CUB for a graph of these sizes.
+    [[nodiscard]] std::size_t scratch_bytes(const EdgeClassifierLimits& graph) const {
+        detail::MeasuringArena nowhere;
+        detail::ScratchMeter meter;
+        gnn::sort_device_edges(meter, gnn::take_device_event(nowhere, network, graph.n_nodes, graph.n_edges));
+        return meter.bytes();
+    }
+};
+
+DeviceEdgeClassifier DeviceEdgeClassifier::load(const std::string& path) {
+    return parse(detail::map_file(path)->view(), path);
+}
+
+DeviceEdgeClassifier DeviceEdgeClassifier::parse(std::span<const std::byte> bytes, std::string_view name) {
+    return DeviceEdgeClassifier(std::make_shared<const Impl>(bytes, name));
+}
+
+std::size_t DeviceEdgeClassifier::n_node_features() const noexcept {
+    return static_cast<std::size_t>(impl_->network.n_node_features);
+}
+
+std::size_t DeviceEdgeClassifier::n_edge_features() const noexcept {
+    return static_cast<std::size_t>(impl_->network.n_edge_features);
+}
+
+std::size_t DeviceEdgeClassifier::workspace_size(const EdgeClassifierLimits& limits) const {
+    gnn::check_device_limits(limits);
+    detail::MeasuringArena arena;
+    static_cast<void>(gnn::take_device_event(arena, impl_->network, limits.n_nodes, limits.n_edges));
+    static_cast<void>(arena.take<std::byte>(impl_->scratch_bytes(limits)));
+    return arena.bytes();
+}
+
+void DeviceEdgeClassifier::run(CudaStream stream, Workspace& workspace, const EdgeClassifierInput& input,
+                               EdgeOutput output, std::span<float> out, Status* status) const {
+    gnn::check_device_call(impl_->network, input, out, status);
+    const EdgeClassifierLimits graph{input.n_nodes, input.edges.size()};
+    const std::size_t left = workspace.capacity() - workspace.mark();
+    const WorkspaceScope scope(workspace);
+    detail::WorkspaceArena arena(workspace);
+    gnn::DeviceEvent g = gnn::take_device_event(arena, impl_->network, graph.n_nodes, graph.n_edges);
+    const auto scratch = workspace.take<std::byte>(impl_->scratch_bytes(graph));
+    if (workspace.overflowed()) {
+        throw std::invalid_argument("workspace: expected " + std::to_string(workspace_size(graph)) +
+                                    " bytes left, got " + std::to_string(left));
+    }
+    gnn::set_caller(g, input, output, out, status);
+    g.arrays_in = impl_->arrays.span().data();
+    g.buffers = impl_->buffers.span().data();
+    const detail::CudaExecutor executor(stream, scratch);
+    gnn::run_device_network(executor, impl_->network, impl_->instructions.span().data(), g);
+}
+
+}  // namespace rheinfall
