@@ -15,6 +15,7 @@ out=${1:-bench/results/gpu.json}
 limit=540
 start=$SECONDS
 logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 steps=()
 
 # Runs a command within what is left of the limit and notes its exit status and seconds.
@@ -66,17 +67,23 @@ on_gpu='*uda*:*evice*-*.Bodies*:*.ExactRoomFits*'  # not the bodies that run on 
 quantized=null
 tracking=null
 tracks=null
-events=()  # BUNDLE-NAME.hits, with the map BUNDLE.rfmap
-for hits in .gpu-pack/events/*.hits; do [ -f "$hits" ] && events+=("$hits" "${hits%%-*}.rfmap"); done
-[ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/events, see make gpu-pack"
+mkdir "$logs/inputs"
+for packed in .gpu-pack/inputs/*.gz; do [ -f "$packed" ] && gunzip -c "$packed" >"$logs/inputs/$(basename "$packed" .gz)"; done
+events=()  # BUNDLE-NAME.hits
+for hits in "$logs"/inputs/*.hits; do
+    [ -f "$hits" ] || continue
+    bundle=$(basename "${hits%%-*}")
+    events+=("$hits" "python/rheinfall/bundles/$bundle/module_map.rfmap")
+done
+[ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/inputs, see make gpu-pack"
 if [ $failed = 0 ]; then
     step tracking $programs/gpu_tracking "$logs/tracking.json" "${events[@]}" || failed=1
     [ -s "$logs/tracking.json" ] && tracking=$(cat "$logs/tracking.json") && cat "$logs/tracking.log"
-    if [ -f .gpu-pack/events/large.graph ]; then
-        step tracks $programs/gpu_tracks "$logs/tracks.json" .gpu-pack/events/*.graph || failed=1
+    if [ -f "$logs/inputs/large.graph" ]; then
+        step tracks $programs/gpu_tracks "$logs/tracks.json" "$logs"/inputs/*.graph || failed=1
         [ -s "$logs/tracks.json" ] && tracks=$(cat "$logs/tracks.json") && cat "$logs/tracks.log"
     else
-        echo "tracks: skipped, no graphs in .gpu-pack/events, see make gpu-pack"
+        echo "tracks: skipped, no graphs in .gpu-pack/inputs, see make gpu-pack"
     fi
     step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
     [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"

@@ -1,15 +1,15 @@
-"""Events and maps for the programs that time tracking without Python: FOLDER/BUNDLE-NAME.hits and BUNDLE.rfmap.
+"""Inputs of the programs that time tracking on a GPU without Python: FOLDER/BUNDLE-NAME.hits.gz and NAME.graph.gz.
 
 python bench/gpu_inputs.py FOLDER
 
-Scored graphs for track building: FOLDER/real.graph and FOLDER/large.graph (track_graphs.py).
-
-Simulated events of about 120,000 and 300,000 hits with the demo bundle's map, and, where ../shared or RHEINFALL_SHARED
-has it, TrackML event 21000 with the trackml bundle's map.
+Simulated events of about 120,000 and 300,000 hits for the demo bundle's map, and a large scored graph; where ../shared
+or RHEINFALL_SHARED has it, TrackML event 21000 for the trackml bundle's map, with scores drawn (real.graph) and with
+those of the bundle (network.graph). Graphs: track_graphs.py.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import sys
@@ -42,18 +42,28 @@ def main() -> int:
     try:
         _write(folder, "trackml", "event21000", rf.io.read_event(real).hits)
         track_graphs.write_graph(track_graphs.real_graph(shared), folder / "real.graph")
+        _write_network_graph(rf.io.read_event(real).hits, folder / "network.graph")
     except FileNotFoundError as error:
         print(f"TrackML event 21000: skipped, {error}")
+    for path in sorted([*folder.glob("*.hits"), *folder.glob("*.graph")]):
+        with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb", compresslevel=6) as packed:
+            shutil.copyfileobj(plain, packed)
+        path.unlink()
     return 0
 
 
 def _write(folder: Path, bundle: str, name: str, hits: rf.Hits) -> None:
     columns = (np.array([len(hits)], np.uint64), hits.module_id, hits.x, hits.y, hits.z)
     (folder / f"{bundle}-{name}.hits").write_bytes(b"".join(np.ascontiguousarray(c).tobytes() for c in columns))
-    module_map = folder / f"{bundle}.rfmap"
-    if not module_map.exists():
-        shutil.copyfile(Path(rf.__file__).parent / "bundles" / bundle / "module_map.rfmap", module_map)
     print(f"{bundle}-{name}: {len(hits)} hits")
+
+
+def _write_network_graph(hits: rf.Hits, path: Path) -> None:
+    scored = rf.TrackFinder.load("trackml").score_edges(hits)
+    hits = hits.take(scored.order)
+    xyz = np.stack([hits.x, hits.y, hits.z])
+    graph = {"edges": scored.graph.edge_index, "scores": scored.scores, "xyz": xyz, "module_id": hits.module_id}
+    track_graphs.write_graph(graph, path)
 
 
 if __name__ == "__main__":

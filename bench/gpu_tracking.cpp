@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
 #include <string>
@@ -88,9 +89,10 @@ std::string time_graph(const char* hits_path, const char* map_path, bool& failed
                   "{\"event\": \"%s\", \"hits\": %zu, \"doublets\": %zu, \"edges\": %zu, \"edges_of_the_cpu\": %s, "
                   "\"ms_launched\": %.4f, \"ms_cuda_graph\": %.4f, \"events_per_second_4_streams\": %.1f, "
                   "\"workspace_MB\": %.1f, \"map_MB\": %.1f}",
-                  hits_path, event.x.size(), cpu.result.n_doublets, cpu.result.n_edges, equal ? "true" : "false",
-                  launched * 1e3, replayed * 1e3, measure_rate(map, event, cpu.result),
-                  static_cast<double>(gpu.workspace.capacity()) * 1e-6, static_cast<double>(map.bytes()) * 1e-6);
+                  std::filesystem::path(hits_path).filename().c_str(), event.x.size(), cpu.result.n_doublets,
+                  cpu.result.n_edges, equal ? "true" : "false", launched * 1e3, replayed * 1e3,
+                  measure_rate(map, event, cpu.result), static_cast<double>(gpu.workspace.capacity()) * 1e-6,
+                  static_cast<double>(map.bytes()) * 1e-6);
     return text;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <rheinfall/tracking/track_building_cuda.hpp>
 #include <string>
 #include <vector>
@@ -95,8 +96,9 @@ std::string time_graph(const char* path, bool& failed) {
             runs += (runs.empty() ? "\n   " : ",\n   ") + time_method(named, with_hits, graph, gpu, failed);
         }
     }
-    return "{\"graph\": \"" + std::string(path) + "\", \"hits\": " + std::to_string(graph.n_nodes) +
-           ", \"edges\": " + std::to_string(graph.source.size()) + ", \"runs\": [" + runs + "]}";
+    return "{\"graph\": \"" + std::filesystem::path(path).filename().string() +
+           "\", \"hits\": " + std::to_string(graph.n_nodes) + ", \"edges\": " + std::to_string(graph.source.size()) +
+           ", \"runs\": [" + runs + "]}";
 }
 
 }  // namespace

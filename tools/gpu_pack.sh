@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fills .gpu-pack/ for a machine with a GPU: the C++ tests and the programs of bench/gpu.sh built with CUDA, the events
-# that these time, a wheel with CUDA and the Python tests. There: bench/gpu.sh; pip install .gpu-pack/*.whl; pytest
-# .gpu-pack/python. At most 64 MiB.
+# Fills .gpu-pack/ for a machine with a GPU: the C++ tests and the programs of bench/gpu.sh built with CUDA, what these
+# time, a wheel with CUDA and the Python tests. There, beside the sources: bench/gpu.sh; pip install .gpu-pack/*.whl;
+# pytest .gpu-pack/python. At most 64 MiB.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 export PATH="$VENV/bin:$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$JOBS
@@ -16,7 +16,7 @@ python -m pip wheel -qq --no-deps --no-build-isolation -C cmake.define.RHEINFALL
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES=90 -w .gpu-pack .
 cp -r tests/python pyproject.toml .gpu-pack/
 rm -rf build/cuda/wheel && python -m zipfile -e .gpu-pack/*.whl build/cuda/wheel
-PYTHONPATH=build/cuda/wheel python bench/gpu_inputs.py .gpu-pack/events
+PYTHONPATH=build/cuda/wheel python bench/gpu_inputs.py .gpu-pack/inputs
 # Headers of the build, for a machine that has a compiler but no network: -DRHEINFALL_JSON_INCLUDE_DIR=.gpu-pack/include.
 mkdir .gpu-pack/include
 json=$(sed -nE 's/^-- JSON: //p' build/cuda/configure.log)
