@@ -3,7 +3,8 @@
 Events for networks of the jet tagger's and AXOL1TL's shapes (v3, v4, v5; tests/python/trigger_networks.py), by default
 10^7 in all, go through {avx2, avx512} × batches {1, 8, 64, 1024} × threads {1, 2}; the portable kernels and the
 readable executor take the first `--portable-events` and `--exact-events` of each network. Every result is compared, and
-kept as a hash (SHA-256) in bench/results/quantized_exactness.json.
+kept as a hash (SHA-256) in bench/results/quantized_exactness.json. `--sparse` takes the same networks with most of
+their weights 0, and one of convolutions whose accumulators saturate, so that the order of their sums matters.
 """
 
 from __future__ import annotations
@@ -24,15 +25,37 @@ from exactness_record import ROOT, record
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
 import itertools
+import random
 
 import executors
+from random_networks import pruned
 from rheinfall.quantized.fixed_point import parse
 from rheinfall.quantized.network import Network
-from trigger_networks import trigger_networks
+from trigger_networks import document as make_document
+from trigger_networks import layer, tensor, trigger_networks
 
 BATCHES = (1, 8, 64, 1024)
 THREADS = (1, 2)
 Integers = npt.NDArray[np.int64]
+
+
+def sparse_networks() -> dict[str, dict[str, Any]]:
+    """The networks of triggers with most of their weights 0, and one of convolutions that sum in order."""
+    networks = {
+        f"{name}_sparse": pruned(document, 17 + i, (0.6, 0.75, 0.85))
+        for i, (name, document) in enumerate(trigger_networks().items())
+    }
+    rng = random.Random(23)
+    layers, name, n_in = [], "x", 4
+    for i, n_out in enumerate((17, 6)):
+        accum = "ap_fixed<13,6,TRN,SAT>"
+        weight = tensor(rng, "ap_fixed<8,2>", 3, n_in, n_out, zeros=0.5)
+        layers.append(layer(f"conv{i}", "conv1d", [name], accum, weight=weight, accum=accum))
+        layers.append(layer(f"relu{i}", "relu", [f"conv{i}"], "ap_ufixed<8,4,RND_CONV,SAT>"))
+        name, n_in = f"relu{i}", n_out
+    ordered = make_document("ordered_convolutions", "ap_fixed<8,4>", 64, layers)
+    ordered["inputs"][0]["shape"] = [16, 4]
+    return {**networks, "ordered_convolutions": ordered}
 
 
 def draw_events(document: Mapping[str, Any], n_events: int, seed: int) -> Integers:
@@ -135,8 +158,9 @@ def main() -> None:
     arguments.add_argument("--portable-events", type=int, help="of each network; by default as the others")
     arguments.add_argument("--exact-events", type=int, default=20_000, help="of each network, where no plan runs, too")
     arguments.add_argument("--network", help="only the one of this name, whose counts get a section of their own")
+    arguments.add_argument("--sparse", action="store_true", help="networks with many zeros and sums in order")
     options = arguments.parse_args()
-    documents = trigger_networks()
+    documents = sparse_networks() if options.sparse else trigger_networks()
     if options.network is not None:
         documents = {options.network: documents[options.network]}
     n_events = options.events // len(documents)
@@ -157,7 +181,8 @@ def main() -> None:
         "sha256": hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest(),
         "command": " ".join(["python", "tools/exactness_determinism.py", *sys.argv[1:]]),
     }
-    record("determinism" if options.network is None else f"determinism_{options.network}", section)
+    of_what = "_sparse" if options.sparse else ""
+    record(f"determinism{of_what}" + ("" if options.network is None else f"_{options.network}"), section)
     print(section)
     sys.exit(1 if section["mismatches"] else 0)
 

@@ -32,17 +32,22 @@ Graph random_trigger(std::uint64_t seed) {
         v = b.add(s, {v}, in, {n});
     }
     int middle = -1;
+    // Networks of layers of one size, rounded to bytes, whose values a merge reads once more.
+    const bool residual = b.uniform(0, 2) == 0;
+    const int size = static_cast<int>(b.uniform(1, 20));
     for (std::int64_t i = b.uniform(1, 5); i > 0; --i) {
         const FixedType w = fixed(static_cast<int>(b.uniform(2, b.uniform(0, 4) == 0 ? 11 : 8)), 2);
         const int fraction = b.graph.type(v).fraction() + w.fraction();
         const int bits = static_cast<int>(b.uniform(12, 31));
         const FixedType sums = fixed(bits, bits - fraction);
-        const int n_out = static_cast<int>(b.uniform(1, b.uniform(0, 1) == 0 ? 16 : 66));
+        const int n_out = residual ? size : static_cast<int>(b.uniform(1, b.uniform(0, 1) == 0 ? 16 : 66));
         const Rounding rounding =
-            b.pick({Rounding::rnd_conv, Rounding::trn, Rounding::rnd, Rounding::rnd_zero, Rounding::rnd_min_inf});
+            residual
+                ? Rounding::rnd_conv
+                : b.pick({Rounding::rnd_conv, Rounding::trn, Rounding::rnd, Rounding::rnd_zero, Rounding::rnd_min_inf});
         v = b.dense(v, n_out, w, fixed(8, 2), sums, sums);
         if (b.uniform(0, 4) == 0) continue;
-        const int act = static_cast<int>(b.uniform(4, 14));
+        const int act = residual && b.uniform(0, 3) != 0 ? 8 : static_cast<int>(b.uniform(4, 14));
         v = b.relu(v, ufixed(act, act / 2, rounding, Overflow::sat));
         if (b.uniform(0, 1) == 0) middle = v;
     }

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from random_networks import Document, narrow_document, random_document, random_integers, trigger_document
+from random_networks import (
+    Document,
+    narrow_document,
+    pruned,
+    random_document,
+    random_integers,
+    sparse_document,
+    trigger_document,
+)
 from rheinfall.quantized.network import Network
 from rheinfall.reference import quantized as reference
 
@@ -31,8 +39,24 @@ def drawn_networks(seeds: Iterable[int], n_events: int = 24) -> Iterator[Drawn]:
     """Three networks of each seed: one of any operations, a narrow one, one of a trigger."""
     for seed in seeds:
         for document in (random_document(seed), narrow_document(seed), trigger_document(seed)):
-            x = random_integers(seed, document, n_events)
-            yield Drawn(document["name"], document, x, stored_bits(reference.run(document, x)))
+            yield drawn(seed, document, n_events)
+
+
+def sparse_networks(seeds: Iterable[int], n_events: int = 24) -> Iterator[Drawn]:
+    """Three networks of each seed most of whose weights are 0: of layers summed in order, a narrow one, a trigger's."""
+    for seed in seeds:
+        for document in (
+            sparse_document(seed),
+            pruned(narrow_document(seed), seed),
+            pruned(trigger_document(seed), seed),
+        ):
+            yield drawn(seed, document, n_events)
+
+
+def drawn(seed: int, document: Document, n_events: int) -> Drawn:
+    """A network with inputs and what the definition gives for them."""
+    x = random_integers(seed, document, n_events)
+    return Drawn(document["name"], document, x, stored_bits(reference.run(document, x)))
 
 
 def available(isa: str) -> bool:

@@ -31,6 +31,10 @@ CHAINED = (
 )
 
 
+# Layers with weights, and what may stand between them.
+WEIGHTED = (*("conv1d", "conv2d") * 4, "dense", "relu", "quantize")
+
+
 def random_document(seed: int) -> Document:
     """A network of 1 to 9 layers of any operations, on any types."""
     rng = Draw(f"any {seed}")
@@ -45,9 +49,48 @@ def narrow_document(seed: int) -> Document:
     return draw_document(rng, f"narrow {seed}", ops, rng.choice((1, 2, 3, 5)))
 
 
-def draw_document(rng: Draw, name: str, ops: Sequence[str], n_layers: int) -> Document:
-    """A network of layers drawn from `ops`; those that fit nothing are drawn again."""
-    values, inputs = random_inputs(rng)
+def sparse_document(seed: int) -> Document:
+    """A network of 1 to 4 layers on narrow types most of whose weights are 0, many of them summed in order."""
+    rng = Draw(f"sparse {seed}")
+    rng.max_width = rng.choice((8, 12, 16, 18, 20))
+    shape = rng.choice(((12, 3), (16, 2), (9, 4), (5, 5, 2), (6, 4, 3), (4, 4, 4)))
+    document = draw_document(rng, f"sparse {seed}", WEIGHTED, rng.randint(1, 4), [Named("x0", shape, random_type(rng))])
+    for layer in document["layers"]:
+        if "weight" in layer and rng.random() < 0.7:
+            saturate(rng, layer)
+    return pruned(document, seed)
+
+
+def saturate(rng: Draw, layer: dict[str, Any]) -> None:
+    """Let the accumulator of a layer lose some of its bits and saturate, which makes the order matter."""
+    accum = parse(layer["accum"])
+    width = max(min(accum.width, 28) - rng.randint(2, 10), 2)
+    modes = accum.rounding, rng.choice(("SAT", "SAT_SYM", "SAT_ZERO"))
+    layer["accum"] = spelled(rng, FixedType(width, width - accum.fraction, accum.is_signed, *modes))
+
+
+SHARES_OF_ZEROS = (0.5, 0.7, 0.8, 0.9, 0.97, 1.0)
+
+
+def pruned(document: Document, seed: int, shares: Sequence[float] = SHARES_OF_ZEROS) -> Document:
+    """The network with zeros among its weights, of each layer one of these shares."""
+    rng = Draw(f"pruned {seed}")
+    layers = []
+    for layer in document["layers"]:
+        if "weight" in layer:
+            zeros = rng.choice(shares)
+            data = [0 if rng.random() < zeros else w for w in layer["weight"]["data"]]
+            layer = {**layer, "weight": {**layer["weight"], "data": data}}
+        layers.append(layer)
+    return {**document, "name": f"pruned {document['name']}", "layers": layers}
+
+
+def draw_document(
+    rng: Draw, name: str, ops: Sequence[str], n_layers: int, given: Sequence[Named] | None = None
+) -> Document:
+    """A network of layers drawn from `ops`, on any inputs or `given` ones; those that fit nothing are drawn again."""
+    values = random_inputs(rng) if given is None else list(given)
+    inputs = [{"name": v.name, "shape": list(v.shape), "type": spelled(rng, v.type)} for v in values]
     layers: list[dict[str, Any]] = []
     for i in range(n_layers):
         layer = None
@@ -62,7 +105,7 @@ def draw_document(rng: Draw, name: str, ops: Sequence[str], n_layers: int) -> Do
     return with_outputs(rng, name, inputs, layers, names)
 
 
-def random_inputs(rng: Draw) -> tuple[list[Named], list[dict[str, Any]]]:
+def random_inputs(rng: Draw) -> list[Named]:
     """One to three inputs; unsigned 64 bits are left out where signed numbers come along in one array."""
     values = []
     n = rng.choice((1, 1, 1, 2, 3))
@@ -71,7 +114,7 @@ def random_inputs(rng: Draw) -> tuple[list[Named], list[dict[str, Any]]]:
         while n > 1 and fixed.width == 64 and not fixed.is_signed:
             fixed = random_type(rng)
         values.append(Named(f"x{i}", random_shape(rng, rng.choice((1, 2, 4, 6, 8, 12, 16, 17, 24, 36, 48))), fixed))
-    return values, [{"name": v.name, "shape": list(v.shape), "type": spelled(rng, v.type)} for v in values]
+    return values
 
 
 def random_layer(rng: Draw, op: str, name: str, values: list[Named]) -> dict[str, Any] | None:

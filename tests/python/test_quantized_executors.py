@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from executors import ISAS, Drawn, available, compare, drawn_networks, stored_bits
+from executors import ISAS, Drawn, available, compare, drawn_networks, sparse_networks, stored_bits
 from random_layers import MAKERS
 from random_networks import narrow_document, random_document, random_integers, random_reals, trigger_document
 from rheinfall.quantized.fixed_point import OVERFLOWS, ROUNDINGS, parse
@@ -28,7 +28,7 @@ N_NETWORKS = int(os.environ.get("RHEINFALL_RANDOM_NETWORKS", "100"))
 
 @pytest.fixture(scope="module")
 def networks() -> list[Any]:
-    return list(drawn_networks(range(N_NETWORKS)))
+    return [*drawn_networks(range(N_NETWORKS)), *sparse_networks(range(N_NETWORKS // 4))]
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -10,6 +10,7 @@ namespace rheinfall::quantized {
 inline constexpr int n_element_types = 10;
 inline constexpr int int32_element = 2;
 inline constexpr int max_dense_vectors = 4;
+inline constexpr int max_direct_vectors = 2;  ///< of outputs, of links that take values as they are
 /// Batch 1 reads groups of inputs in multiples of this.
 inline constexpr int dense_unroll = 4;
 
@@ -73,10 +74,11 @@ constexpr std::size_t link_epilogue(Epilogue e) noexcept {
 /// wrap_even_u8.
 struct LinkKernels {
     LinkFunction link[2][5][max_dense_vectors + 1][n_link_epilogues] = {};  ///< [Lanes][dwords of a quarter][vectors]
+    LinkFunction direct[5][max_direct_vectors + 1][n_link_epilogues] = {};  ///< [two pairs of shorts][vectors]
     LinkFunction listed[2][max_dense_vectors + 1][n_link_epilogues] = {};   ///< few weights; of bytes: with VBMI only
     StepFunction head[2][max_dense_vectors + 1][n_link_epilogues] = {};     ///< first link, input in memory
     PlanesFunction planes[max_dense_vectors + 1][n_link_epilogues] = {};    ///< first link, input cut into bytes
-    LinkFunction merge[5] = {};    ///< [Merge], of an image of 16 shorts at most
+    LinkFunction merge[5] = {};                                             ///< [Merge], of one vector of values
     LinkFunction squares[2] = {};  ///< the same, the last link; [wraps without a sign]
     InputFunction input[max_dense_vectors + 1][n_element_types] = {};  ///< [vectors of inputs][ElementType]
 };

@@ -5,6 +5,10 @@
 //
 // Of an image of K vectors of bytes, or K / 2 of shorts, quarter q holds the elements 4q to 4q + 3 of all vectors:
 // dword k of it a group of four bytes of vector k, or of two shorts of vector k / 2.
+//
+// Where the next link takes one vector of shorts, or is a merge or a sum of squares, the values go as they are, one in
+// each 32-bit lane: one permutation brings a pair of them to all lanes, where an image takes a packing and two
+// shuffles.
 
 /// Sums of their own for every NV vectors of outputs, so that the latency of additions is hidden.
 template <int NV>
@@ -15,9 +19,11 @@ template <int Q>
     return {_mm512_shuffle_i32x4(image.v, image.v, Q * 0x55)};
 }
 
-/// Values of NV vectors as an image of bytes or shorts.
+/// Values of NV vectors as an image of bytes or shorts; or of one vector, as they are.
 template <int NV>
 [[gnu::always_inline]] inline V pack_image(Lanes lanes, const V (&v)[NV]) noexcept {
+    if constexpr (NV == 1)
+        if (lanes == Lanes::s32) return v[0];
     const __m512i first = _mm512_packs_epi32(v[0].v, v[NV > 1 ? 1 : 0].v);
     if (lanes != Lanes::u8) return {first};
     if constexpr (NV <= 2)
@@ -119,6 +125,53 @@ void link(const DenseLink& k, V image, std::byte* workspace) noexcept {
     finish_link<E, NV>(k, v, workspace);
 }
 
+/// Elements 2 · D and 2 · D + 1 of a vector of shorts in 32-bit lanes, as a pair, in all lanes. Which ones is a
+/// constant of four bytes, where the compiler would keep one of 64 in memory.
+template <int D>
+[[gnu::always_inline]] inline V splat_pair(V values) noexcept {
+    static constexpr std::int32_t pair = 4 * D | (4 * D + 2) << 16;
+    V index;
+    asm("vpbroadcastd %1, %0" : "=v"(index.v) : "m"(pair));
+    return {_mm512_permutexvar_epi16(index.v, values.v)};
+}
+
+/// Products of pairs D and following, each a sum of its own; the first one begins with the bias.
+template <int N, int NV, int D>
+[[gnu::always_inline]] inline void multiply_pairs(V (&acc)[N * NV], V values, const std::byte* bias) noexcept {
+    const V x = splat_pair<D>(values);
+    const std::byte* w = bias + vector_bytes * static_cast<std::size_t>((D + 1) * NV);
+#pragma GCC unroll 2
+    for (std::size_t i = 0; i < NV; ++i) {
+        const V weights = load(w + vector_bytes * i);
+        if constexpr (D == 0)
+            acc[i] = dot<Lanes::s16>(load(bias + vector_bytes * i), x, weights);
+        else
+            acc[D * NV + i] = {_mm512_madd_epi16(x.v, weights.v)};
+    }
+    if constexpr (D + 1 < N) multiply_pairs<N, NV, D + 1>(acc, values, bias);
+}
+
+/// The sum of N products from product First on, every NV vectors, as a tree.
+template <int First, int N, int NV>
+[[gnu::always_inline]] inline V sum_products(const V* acc) noexcept {
+    constexpr int half = N > 4 ? 4 : N > 2 ? 2 : 1;
+    if constexpr (N == 1)
+        return acc[First * NV];
+    else
+        return add(sum_products<First, half, NV>(acc), sum_products<First + half, N - half, NV>(acc));
+}
+
+/// A layer of N pairs of inputs at most, one vector of shorts in 32-bit lanes.
+template <int N, int NV, Epilogue E>
+void link_direct(const DenseLink& k, V values, std::byte* workspace) noexcept {
+    V acc[N * NV];
+    multiply_pairs<N, NV, 0>(acc, values, parameters_of(k));
+    V v[NV];
+#pragma GCC unroll 2
+    for (int i = 0; i < NV; ++i) v[i] = sum_products<0, N, NV>(acc + i);
+    finish_link<E, NV>(k, v, workspace);
+}
+
 /// Element @p index of the image for each element of a vector. Instructions of VBMI, which asks for a check of its own
 /// (see take_listed), are not known to the compiler here.
 template <Lanes L>
@@ -171,16 +224,11 @@ void link_head(const Step& s, std::byte* workspace) noexcept {
 
 // ---- other links ----------------------------------------------------------------------------------------------------
 
-/// The first vector of an image of shorts.
-[[gnu::always_inline]] inline V unpack_image(V image) noexcept {
-    return sar_by<16>(V{_mm512_unpacklo_epi16(image.v, image.v)});
-}
-
 /// An operation of the values with others of plain lanes, each brought to one grid.
 template <Merge M>
-void link_merge(const DenseLink& k, V image, std::byte* workspace) noexcept {
+void link_merge(const DenseLink& k, V values, std::byte* workspace) noexcept {
     const V other = load(workspace + k.in);
-    const V x = shl(unpack_image(image), count1(k.left)), y = shl(other, count1(k.right));
+    const V x = shl(values, count1(k.left)), y = shl(other, count1(k.right));
     V v[1];
     if constexpr (M == Merge::add) v[0] = add(x, y);
     if constexpr (M == Merge::subtract) v[0] = k.is_second ? sub(y, x) : sub(x, y);
@@ -200,8 +248,7 @@ void link_merge(const DenseLink& k, V image, std::byte* workspace) noexcept {
 
 /// The sum of squares, each cut by odd_shift; then it wraps.
 template <bool Logical>
-void link_squares(const DenseLink& k, V image, std::byte* workspace) noexcept {
-    const V x = unpack_image(image);
+void link_squares(const DenseLink& k, V x, std::byte* workspace) noexcept {
     const V squares = bit_and(sar(mul(x, x), count1(k.odd_shift)), lane_mask(k.n_lanes));
     const V sum = shl(sum_lanes(squares, k.n_lanes), count1(k.left));
     store(workspace + k.out, Logical ? shr(sum, count1(k.right)) : sar(sum, count1(k.right)));
@@ -354,8 +401,23 @@ constexpr void fill_links(LinkKernels& k) noexcept {
     k.planes[NV][e] = link_planes<NV, E>;
 }
 
+template <int NV, Epilogue E>
+constexpr void fill_direct(LinkKernels& k) noexcept {
+    constexpr std::size_t e = link_epilogue(E);
+    k.direct[1][NV][e] = link_direct<2, NV, E>;
+    k.direct[2][NV][e] = link_direct<4, NV, E>;
+    k.direct[3][NV][e] = link_direct<6, NV, E>;
+    k.direct[4][NV][e] = link_direct<8, NV, E>;
+}
+
 template <int NV>
 constexpr void fill_links(LinkKernels& k) noexcept {
+    if constexpr (NV <= max_direct_vectors) {
+        fill_direct<NV, Epilogue::even_clamp>(k);
+        fill_direct<NV, Epilogue::wrap_even_clamp>(k);
+        fill_direct<NV, Epilogue::even_u8>(k);
+        fill_direct<NV, Epilogue::wrap_even_u8>(k);
+    }
     fill_links<NV, Epilogue::even_clamp>(k);
     fill_links<NV, Epilogue::wrap_even_clamp>(k);
     fill_links<NV, Epilogue::even_u8>(k);

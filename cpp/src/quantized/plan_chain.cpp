@@ -66,6 +66,7 @@ void Chain::lift(int n, const std::vector<std::int64_t>& bias) {
     s.flags = Stage::left | Stage::add_each;
     s.left_shift = n;
     std::vector<std::int64_t> low;
+    low.reserve(bias.size());
     for (const std::int64_t b : bias) low.push_back(static_cast<std::int32_t>(static_cast<std::uint32_t>(b)));
     s.b = expand(low);
 }
@@ -143,15 +144,13 @@ void Chain::clamp(Int128 lo, Int128 hi) {
     const bool below = range_.lo < lo;
     const bool above = range_.hi > hi;
     if (!below && !above) return;
-    if (stages_.empty() || (stages_.back().flags & (stage_rescale | stage_count | stage_lookup)) != 0) open();
+    // Some are done alone, and two use the same fields.
+    constexpr std::uint32_t others =
+        stage_rescale | stage_count | stage_lookup | Stage::zero_outside | Stage::threshold;
+    if (stages_.empty() || (stages_.back().flags & others) != 0) open();
     Stage& s = stages_.back();
     const Int128 old_lo = (s.flags & Stage::at_least) != 0 ? Int128{s.lo} : lane_min;
     const Int128 old_hi = (s.flags & Stage::at_most) != 0 ? Int128{s.hi} : lane_max;
-    if ((s.flags & (Stage::zero_outside | Stage::threshold)) != 0) {
-        // These use the same fields.
-        open();
-        return clamp(lo, hi);
-    }
     if (below) s.flags |= Stage::at_least;
     if (above) s.flags |= Stage::at_most;
     // Limits of a flag that is not set do no harm; those of one that is are clamped by the new ones.

@@ -13,6 +13,7 @@ namespace rheinfall::quantized {
 class Chain {
 public:
     /// Values lie in @p range, in a grid of @p fraction bits, in @p n_rows rows of @p n; parameters go to @p block.
+    Chain() = default;  ///< of nothing, until a chain is assigned to it
     Chain(Interval range, int fraction, std::size_t n, std::size_t n_rows, ParameterBlock& block)
         : range_(range), before_clamp_(range), fraction_(fraction), n_(n), n_rows_(n_rows), block_(&block) {}
 
@@ -61,7 +62,7 @@ private:
     int fraction_;
     std::size_t n_;
     std::size_t n_rows_;
-    ParameterBlock* block_;
+    ParameterBlock* block_ = nullptr;
     std::string failed_;
 };
 

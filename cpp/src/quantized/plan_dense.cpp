@@ -7,18 +7,9 @@
 namespace rheinfall::quantized {
 namespace {
 
-template <class T>
-bool within(const Interval& x) noexcept {
-    return x.lo >= std::numeric_limits<T>::min() && x.hi <= std::numeric_limits<T>::max();
-}
-
 Interval hull(const std::vector<std::int64_t>& values) noexcept {
     const auto [lo, hi] = std::minmax_element(values.begin(), values.end());
     return {*lo, *hi};
-}
-
-constexpr Int128 scaled(Int128 v, int shift) noexcept {
-    return shift >= 0 ? v * (Int128{1} << shift) : detail::shift_right(v, -shift);
 }
 
 constexpr std::int32_t low_lane(Int128 v) noexcept {
@@ -172,7 +163,7 @@ std::optional<DenseChoice> Lowering::choose_sums(int value) const {
 /// Starts the chain of a layer of sums: @p bias (in the accumulator's grid) becomes what the sums begin with, in the
 /// grid of the products; what wraps wraps; the result is converted. False if 32-bit lanes do not do.
 bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<std::int64_t>& bias) {
-    const AccumulatorRange& acc = *proof(group.root).accumulator;
+    const AccumulatorRange& acc = accumulator(group.root);
     const Layer& l = layer(group.root);
     const int finer = acc.type.fraction() - choice.fraction;  // bits of the accumulator below the products
     const auto n = static_cast<std::size_t>(l.shape.back());
@@ -182,7 +173,7 @@ bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<s
     });
     const int down = exact_bias ? -finer : 0;  // from the accumulator's grid to that of the sums, to the left
     if (finer > 62 || finer < -31) return false;
-    Interval sums{scaled(acc.sums.lo, down), scaled(acc.sums.hi, down)};
+    const Interval sums{scaled(acc.sums.lo, down), scaled(acc.sums.hi, down)};
     const int width = acc.type.width + down;
     const bool wraps = acc.sums_overflow || acc.products_overflow;
     if (!wraps && !within<std::int32_t>(sums)) return false;
@@ -201,12 +192,13 @@ bool Lowering::begin_sums(Group& group, const DenseChoice& choice, std::vector<s
     if (wraps) chain.wrap(width, acc.type.is_signed, stored);
     chain.convert(l.result, proof(group.root).result_overflows, proof(group.root).result.all);
     if (!chain.failed().empty()) return false;
-    group.chain.emplace(std::move(chain));
+    group.chain = std::move(chain);
     return true;
 }
 
 std::vector<std::int64_t> Lowering::stored_bias(int value) const {
     const std::optional<Sums> sums = sums_of(layer(value).operation);
+    if (!sums) return {};
     std::vector<std::int64_t> bias(static_cast<std::size_t>(sums->weight->shape.back()), 0);
     if (const std::optional<Tensor>& given = *sums->bias)
         for (std::size_t o = 0; o < bias.size(); ++o)
@@ -244,7 +236,7 @@ bool Lowering::lower_dense(int value) {
     step.out = place(group.value, want);
     step.n_rows = step.in.rows;
     step.n_out = static_cast<std::uint32_t>(n_out);
-    std::vector<Stage> stages = group.chain->stages();
+    std::vector<Stage> stages = group.chain.stages();
     fold_addition(stages, bias);
     step.epilogue = want.offset == 0 && plan_.kernels->wide ? special_epilogue(stages, choice->want.lanes, want.lanes)
                                                             : Epilogue::any;
@@ -297,7 +289,7 @@ void Lowering::pack_dense(Step step, const Tensor& weight) {
         chunk.weights = reinterpret_cast<const std::byte*>(packed);
         chunk.n_groups = static_cast<std::uint32_t>(padded);
         const std::size_t quads =
-            step.in.low_mask == nullptr ? padded : step.in.columns / 2 / dense_unroll * dense_unroll;
+            step.in.low_mask == nullptr ? padded : step.in.columns / 2 / std::size_t{dense_unroll} * dense_unroll;
         chunk.n_quads = static_cast<std::uint32_t>(quads);
         for (std::size_t g = 0; g < padded; ++g)
             for (std::size_t k = 0; k < vectors * lanes; ++k, ++packed)
@@ -320,134 +312,6 @@ const Stage* Lowering::shifted_stages(const Step& step, std::size_t first) {
         if (s.c != nullptr) s.c += first;
     }
     return keep(stages, 0);
-}
-
-/// Dot product, sum of squares and sum: products are converted one by one, so that only their sum must not depend on
-/// the order.
-bool Lowering::lower_reduction(int value) {
-    const Layer& l = layer(value);
-    const bool is_dot = std::holds_alternative<Dot>(l.operation);
-    const bool is_sum = std::holds_alternative<Sum>(l.operation);
-    if (!is_dot && !is_sum && !std::holds_alternative<SumOfSquares>(l.operation)) return false;
-    if (std::any_of(l.inputs.begin(), l.inputs.end(), [&](int i) { return constant(i) != nullptr; })) return false;
-    const AccumulatorRange& acc = *proof(value).accumulator;
-    if (acc.order_matters || (acc.products_overflow && acc.type.overflow != Overflow::wrap)) return false;
-    const Interval x = ranges_.value(l.inputs[0]).all;
-    const Interval y = is_dot ? ranges_.value(l.inputs[1]).all : x;
-    Interval term = x;
-    int fraction = graph_.type(l.inputs[0]).fraction();
-    if (!is_sum) {
-        fraction += graph_.type(l.inputs[is_dot ? 1 : 0]).fraction();
-        const Int128 products[] = {x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi};
-        term = {*std::min_element(products, products + 4), *std::max_element(products, products + 4)};
-    }
-    if (!within<std::int32_t>(x) || !within<std::int32_t>(y)) return false;
-    const FixedType& unbounded = acc.type;  // a product that overflows wraps, and so does the sum
-    // A product of more than 32 bits is cut to the accumulator's grid in 64; of that the low half goes into the sum.
-    const int cut = fraction - acc.type.fraction();
-    const bool is_wide = !within<std::int32_t>(term);
-    const bool simple = unbounded.rounding == Rounding::trn || unbounded.rounding == Rounding::rnd;
-    if (is_wide && (is_sum || cut < 1 || cut > 62 || !simple)) return false;
-    Chain products(is_wide ? Interval{0, 0} : term, fraction, 1, 1, plan_.parameters);
-    if (!is_wide) products.convert(unbounded, false, {term.lo * (Int128{1} << 40), term.hi * (Int128{1} << 40)});
-    const bool wraps = acc.sums_overflow || acc.products_overflow;
-    if (!products.failed().empty() || products.stages().size() > 1 || (!wraps && !within<std::int32_t>(acc.sums)))
-        return false;
-    Chain chain(wraps ? proof(value).unconverted : acc.sums, acc.type.fraction(), 1, 1, plan_.parameters);
-    if (wraps) chain.wrap(acc.type.width, acc.type.is_signed, proof(value).unconverted);
-    chain.convert(l.result, proof(value).result_overflows, proof(value).result.all);
-    if (!chain.failed().empty()) return false;
-    Group group{value, value, l.name, {}};
-    group.chain.emplace(std::move(chain));
-    extend(group);
-    const Want want = primary(group, 1);
-    std::vector<Stage> stages = products.stages();
-    if (stages.empty()) stages.emplace_back();
-    if (is_wide) {
-        stages.front().shift = cut;
-        stages.front().c0 = unbounded.rounding == Rounding::rnd ? 1 : 0;
-    }
-    stages.insert(stages.end(), group.chain->stages().begin(), group.chain->stages().end());
-    Step step;
-    step.operation = is_dot ? 0u : is_sum ? 2u : 1u;
-    step.n_groups = static_cast<std::uint32_t>(size(l.inputs[0]));
-    step.in = plain_operand(l.inputs[0]);
-    step.in2 = plain_operand(l.inputs[is_dot ? 1 : 0]);
-    step.out = place(group.value, want);
-    step.n_out = 1;
-    set_stages(step, stages, want.offset);
-    if (is_wide)
-        emit(step, plan_.kernels->reduce_wide, plan_.kernels->reduce_wide_tile);
-    else
-        emit(step, plan_.kernels->reduce, plan_.kernels->reduce_tile);
-    plan_.notes.push_back({group.layers, is_dot ? "dot product" : is_sum ? "sum" : "sum of squares"});
-    done_[static_cast<std::size_t>(group.value)] = true;
-    copy_to_wants(group.value, want);
-    return true;
-}
-
-/// An operation of two values of equal size.
-bool Lowering::lower_merge(int value) {
-    const Layer& l = layer(value);
-    const auto* binary = std::get_if<Binary>(&l.operation);
-    if (binary == nullptr || constant(l.inputs[0]) != nullptr || constant(l.inputs[1]) != nullptr) return false;
-    if (size(l.inputs[0]) != size(l.inputs[1])) return false;
-    Step step;
-    int fraction_x = graph_.type(l.inputs[0]).fraction();
-    const int fraction_y = graph_.type(l.inputs[1]).fraction();
-    Interval x = ranges_.value(l.inputs[0]).all;
-    Interval y = ranges_.value(l.inputs[1]).all;
-    if (binary->kind != BinaryKind::multiply) {
-        step.shift_x = std::max(0, fraction_y - fraction_x);
-        step.shift_y = std::max(0, fraction_x - fraction_y);
-        if (step.shift_x > 31 || step.shift_y > 31) return false;
-        x = {scaled(x.lo, step.shift_x), scaled(x.hi, step.shift_x)};
-        y = {scaled(y.lo, step.shift_y), scaled(y.hi, step.shift_y)};
-        fraction_x = std::max(fraction_x, fraction_y);
-    }
-    Interval range;
-    switch (binary->kind) {
-        case BinaryKind::average: ++fraction_x; [[fallthrough]];
-        case BinaryKind::add: range = {x.lo + y.lo, x.hi + y.hi}; break;
-        case BinaryKind::subtract:
-            range = {x.lo - y.hi, x.hi - y.lo};
-            step.merge = Merge::subtract;
-            break;
-        case BinaryKind::multiply: {
-            const Int128 products[] = {x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi};
-            range = {*std::min_element(products, products + 4), *std::max_element(products, products + 4)};
-            fraction_x += fraction_y;
-            step.merge = Merge::multiply;
-            break;
-        }
-        case BinaryKind::maximum:
-            range = {std::max(x.lo, y.lo), std::max(x.hi, y.hi)};
-            step.merge = Merge::maximum;
-            break;
-        case BinaryKind::minimum:
-            range = {std::min(x.lo, y.lo), std::min(x.hi, y.hi)};
-            step.merge = Merge::minimum;
-            break;
-    }
-    if (!within<std::int32_t>(x) || !within<std::int32_t>(y) || !within<std::int32_t>(range)) return false;
-    Group group{value, value, l.name, {}};
-    group.chain.emplace(range, fraction_x, size(value), 1, plan_.parameters);
-    group.chain->convert(l.result, proof(value).result_overflows, proof(value).result.all);
-    if (!group.chain->failed().empty()) return false;
-    extend(group);
-    const Want want = primary(group, 0);
-    step.in = plain_operand(l.inputs[0]);
-    step.in2 = plain_operand(l.inputs[1]);
-    step.out = place(group.value, want);
-    step.n_rows = step.out.rows;
-    step.n_out = step.out.columns;
-    step.in.stride = step.in2.stride = step.out.columns * 4;
-    set_stages(step, group.chain->stages(), want.offset);
-    emit(step, plan_.kernels->merge, plan_.kernels->merge_tile);
-    plan_.notes.push_back({group.layers, "merge"});
-    done_[static_cast<std::size_t>(group.value)] = true;
-    copy_to_wants(group.value, want);
-    return true;
 }
 
 }  // namespace rheinfall::quantized

@@ -12,12 +12,7 @@
 namespace rheinfall::quantized {
 namespace {
 
-constexpr std::size_t lanes = 16;  // of the only kernels that have links
 constexpr std::uint32_t image_bytes = 64;
-
-std::size_t vectors_of(std::size_t n) noexcept {
-    return (n + lanes - 1) / lanes;
-}
 
 bool is_dense(const Kernels& kernels, const Step& s) {
     if (s.n_rows != 1 || s.epilogue == Epilogue::any || s.in.lanes == Lanes::s32) return false;
@@ -31,10 +26,6 @@ bool is_dense(const Kernels& kernels, const Step& s) {
 bool is_copy(const Kernels& kernels, const Step& s, const Step& copy) {
     return copy.run == kernels.map && copy.n_stages == 0 && copy.n_rows == 1 && copy.n_out == s.n_out &&
            copy.in.one == s.out.one && copy.in.lanes == s.out.lanes && copy.out.low_mask == nullptr;
-}
-
-constexpr bool fits_shorts(std::int32_t lo, std::int32_t hi) noexcept {
-    return lo >= std::numeric_limits<std::int16_t>::min() && hi <= std::numeric_limits<std::int16_t>::max();
 }
 
 /// Rounding of ties to even for a link that adds half and shifts; @p middle as in Stage. In units of what is rounded,
@@ -64,8 +55,7 @@ LinkDraft draft_of(const Step& s) {
     k.shift = last.shift;
     k.lo = last.lo;
     k.hi = last.hi;
-    d.fits_shorts = fits_shorts(last.lo, last.hi);
-    d.parameters.resize(d.vectors * lanes);
+    d.parameters.resize(d.vectors * link_lanes);
     std::memcpy(d.parameters.data(), s.bias, d.parameters.size() * sizeof(std::uint32_t));
     if (last.c1 == -1) return d;
     k.c0 = 1 << (last.shift - 1);
@@ -89,121 +79,6 @@ bool follows(const LinkDraft& before, const Step& s) {
     if (s.in.columns != before.n_out) return false;
     if (s.in.columns * 4 / static_cast<std::uint32_t>(elements_per_group(s.in.lanes)) > image_bytes) return false;
     return is_of(before, s.in);
-}
-
-/// An element of a layer's input that an output has a weight for, and where it lies in the image.
-struct Picked {
-    std::uint32_t at = 0;
-    std::uint32_t weight = 0;
-};
-
-/// What each output has weights for, in images of bytes or shorts.
-std::vector<std::vector<Picked>> picked_inputs(const Step& s, std::size_t n_out) {
-    const bool bytes = s.in.lanes == Lanes::u8;
-    const std::uint32_t per_group = bytes ? 4 : 2;
-    const std::uint32_t bits = 32 / per_group;
-    constexpr auto n_lanes = static_cast<std::uint32_t>(lanes);
-    const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
-    std::vector<std::vector<Picked>> picked(n_out);
-    for (std::uint32_t i = 0; i < s.in.columns; ++i) {
-        // Quarter, then vector, then element: see links_avx512.hpp.
-        const std::uint32_t quarter = i % n_lanes / 4;
-        const std::uint32_t at = (bytes ? 16 : 8) * quarter + i / n_lanes * 4 + i % 4;
-        for (std::size_t o = 0; o < n_out; ++o) {
-            const std::uint32_t group = weights[i / per_group * n_out + o];
-            const std::uint32_t w = group >> (i % per_group * bits) & ((1u << bits) - 1u);
-            if (w != 0) picked[o].push_back({at, w});
-        }
-    }
-    return picked;
-}
-
-/// The kernel of @p s for few weights, where it does less than the @p n_products of vectors of the other one; false
-/// otherwise. Each time it loads indices and weights, where that one loads weights.
-bool take_listed(const Kernels& kernels, const Step& s, std::size_t n_products, LinkDraft& d) {
-    const bool bytes = s.in.lanes == Lanes::u8;
-    if (bytes && !permutes_bytes()) return false;
-    const std::size_t n_out = d.vectors * lanes;
-    const std::vector<std::vector<Picked>> picked = picked_inputs(s, n_out);
-    const std::uint32_t per_group = bytes ? 4 : 2;
-    const std::uint32_t bits = 32 / per_group;
-    std::size_t most = 0;
-    for (const auto& of_output : picked) most = std::max(most, of_output.size());
-    const std::size_t times = (most + per_group - 1) / per_group;
-    if (2 * times >= n_products) return false;
-    d.link.run = kernels.links->listed[bytes ? 0 : 1][d.vectors][link_epilogue(s.epilogue)];
-    d.link.n_quarters = static_cast<std::uint8_t>(times);
-    for (std::size_t t = 0; t < times; ++t)
-        for (std::size_t first = 0; first < n_out; first += lanes) {
-            std::uint32_t index[lanes] = {}, weight[lanes] = {};
-            for (std::size_t o = 0; o < lanes; ++o)
-                for (std::uint32_t k = 0; k < per_group; ++k) {
-                    const auto& of_output = picked[first + o];
-                    const std::size_t i = t * per_group + k;
-                    if (i >= of_output.size()) continue;
-                    index[o] |= of_output[i].at << (bits * k);
-                    weight[o] |= of_output[i].weight << (bits * k);
-                }
-            d.parameters.insert(d.parameters.end(), std::begin(index), std::end(index));
-            d.parameters.insert(d.parameters.end(), std::begin(weight), std::end(weight));
-        }
-    d.note = ", in batch 1 lists of nonzero weights: " + std::to_string(times) + " products of " +
-             std::to_string(n_products);
-    return true;
-}
-
-/// The kernel of @p s on an image of @p in vectors, and its weights in the order of the image's dwords.
-void take_image(const Kernels& kernels, const Step& s, std::size_t in, LinkDraft& d) {
-    const bool bytes = s.in.lanes == Lanes::u8;
-    const std::size_t dwords = bytes ? in : 2 * in;  // of a quarter
-    const std::size_t n_groups = s.in.stride / 4;
-    const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
-    const std::size_t row = d.vectors * lanes;
-    const std::size_t n_quarters = (std::min<std::size_t>(s.in.columns, lanes) + 3) / 4;
-    if (take_listed(kernels, s, n_quarters * dwords, d)) return;
-    d.link.run = kernels.links->link[bytes ? 0 : 1][dwords][d.vectors][link_epilogue(s.epilogue)];
-    d.link.n_quarters = static_cast<std::uint8_t>(n_quarters);
-    for (std::size_t q = 0; q < d.link.n_quarters; ++q)
-        for (std::size_t k = 0; k < dwords; ++k) {
-            const std::size_t group = bytes ? 4 * k + q : 8 * (k / 2) + 2 * q + k % 2;
-            const std::size_t at = d.parameters.size();
-            d.parameters.resize(at + row);
-            if (group < n_groups) std::copy_n(weights + group * row, row, d.parameters.data() + at);
-        }
-}
-
-/// The weight of element @p i and output @p o of a layer whose inputs are shorts.
-std::int32_t short_weight(const Step& s, std::size_t i, std::size_t o) noexcept {
-    const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
-    const std::uint32_t pair = weights[i / 2 * vectors_of(s.n_out) * lanes + o];
-    return static_cast<std::int16_t>(static_cast<std::uint16_t>(i % 2 == 0 ? pair : pair >> 16));
-}
-
-/// Weights of four elements, as bytes; an element behind the last one has none.
-void append_quad(const Step& s, const std::vector<std::size_t>& elements, std::size_t first, LinkDraft& d) {
-    for (std::size_t o = 0; o < d.vectors * lanes; ++o) {
-        std::uint32_t quad = 0;
-        for (std::size_t k = 0; k < 4 && first + k < elements.size(); ++k)
-            quad |= static_cast<std::uint32_t>(short_weight(s, elements[first + k], o) & 0xff) << (8 * k);
-        d.parameters.push_back(quad);
-    }
-}
-
-/// The kernel of @p s on inputs cut into bytes, and its weights; @p wide elements have more than 16 bits.
-PlanesFunction take_planes(const Kernels& kernels, const Step& s, const std::vector<std::size_t>& wide, LinkDraft& d) {
-    std::vector<std::size_t> all(s.in.columns);
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-    d.link.n_quarters = static_cast<std::uint8_t>((all.size() + 3) / 4);
-    d.link.n_high = static_cast<std::uint8_t>((wide.size() + 3) / 4);
-    for (std::size_t i = 0; i < all.size(); i += 4) append_quad(s, all, i, d);
-    for (std::size_t h = 0; h * lanes < wide.size(); ++h) {
-        for (std::size_t i = 0; i < lanes; ++i) {
-            const std::size_t element = h * lanes + i < wide.size() ? wide[h * lanes + i] : 0;
-            d.parameters.push_back(static_cast<std::uint32_t>(element));
-        }
-        for (std::size_t i = 0; i < lanes; i += 4) append_quad(s, wide, h * lanes + i, d);
-    }
-    return kernels.links->planes[d.vectors][link_epilogue(s.epilogue)];
 }
 
 std::size_t bytes_of(const LinkDraft& d) noexcept {
@@ -253,7 +128,6 @@ std::optional<LinkDraft> merge_draft(const Kernels& kernels, const LinkDraft& be
     if ((stage.flags & Stage::to_even) != 0) round_to_even(k, stage.c1);
     if ((stage.flags & Stage::at_least) != 0) k.lo = stage.lo;
     if ((stage.flags & Stage::at_most) != 0) k.hi = stage.hi;
-    d.fits_shorts = fits_shorts(k.lo, k.hi);
     return d;
 }
 
@@ -279,10 +153,10 @@ std::optional<LinkDraft> squares_draft(const Kernels& kernels, const LinkDraft& 
     return d;
 }
 
-/// Adds a merge of the last values with others, or the sum of their squares, to a chain of at most 16 shorts.
+/// Adds a merge of the last values, one vector, with others, or the sum of their squares, to a chain.
 bool join_tail(const Kernels& kernels, std::vector<LinkDraft>& chain, const Step& s, std::size_t step) {
     LinkDraft& before = chain.back();
-    if (before.vectors != 1 || !before.fits_shorts) return false;
+    if (before.vectors != 1) return false;
     std::optional<LinkDraft> d = merge_draft(kernels, before, s);
     if (!d) d = squares_draft(kernels, before, s);
     if (!d) return false;
@@ -292,7 +166,7 @@ bool join_tail(const Kernels& kernels, std::vector<LinkDraft>& chain, const Step
     d->link.out = s.out.one;
     d->link.out_lanes = s.out.lanes;
     d->link.n_stored = 1;
-    before.link.next = Lanes::s16;
+    before.link.next = Lanes::s32;
     chain.push_back(std::move(*d));
     return true;
 }
@@ -338,18 +212,19 @@ bool Lowering::join_input(const Step& s, ChainInput& head, LinkDraft& d) {
     const PlanInput& input = plan_.inputs.front();
     const Step& read = input.one.step;
     const auto value = static_cast<std::size_t>(input.value);
-    if (read.n_rows != 1 || s.in.one != read.out.one || s.in.columns > 4 * lanes || uses_[value] != 1) return false;
+    if (read.n_rows != 1 || s.in.one != read.out.one || s.in.columns > 4 * link_lanes || uses_[value] != 1)
+        return false;
     head.stages = read.stages;
     head.n_stages = read.n_stages;
     head.first = input.one.first;
     head.n_in = s.in.columns;
     head.smallest = input.one.smallest;
     head.largest = input.one.largest;
-    head.image = s.in.lanes;
     head.scales = head.n_stages > 0 && head.stages->flags == (Stage::add_each | Stage::shift_each);
     d = draft_of(s);
-    if (s.in.low_mask == nullptr && (s.in.lanes == Lanes::u8 || s.in.columns <= 2 * lanes)) {
+    if (s.in.low_mask == nullptr && (s.in.lanes == Lanes::u8 || s.in.columns <= 2 * link_lanes)) {
         take_image(*plan_.kernels, s, vectors_of(s.in.columns), d);
+        head.image = d.takes;
         return true;
     }
     return cut_input(s, head, d);
@@ -392,11 +267,12 @@ std::vector<LinkDraft> Lowering::collect_links(std::size_t first, std::optional<
         LinkDraft d = chain.empty() && head ? *head : draft_of(s);
         if (!chain.empty()) {
             if (!follows(chain.back(), s)) break;
-            chain.back().link.next = s.in.lanes;
             take_image(kernels, s, chain.back().vectors, d);
+            chain.back().link.next = d.takes;
         }
         d.step = end;
-        if (++end < steps.size() && is_copy(kernels, s, steps[end])) {
+        ++end;
+        if (end < steps.size() && is_copy(kernels, s, steps[end])) {
             d.link.copy = steps[end].out.one;
             d.link.copy_lanes = steps[end].out.lanes;
             d.link.n_stored = 2;
@@ -404,7 +280,8 @@ std::vector<LinkDraft> Lowering::collect_links(std::size_t first, std::optional<
         }
         chain.push_back(std::move(d));
     }
-    while (!chain.empty() && end < steps.size() && join_tail(kernels, chain, steps[end], end)) ++end;
+    if (!chain.empty())
+        while (end < steps.size() && join_tail(kernels, chain, steps[end], end)) ++end;
     for (std::size_t i = 0; i < chain.size(); ++i)
         if (!chain[i].is_end) drop_unread(chain[i], i + 1 < chain.size() ? &chain[i + 1] : nullptr);
     return chain;
@@ -443,7 +320,7 @@ void Lowering::link_dense() {
         const std::size_t vectors = chain.front().vectors;
         const auto* weights = reinterpret_cast<const std::uint32_t*>(s.weights);
         std::vector<std::uint32_t>& p = chain.front().parameters;
-        p.insert(p.end(), weights, weights + s.n_groups * vectors * lanes);
+        p.insert(p.end(), weights, weights + s.n_groups * vectors * link_lanes);
         step.run = kernels.links->head[s.in.lanes == Lanes::u8 ? 0 : 1][vectors][link_epilogue(s.epilogue)];
         step.links = write_links(chain, plan_.parameters.take<std::byte>(bytes_of(chain)));
         add_notes(chain);

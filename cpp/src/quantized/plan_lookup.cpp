@@ -97,7 +97,7 @@ bool Lowering::lower_concatenation(int value) {
         if (constant(input) != nullptr || !trial.failed().empty() || x.lo < lane_min || x.hi > lane_max) return false;
     }
     Group group{value, value, l.name, {}};
-    group.chain.emplace(proof(value).result.all, l.result.fraction(), size(value), 1, plan_.parameters);
+    group.chain = Chain(proof(value).result.all, l.result.fraction(), size(value), 1, plan_.parameters);
     extend(group);
     const Place out = begin_place(group, value);
     // Elements of all axes from that of the concatenation on, of one input after the other.
@@ -106,6 +106,7 @@ bool Lowering::lower_concatenation(int value) {
         row *= static_cast<std::size_t>(l.shape[axis]);
     auto copy = std::make_unique<CopyStep>();
     std::vector<Place> parts;
+    parts.reserve(l.inputs.size());
     for (const int input : l.inputs) parts.push_back(converted(input, value));
     for (std::size_t begin = 0; begin < size(value); begin += row) {
         std::size_t to = begin;
@@ -117,8 +118,9 @@ bool Lowering::lower_concatenation(int value) {
                 copy->one.push_back({parts[k].one + static_cast<std::uint32_t>(4 * (from + i)),
                                      static_cast<std::uint32_t>(4 * (to + i))});
             for (std::size_t i = 0; i < n; ++i)
-                copy->tile.push_back({parts[k].tile + static_cast<std::uint32_t>(4 * tile_events * (from + i)),
-                                      static_cast<std::uint32_t>(4 * tile_events * (to + i)), 4});
+                copy->tile.push_back(
+                    {parts[k].tile + static_cast<std::uint32_t>(std::size_t{4} * tile_events * (from + i)),
+                     static_cast<std::uint32_t>(std::size_t{4} * tile_events * (to + i)), 4});
             to += n;
         }
     }

@@ -56,8 +56,14 @@ std::size_t Lowering::size(int value) const {
     return n;
 }
 
+const AccumulatorRange& Lowering::accumulator(int value) const {
+    const std::optional<AccumulatorRange>& range = proof(value).accumulator;
+    if (!range) refuse(value, "has no sums");
+    return *range;
+}
+
 void Lowering::refuse(int value, const std::string& why) const {
-    throw CannotLower{"'" + name(value) + "': " + why};
+    throw CannotLower("'" + name(value) + "': " + why);
 }
 
 void Lowering::count_uses() {
@@ -119,7 +125,7 @@ void Lowering::extend(Group& group) {
         const auto v = static_cast<std::size_t>(group.value);
         if (uses_[v] != 1 || is_output_[v]) return;
         const int next = consumer_[v];
-        Chain longer = *group.chain;
+        Chain longer = group.chain;
         if (!swallow(longer, group.value, next)) return;
         group.chain = std::move(longer);
         done_[v] = true;
@@ -170,10 +176,10 @@ const Place& Lowering::place(int value, const Want& want) {
 void Lowering::allot(Place& p) {
     const std::size_t bytes = std::size_t{p.rows} * p.stride;
     constexpr std::size_t most = std::size_t{1} << 30;  // places are numbers of 32 bits
-    if (tile_end_ + whole_lines(bytes * tile_events) > most) throw CannotLower{"its workspace would take over 1 GiB"};
+    if (tile_end_ + whole_lines(bytes * tile_events) > most) throw CannotLower("its workspace would take over 1 GiB");
     p.one = one_end_;
     p.tile = tile_end_;
-    one_end_ += static_cast<std::uint32_t>(whole_lines(bytes + lane_padding * 4));
+    one_end_ += static_cast<std::uint32_t>(whole_lines(bytes + std::size_t{lane_padding} * 4));
     tile_end_ += static_cast<std::uint32_t>(whole_lines(bytes * tile_events));
 }
 
@@ -238,7 +244,7 @@ Want Lowering::primary(const Group& group, std::size_t columns) const {
     const bool same_rows =
         columns == 0 || columns == w.columns || (columns % per_group == 0 && w.columns % per_group == 0);
     if (!same_rows) return plain;
-    if (columns == 0 && w.columns != plain.columns && has_parameters(group.chain->stages())) return plain;
+    if (columns == 0 && w.columns != plain.columns && has_parameters(group.chain.stages())) return plain;
     return w;
 }
 
@@ -263,7 +269,7 @@ void Lowering::lower_input(int value) {
     const auto i = static_cast<std::size_t>(value);
     const Input& input = graph_.inputs[i];
     Group group{value, value, input.name, {}};
-    group.chain.emplace(ranges_.value(value).all, input.type.fraction(), size(value), 1, plan_.parameters);
+    group.chain = Chain(ranges_.value(value).all, input.type.fraction(), size(value), 1, plan_.parameters);
     if (input.real && input.real->scale.size() != 1) refuse(value, "an input of several scales");
     if (!fits_lane({detail::smallest(input.type), Int128{detail::largest(input.type)}}))
         refuse(value, "an input of more than 32 bits");
@@ -271,7 +277,7 @@ void Lowering::lower_input(int value) {
     from_input_[static_cast<std::size_t>(group.value)] = true;
     std::vector<Want> all = wants(group.value);
     // Rows need parameters per column: such a value is stored flat, and copied.
-    const bool flat = has_parameters(group.chain->stages()) &&
+    const bool flat = has_parameters(group.chain.stages()) &&
                       std::any_of(all.begin(), all.end(), [&](const Want& w) { return w.columns != size(value); });
     if (flat) all = {Want{Lanes::s32, static_cast<std::uint32_t>(size(value)), 0, 0}};
     std::uint32_t first = 0;
@@ -282,7 +288,7 @@ void Lowering::lower_input(int value) {
         step.out = place(group.value, want);
         step.n_rows = step.out.rows;
         step.n_out = step.out.columns;
-        set_stages(step, group.chain->stages(), want.offset);
+        set_stages(step, group.chain.stages(), want.offset);
         in.n_elements = size(value);
         in.input = input;
         in.value = group.value;
@@ -292,8 +298,8 @@ void Lowering::lower_input(int value) {
         in.tile = in.one;
         in.tile.step.out.one = 0;
         in.n_groups = std::size_t{step.out.rows} * step.out.stride / 4;
-        pack_input(in, group.chain->stages(), group.value, want);
-        const std::size_t row = whole_lines(in.n_groups * 4 + lane_padding * 4);
+        pack_input(in, group.chain.stages(), group.value, want);
+        const std::size_t row = whole_lines(in.n_groups * 4 + std::size_t{lane_padding} * 4);
         plan_.staging_row = std::max(plan_.staging_row, row);
         plan_.inputs.push_back(std::move(in));
     }
@@ -310,9 +316,9 @@ bool Lowering::lower_map(int value) {
         if (constant(i) == nullptr) variable = i;
     if (variable < 0) return false;
     Group group{value, value, l.name, {}};
-    group.chain.emplace(ranges_.value(variable).all, graph_.type(variable).fraction(), size(variable), 1,
-                        plan_.parameters);
-    if (!swallow(*group.chain, variable, value)) return false;
+    group.chain =
+        Chain(ranges_.value(variable).all, graph_.type(variable).fraction(), size(variable), 1, plan_.parameters);
+    if (!swallow(group.chain, variable, value)) return false;
     extend(group);
     const Want want = primary(group, 0);
     Step step;
@@ -321,7 +327,7 @@ bool Lowering::lower_map(int value) {
     step.n_rows = step.out.rows;
     step.n_out = step.out.columns;
     step.in.stride = step.out.columns * 4;
-    set_stages(step, group.chain->stages(), want.offset);
+    set_stages(step, group.chain.stages(), want.offset);
     emit(step, plan_.kernels->map, plan_.kernels->map_tile);
     plan_.notes.push_back({group.layers, "map"});
     done_[static_cast<std::size_t>(group.value)] = true;

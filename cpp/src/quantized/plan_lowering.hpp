@@ -1,21 +1,38 @@
 #pragma once
 
+#include <exception>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "quantized/detail/fixed_point.hpp"
 #include "quantized/plan.hpp"
 #include "quantized/plan_chain.hpp"
 
 namespace rheinfall::quantized {
 
 /// Thrown inside make_plan by what no kernel does.
-struct CannotLower {
+struct CannotLower : std::exception {
+    explicit CannotLower(std::string why) : reason(std::move(why)) {}
+    [[nodiscard]] const char* what() const noexcept override { return reason.c_str(); }
     std::string reason;
 };
+
+/// Whether all of an interval fits the integers T.
+template <class T>
+[[nodiscard]] constexpr bool within(const Interval& x) noexcept {
+    return x.lo >= std::numeric_limits<T>::min() && x.hi <= std::numeric_limits<T>::max();
+}
+
+/// floor(v · 2^shift)
+constexpr Int128 scaled(Int128 v, int shift) noexcept {
+    return shift >= 0 ? v * (Int128{1} << shift) : detail::shift_right(v, -shift);
+}
 
 /// How a consumer wants a value.
 struct Want {
@@ -68,7 +85,7 @@ struct Group {
     int root = 0;   ///< value
     int value = 0;  ///< the value that it stores
     std::string layers;
-    std::optional<Chain> chain;
+    Chain chain;  ///< empty until the root is known
 };
 
 /// A link before its place in memory is known.
@@ -78,13 +95,22 @@ struct LinkDraft {
     std::size_t step = 0;     ///< of batch 1, that it does
     std::size_t copy = none;  ///< the same: the copy of its values
     std::uint32_t n_out = 0;
-    std::size_t vectors = 0;  ///< of outputs
+    std::size_t vectors = 0;   ///< of outputs
+    Lanes takes = Lanes::s16;  ///< an image of bytes or shorts, or one vector as it is
     bool is_merge = false;
-    bool is_end = false;       ///< nothing follows, and its value is stored
-    bool fits_shorts = false;  ///< so that the values survive an image
+    bool is_end = false;  ///< nothing follows, and its value is stored
     std::vector<std::uint32_t> parameters;
     std::string note;  ///< what inspect is to say about its weights
 };
+
+inline constexpr std::size_t link_lanes = 16;  ///< of the only kernels that have links
+std::size_t vectors_of(std::size_t n) noexcept;
+/// The kernel of @p s on values of @p in vectors, and its weights (plan_link_weights.cpp).
+void take_image(const Kernels& kernels, const Step& s, std::size_t in, LinkDraft& d);
+/// The weight of element @p i and output @p o of a layer whose inputs are shorts.
+std::int32_t short_weight(const Step& s, std::size_t i, std::size_t o) noexcept;
+/// The kernel of @p s on inputs cut into bytes, and its weights; @p wide elements have more than 16 bits.
+PlanesFunction take_planes(const Kernels& kernels, const Step& s, const std::vector<std::size_t>& wide, LinkDraft& d);
 
 /// Lowers one graph; see make_plan.
 class Lowering {
@@ -101,6 +127,7 @@ private:
     [[nodiscard]] const LayerRange& proof(int value) const {
         return ranges_.layers[static_cast<std::size_t>(value) - n_inputs()];
     }
+    [[nodiscard]] const AccumulatorRange& accumulator(int value) const;  ///< of a layer of sums
     [[nodiscard]] const std::string& name(int value) const;
     [[nodiscard]] std::size_t size(int value) const;
     [[noreturn]] void refuse(int value, const std::string& why) const;
@@ -175,6 +202,7 @@ private:
     Place begin_place(const Group& group, int value);
     void finish_moved(const Group& group, const Place& moved, const char* kernel);
 
+    // plan_merge.cpp
     bool lower_reduction(int value);
     bool lower_merge(int value);
 

@@ -87,7 +87,7 @@ std::optional<Group> Lowering::begin_moved(int value, Chain chain) {
     if (size(value) > most_elements || size(l.inputs[0]) > most_elements) return std::nullopt;
     chain.convert(l.result, proof(value).result_overflows, proof(value).result.all);
     if (!chain.failed().empty()) return std::nullopt;
-    Group group{value, value, l.name, std::optional<Chain>(std::move(chain))};
+    Group group{value, value, l.name, std::move(chain)};
     extend(group);
     return group;
 }
@@ -95,7 +95,7 @@ std::optional<Group> Lowering::begin_moved(int value, Chain chain) {
 /// Where elements move to: the value's own place where nothing is left to do.
 Place Lowering::begin_place(const Group& group, int value) {
     const Want plain{Lanes::s32, static_cast<std::uint32_t>(size(group.value)), 0, 0};
-    if (group.chain->stages().empty() && primary(group, 0) == plain) return place(group.value, plain);
+    if (group.chain.stages().empty() && primary(group, 0) == plain) return place(group.value, plain);
     return temporary(size(value));
 }
 
@@ -107,7 +107,7 @@ void Lowering::finish_moved(const Group& group, const Place& moved, const char* 
     step.n_rows = step.out.rows;
     step.n_out = step.out.columns;
     step.in.stride = step.out.columns * 4;
-    set_stages(step, group.chain->stages(), want.offset);
+    set_stages(step, group.chain.stages(), want.offset);
     if (step.out.one != moved.one) emit(step, plan_.kernels->map, plan_.kernels->map_tile);
     plan_.notes.push_back({group.layers, kernel});
     done_[static_cast<std::size_t>(group.value)] = true;
@@ -168,14 +168,14 @@ std::unique_ptr<PoolStep> Lowering::pool_windows(int value, const Pool& op) cons
 /// The mean of pixels as their sum and a division, where all windows have the same number of them; nothing if the
 /// additions could overflow.
 std::optional<Group> Lowering::begin_average(int value, const Pool& op, const PoolStep& pool) {
-    const AccumulatorRange& acc = *proof(value).accumulator;
+    const AccumulatorRange& acc = accumulator(value);
     const int x = layer(value).inputs[0];
     if (acc.sums_overflow || acc.products_overflow || acc.products_round) return std::nullopt;
     const std::uint32_t most = pool.first[1] - pool.first[0];
     for (std::size_t p = 1; !op.count_padding && p + 1 < pool.first.size(); ++p)
         if (pool.first[p + 1] - pool.first[p] != most) return std::nullopt;
     const std::int64_t n = op.count_padding ? std::int64_t{op.kernel[0]} * op.kernel[1] : std::int64_t{most};
-    const Int128 area = std::int64_t{op.kernel[0]} * op.kernel[1];
+    const Int128 area = Int128{op.kernel[0]} * op.kernel[1];
     const Interval pixel = ranges_.value(x).all;
     const Interval sums{std::min(pixel.lo * area, pixel.lo), std::max(pixel.hi * area, pixel.hi)};
     if (sums.lo < std::numeric_limits<std::int32_t>::min() || sums.hi > std::numeric_limits<std::int32_t>::max())

@@ -26,7 +26,7 @@ Interval product_of(const Interval& x, const Interval& w) noexcept {
 /// input, a weight, a product, a converted product, the accumulator or, before it overflows, a sum.
 std::optional<OrderedStages> Lowering::begin_ordered(Group& group, const Sums& all) {
     const LayerRange& range = proof(group.root);
-    const AccumulatorRange& acc = *range.accumulator;
+    const AccumulatorRange& acc = accumulator(group.root);
     const Layer& l = layer(group.root);
     const FixedType& accum = *all.accum;
     const auto [least, most] = std::minmax_element(all.weight->data.begin(), all.weight->data.end());
@@ -53,12 +53,12 @@ std::optional<OrderedStages> Lowering::begin_ordered(Group& group, const Sums& a
         if (!in_lane(sums.range())) return std::nullopt;
         sums.convert(accum, true, held);
     }
-    group.chain.emplace(range.unconverted, accum.fraction(), static_cast<std::size_t>(l.shape.back()),
+    group.chain = Chain(range.unconverted, accum.fraction(), static_cast<std::size_t>(l.shape.back()),
                         size(group.root) / static_cast<std::size_t>(l.shape.back()), plan_.parameters);
     if (wraps && (acc.sums_overflow || acc.products_overflow))
-        group.chain->wrap(accum.width, accum.is_signed, range.unconverted);
-    group.chain->convert(l.result, range.result_overflows, range.result.all);
-    if (!terms.failed().empty() || !sums.failed().empty() || !group.chain->failed().empty()) return std::nullopt;
+        group.chain.wrap(accum.width, accum.is_signed, range.unconverted);
+    group.chain.convert(l.result, range.result_overflows, range.result.all);
+    if (!terms.failed().empty() || !sums.failed().empty() || !group.chain.failed().empty()) return std::nullopt;
     return OrderedStages{terms.stages(), sums.stages()};
 }
 
@@ -124,7 +124,7 @@ bool Lowering::lower_ordered(int value) {
             static_cast<std::uint32_t>(n_out * 4 / static_cast<std::size_t>(elements_per_group(want.lanes)));
     std::vector<Stage> stages = ordered->products;
     stages.insert(stages.end(), ordered->sums.begin(), ordered->sums.end());
-    stages.insert(stages.end(), group.chain->stages().begin(), group.chain->stages().end());
+    stages.insert(stages.end(), group.chain.stages().begin(), group.chain.stages().end());
     step.n_product_stages = static_cast<std::uint32_t>(ordered->products.size());
     step.n_sum_stages = static_cast<std::uint32_t>(ordered->sums.size());
     set_stages(step, stages, want.offset);
@@ -144,9 +144,9 @@ bool Lowering::lower_ordered(int value) {
     emit(step, plan_.kernels->ordered, nullptr);
     list_ordered(tile, weight, order);
     emit(tile, nullptr, plan_.kernels->ordered_tile);
-    plan_.notes.push_back({group.layers, std::string(all->conv != nullptr ? "convolution" : "dense") +
-                                             (proof(value).accumulator->order_matters ? " in order s32 x s32"
-                                                                                      : " of converted products s32")});
+    plan_.notes.push_back(
+        {group.layers, std::string(all->conv != nullptr ? "convolution" : "dense") +
+                           (accumulator(value).order_matters ? " in order s32 x s32" : " of converted products s32")});
     done_[static_cast<std::size_t>(group.value)] = true;
     copy_to_wants(group.value, want);
     return true;

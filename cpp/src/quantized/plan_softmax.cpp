@@ -142,14 +142,14 @@ bool Lowering::lower_softmax(int value) {
     const Interval product{*std::min_element(products, products + 4), *std::max_element(products, products + 4)};
     if (!in_lane(product)) return false;
     Group group{value, value, l.name, {}};
-    group.chain.emplace(product, op->accum.fraction() + op->inv_table.type.fraction(), size(value), 1,
-                        plan_.parameters);
-    group.chain->convert(l.result, proof(value).result_overflows, proof(value).result.all);
-    if (!group.chain->failed().empty()) return false;
+    group.chain =
+        Chain(product, op->accum.fraction() + op->inv_table.type.fraction(), size(value), 1, plan_.parameters);
+    group.chain.convert(l.result, proof(value).result_overflows, proof(value).result.all);
+    if (!group.chain.failed().empty()) return false;
     extend(group);
 
     const Place in = plain_operand(l.inputs[0]);
-    Place terms = temporary(size(value));
+    const Place terms = temporary(size(value));
     if (is_stable) {
         const Place largest = repeat(reduce_slices(in, n, false), n);
         emit_map(largest, &in, Merge::subtract, exponent, terms);
@@ -167,7 +167,7 @@ bool Lowering::lower_softmax(int value) {
     step.n_rows = step.out.rows;
     step.n_out = step.out.columns;
     step.in.stride = step.in2.stride = step.out.columns * 4;
-    set_stages(step, group.chain->stages(), want.offset);
+    set_stages(step, group.chain.stages(), want.offset);
     emit(step, plan_.kernels->merge, plan_.kernels->merge_tile);
     plan_.notes.push_back({group.layers, "softmax"});
     done_[static_cast<std::size_t>(group.value)] = true;

@@ -153,7 +153,7 @@ struct alignas(64) DenseLink {
     std::uint8_t n_stored = 0;  ///< forms of the values that are stored
     union {
         std::uint8_t n_lanes = 0;  ///< of a sum of squares
-        bool is_second;            ///< of a merge: the image is the second operand
+        bool is_second;            ///< of a merge: the values are the second operand
     };
 };
 static_assert(sizeof(DenseLink) == 64);
