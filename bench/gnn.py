@@ -32,6 +32,7 @@ from rheinfall.gnn.onnx_file import load_model, opset_of
 from rheinfall.gnn.onnx_inputs import find_inputs
 
 CACHE = Path(tempfile.gettempdir()) / "rheinfall-bench-gnn"
+REPEATED = 5.0  # seconds, below which a call is repeated
 CASES = {"golden": None, "event21000": 325_000, "20k": 100_000}
 
 
@@ -222,16 +223,28 @@ def check_bundle(shared: Path) -> dict[str, Any]:
 
 
 def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
-    """Seconds of one call of each engine, after a small one; memory is the growth of the peak during the call."""
+    """Seconds of one call of each engine, after a small one; memory is the growth of the peak during the calls.
+
+    Calls that are short are repeated, in memory that the first has touched: the better of two.
+    """
     data = np.load(CACHE / f"{case}.npz")
     small = np.load(CACHE / "golden.npz")
-    result: dict[str, Any] = {"threads": threads, "seconds": {}, "cpu_seconds": {}, "peak_growth_MB": {}}
+    result: dict[str, Any] = {
+        "threads": threads,
+        "seconds": {},
+        "cpu_seconds": {},
+        "seconds_again": {},
+        "peak_growth_MB": {},
+    }
     for name in engines:
         engine = ENGINES[name](threads)
         engine(small["nodes"], small["edges"])
         before, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         result["seconds"][name] = round(_timed(lambda e=engine: e(data["nodes"], data["edges"])), 4)
         result["cpu_seconds"][name] = round(time.process_time() - cpu, 4)
+        if result["seconds"][name] < REPEATED:
+            again = min(_timed(lambda e=engine: e(data["nodes"], data["edges"])) for _ in range(2))
+            result["seconds_again"][name] = round(again, 4)
         result["peak_growth_MB"][name] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
     model = load_model(CACHE / "gnn.onnx")
     inputs = find_inputs(model, "gnn.onnx", None, None, None)
@@ -240,7 +253,8 @@ def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
     flops = sum(2 * rows[o.kind] * o.weights["weight"].size for o in network.operations if o.op == "linear")
     result["linear_GFLOP"] = round(flops / 1e9, 2)
     if "fused" in engines:
-        result["fused_GFLOP_per_s"] = round(flops / 1e9 / result["seconds"]["fused"], 1)
+        seconds = result["seconds_again"].get("fused", result["seconds"]["fused"])
+        result["fused_GFLOP_per_s"] = round(flops / 1e9 / seconds, 1)
     return result
 
 
