@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rheinfall import EdgeClassifier
+from rheinfall import EdgeClassifier, TrackFinder
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
@@ -247,6 +247,12 @@ def test_there_is_no_onnx_file_of_it(tmp_path):
     loaded = EdgeClassifier.load_state_dict(*some(tmp_path))
     with pytest.raises(ValueError, match=r"save: .*weights.pt is no ONNX file"):
         loaded.save(tmp_path / "network.onnx")
+    finder = TrackFinder.load("demo")
+    finder.save(tmp_path / "bundle")
+    finder.edge_classifier = loaded
+    with pytest.raises(ValueError, match=r"save: .*weights.pt is no ONNX file"):
+        finder.save(tmp_path / "bundle")
+    assert TrackFinder.load(tmp_path / "bundle").edge_classifier.engine == "fused"
     loaded.save_lowered(tmp_path / "network.rfgnn")
     assert (tmp_path / "network.rfgnn").stat().st_size > 1000
 

@@ -145,9 +145,7 @@ class EdgeClassifier:
         Raises:
             ValueError: it was read from a state dict, and there is no ONNX file of it.
         """
-        if self._model is None:
-            raise ValueError(f"save: {self.info['path']} is no ONNX file; save_lowered writes what C++ reads")
-        _write(Path(path), self._model)
+        _write(Path(path), self._onnx())
 
     def save_lowered(self, path: str | Path) -> None:
         """Write the network as the fused engine has it, for C++ (`rheinfall::EdgeClassifier`): docs/gnn_format.md.
@@ -159,9 +157,15 @@ class EdgeClassifier:
             raise ValueError(f"save_lowered: engine {self.engine!r} has no such form; load with engine='fused'")
         _write(Path(path), self._runner.network)
 
+    def _onnx(self) -> bytes:
+        if self._model is None:
+            raise ValueError(f"save: {self.info['path']} is no ONNX file; save_lowered writes what C++ reads")
+        return self._model
+
     @property
     def load_options(self) -> dict[str, str]:
-        """Arguments of `load` that read the file written by `save` as this one was read."""
+        """Arguments of `load` that read the file written by `save` as this one was read; raises as that does."""
+        self._onnx()
         options = {"node_features": self.inputs.node_features, "edge_index": self.inputs.edge_index}
         if self.inputs.edge_features is not None:
             options["edge_features"] = self.inputs.edge_features

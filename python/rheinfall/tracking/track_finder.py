@@ -104,6 +104,7 @@ class TrackFinder:
 
     def save(self, path: str | Path) -> None:
         """Write a bundle: a folder with the map, the network, also lowered for C++, and at last `bundle.json`."""
+        load_options = self.edge_classifier.load_options  # fails, where there are none, before anything is lost
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
@@ -112,9 +113,7 @@ class TrackFinder:
         (folder / bundle.LOWERED).unlink(missing_ok=True)
         if self.edge_classifier.engine == "fused":
             self.edge_classifier.save_lowered(folder / bundle.LOWERED)
-        bundle.write_description(
-            folder, self.thresholds, self.triplet_model, self.edge_classifier.load_options, self.provenance
-        )
+        bundle.write_description(folder, self.thresholds, self.triplet_model, load_options, self.provenance)
 
     def __call__(self, hits: Hits) -> Tracks:
         """The tracks among `hits`, as indices into them; numbered by their first hit in canonical order.
