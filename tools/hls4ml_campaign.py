@@ -60,7 +60,7 @@ def summarize(done: dict[str, dict[str, Any]], options: argparse.Namespace) -> N
             "io_types": dict(Counter(line["io_type"] for line in compared.values())),
             "layers": dict(sorted(layers.items())),
             "sha256": hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
-            "command": f"python tools/hls4ml_campaign.py --events {options.events}",
+            "command": f"python tools/hls4ml_campaign.py --networks {options.networks} --events {options.events}",
         },
     )
 
