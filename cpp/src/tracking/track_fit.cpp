@@ -203,7 +203,8 @@ void store(const TrackParametersView& out, std::size_t t, const Helix& h, float 
     const double q_over_pt = h.curvature * per_curvature;
     out.q_over_pt[t] = static_cast<float>(q_over_pt);
     const double magnitude = q_over_pt < 0.0 ? -q_over_pt : q_over_pt;
-    out.pt[t] = magnitude > 0.0 ? static_cast<float>(1.0 / magnitude) : std::numeric_limits<float>::infinity();
+    // What float32 cannot hold is as straight as a line.
+    out.pt[t] = magnitude > 1e-37 ? static_cast<float>(1.0 / magnitude) : std::numeric_limits<float>::infinity();
     out.phi[t] = detail::atan2(static_cast<float>(h.sin_phi), static_cast<float>(h.cos_phi));
     out.cot_theta[t] = static_cast<float>(h.cot_theta);
     out.eta[t] = detail::asinh(static_cast<float>(h.cot_theta));
