@@ -1,6 +1,7 @@
 // Track building of one graph by every method, interleaved; run by track_building.py.
 //
-// track_building_event GRAPH REPETITIONS THREADS [RUN]   prints JSON; RUN: only those whose name begins so
+// track_building_event GRAPH REPETITIONS THREADS [RUN]   prints JSON; RUN: only those whose name begins so.
+// 0 repetitions: once, without a warm-up, hits ordered by distance only.
 // GRAPH: see scored_graph.hpp
 #include <algorithm>
 #include <cstdio>
@@ -58,10 +59,11 @@ int main(int argc, char** argv) {
         return std::fprintf(stderr, "usage: track_building_event GRAPH REPETITIONS THREADS [RUN]\n"), 1;
     }
     const bench::Graph graph(argv[1]);
-    const int repetitions = std::max(1, std::atoi(argv[2]));
+    const int repetitions = std::max(0, std::atoi(argv[2]));
     const auto n_nodes = graph.n_nodes;
     std::vector<Run> runs;
     for (const bool with_hits : {true, false}) {
+        if (repetitions == 0 && !with_hits) break;
         runs.push_back({"components", TrackMethod::components, with_hits});
         runs.push_back({"mutual_best", TrackMethod::mutual_best, with_hits});
         runs.push_back({"junction_removal", TrackMethod::junction_removal, with_hits});
@@ -79,7 +81,7 @@ int main(int argc, char** argv) {
     std::vector<std::vector<std::int64_t>> hits(runs.size(), std::vector<std::int64_t>(n_nodes));
     std::vector<std::int64_t> offsets(n_nodes + 1);
     std::vector<std::int64_t> labels(n_nodes);
-    for (int i = -1; i < repetitions; ++i) {
+    for (int i = repetitions == 0 ? 0 : -1; i < std::max(1, repetitions); ++i) {
         for (std::size_t r = 0; r < runs.size(); ++r) {
             Run& run = runs[r];
             run.tracks = {offsets, hits[r], labels};
