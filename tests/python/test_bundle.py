@@ -97,8 +97,13 @@ def test_bad_thresholds_are_named(folder):
     for values in ({"min_length": 7.5}, {"method": 3}, {"score_cut": "0.5"}, {"sure": True}):
         with pytest.raises(ValueError, match=f"thresholds.{next(iter(values))}: wrong type"):
             bundle.read_thresholds(folder, values)
-    for values in ({"quadruplet_chi2_max": 12}, {"quadruplet_chi2_max": 0, "chi2_max": 25}):
-        with pytest.raises(ValueError, match=r"thresholds\.quadruplet_chi2_max: (says which|expected a number > 0)"):
+    for values in (
+        {"quadruplet_chi2_max": 12},
+        *({"quadruplet_chi2_max": cut, "chi2_max": 25} for cut in (0, -1, 1e-50, 1e39)),
+    ):
+        with pytest.raises(
+            ValueError, match=r"thresholds\.quadruplet_chi2_max: (says which|expected a float32 above 0)"
+        ):
             bundle.read_thresholds(folder, values)
 
 

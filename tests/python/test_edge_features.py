@@ -157,7 +157,7 @@ def test_quadruplets_keep_a_track_that_misses_the_beam_line():
     assert (1, 4) not in set(map(tuple, kept.edge_index.T.tolist()))
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf"), 1e-50, 1e39])
 def test_a_cut_on_quadruplets_without_meaning_is_refused(graph, bad):
     with pytest.raises(ValueError, match="quadruplet_chi2_max"):
         graph.prune(25.0, bad)

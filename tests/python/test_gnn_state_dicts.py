@@ -189,6 +189,7 @@ def in_mlp(**fields):
         (lambda d: d["mlp"].pop("layers"), r"network.json: mlp.layers: expected an integer"),
         (in_mlp(hidden_activation=None), r"network.json: mlp.hidden_activation: expected 'ReLU'"),
         (in_mlp(batch_norm_epsilon=0), r"network.json: mlp.batch_norm_epsilon: expected a number between"),
+        (in_mlp(layer_norm_epsilon=10**400), r"network.json: mlp.layer_norm_epsilon: expected a number between"),
         (in_mlp(track_running_stats=True), r"weights.pt: node_encoder.1.running_var: expected"),
         (in_mlp(dropout=True), r"network.json: mlp: unknown field 'dropout'"),
         (lambda d: d["mlps"].update(decoder={}), r"network.json: mlps: unknown field 'decoder': expected 'node_"),
@@ -206,6 +207,13 @@ def in_mlp(**fields):
 def test_a_wrong_description_is_refused_by_file_and_field(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         EdgeClassifier.load_state_dict(*some(tmp_path, change))
+
+
+def test_a_key_twice_in_a_description_is_refused(tmp_path):
+    weights, told = some(tmp_path)
+    told.write_text('{"hidden": 1024, ' + told.read_text().removeprefix("{"))
+    with pytest.raises(ValueError, match=r"network.json: not a JSON file of distinct keys: key 'hidden' twice"):
+        EdgeClassifier.load_state_dict(weights, told)
 
 
 @pytest.mark.parametrize(

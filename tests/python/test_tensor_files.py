@@ -10,7 +10,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from rheinfall.gnn import tensor_files
+from rheinfall.gnn import mlp_layout, tensor_files
 from rheinfall.gnn.tensor_files import read_tensors
 
 
@@ -268,8 +268,42 @@ def test_arrays_that_are_no_numbers_or_too_large_are_refused(tmp_path, monkeypat
     refused(tmp_path, npz_of(good.replace(b"(3,)", b"3+3,")), "")
     refused(tmp_path, npz_of(b"abc"), "")
     refused(tmp_path, npz_of(good, "a.txt"), "expected .npy entries")
-    monkeypatch.setattr(tensor_files, "LARGEST", 100)
-    refused(tmp_path, npz_of(good), "expected at most 100 bytes of tensors, got 152")
+    monkeypatch.setattr(tensor_files, "LARGEST", 140)
+    refused(tmp_path, npz_of(good), "expected at most 140 bytes of tensors, got 152")
+
+
+def npy_with_header(header):
+    text_ = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text_)) + text_
+
+
+@pytest.mark.parametrize("header", ["(" * 3000, "-" * 9000 + "1"], ids=["brackets", "signs"])
+def test_a_header_that_numpy_cannot_parse_is_refused(tmp_path, header):
+    refused(tmp_path, npz_of(npy_with_header(header)), "npy header")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_compressions_of_unknown_cost_are_refused(tmp_path, method):
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    refused(tmp_path, archive({"a.npy": stream.getvalue()}, method), "stored or deflated")
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "weights.npz"
+    with path.open("wb") as file:
+        file.truncate(2 * tensor_files.LARGEST + 1)
+    with pytest.raises(ValueError, match=r"weights.npz: expected a file of at most"):
+        read_tensors(path)
+
+
+def test_views_of_one_storage_count_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(mlp_layout, "LARGEST", 20)
+    value = np.zeros(3, np.float32)
+    tensors = mlp_layout.Tensors({"a": value, "b": value}, "weights.pt")
+    assert tensors.take("a", 3) is value
+    with pytest.raises(ValueError, match=r"weights.pt: b: expected at most 20 bytes of tensors"):
+        tensors.take("b", 3)
 
 
 def samples():

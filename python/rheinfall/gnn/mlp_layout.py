@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheinfall.gnn.ir import Builder
+from rheinfall.gnn.tensor_files import LARGEST
 
 Float32 = NDArray[np.float32]
 
@@ -39,6 +40,7 @@ class Tensors:
         self._tensors = tensors
         self.source = source
         self._used: set[str] = set()
+        self._n_bytes = 0
 
     def take(self, key: str, *shape: int) -> Float32:
         """The tensor of this key.
@@ -55,7 +57,10 @@ class Tensors:
         if not np.isfinite(value).all():
             raise ValueError(f"{wanted} of finite numbers")
         self._used.add(key)
-        return value.astype(np.float32)
+        self._n_bytes += value.size * 4  # tensors may be views of one storage, and each is copied at last
+        if self._n_bytes > LARGEST:
+            raise ValueError(f"{self.source}: {key}: expected at most {LARGEST} bytes of tensors")
+        return value.astype(np.float32, copy=False)
 
     def drop(self, key: str) -> None:
         """A tensor that is known and not needed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rheinfall.gnn.mlp_layout import ACTIVATIONS, NORMS, MlpLayout
+from rheinfall.gnn.tensor_files import unique_keys
 
 FORMAT = "rheinfall.gnn.state_dict"
 AGGREGATIONS = ("sum", "mean", "max", "min")
@@ -92,9 +92,9 @@ def read_description(path: Path) -> Description:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such description of a state dict")
     try:
-        document = json.loads(path.read_bytes().decode())
+        document = json.loads(path.read_bytes().decode(), object_pairs_hook=unique_keys)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from error
+        raise ValueError(f"{path}: not a JSON file of distinct keys: {error}") from error
     try:
         return _parse(document)
     except DescriptionError as error:
@@ -170,7 +170,7 @@ def _layout_fields(value: Any, place: str) -> dict[str, Any]:
             if any(n not in NORMS for n in fields[name]):
                 raise DescriptionError(f"{where}: expected a list of {_list(NORMS)}, got {_short(v)}")
         elif name.endswith("_epsilon"):
-            if type(v) not in (int, float) or not (math.isfinite(v) and 0 < v < 1):
+            if type(v) not in (int, float) or not 0 < v < 1:
                 raise DescriptionError(f"{where}: expected a number between 0 and 1, got {_short(v)}")
         elif not isinstance(v, bool):
             raise DescriptionError(f"{where}: expected true or false, got {_short(v)}")

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -41,9 +42,9 @@ def read_tensors(path: Path, under: Sequence[str] = ()) -> dict[str, Array]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of tensors")
-    data = path.read_bytes()
     try:
-        return _read(data, under)
+        _check_file_size(path.stat().st_size)
+        return _read(path.read_bytes(), under)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, *_DAMAGE) as error:
@@ -54,6 +55,8 @@ def _read(data: bytes, under: Sequence[str]) -> dict[str, Array]:
     if data[:4] == b"PK\x03\x04":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_size(sum(entry.file_size for entry in archive.infolist()))
+            if any(e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for e in archive.infolist()):
+                raise ValueError("expected entries that are stored or deflated, as NumPy and PyTorch write them")
             if any(n.endswith("data.pkl") for n in archive.namelist()):
                 return _read_torch(archive, len(data), under)
             return _refuse_under(under, _read_npz(archive))
@@ -65,6 +68,12 @@ def _read(data: bytes, under: Sequence[str]) -> dict[str, Array]:
 def _check_size(n: int) -> None:
     if n > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes of tensors, got {n}")
+
+
+def _check_file_size(n: int) -> None:
+    """Before all of it is in memory: names and headers may take as much as the tensors."""
+    if n > 2 * LARGEST:
+        raise ValueError(f"expected a file of at most {2 * LARGEST} bytes, got {n}")
 
 
 def _refuse_under(under: Sequence[str], tensors: dict[str, Array]) -> dict[str, Array]:
@@ -89,12 +98,13 @@ def _read_torch(archive: zipfile.ZipFile, n_bytes: int, under: Sequence[str]) ->
         raise ValueError("expected entries that are not compressed, as torch.save writes them")
     if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
         raise ValueError("byteorder: expected little")
+    names = frozenset(archive.namelist())
     storages: dict[str, tuple[str, Array]] = {}
 
     def load_storage(dtype: str, key: str) -> Array:
         if key not in storages:
             entry = f"{folder}data/{key}"
-            if entry not in archive.namelist():
+            if entry not in names:
                 raise ValueError(f"no entry {entry!r}")
             storages[key] = dtype, _values(archive.read(entry), dtype)
         if storages[key][0] != dtype:
@@ -134,7 +144,10 @@ def _read_npy(data: bytes, key: str) -> Array:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{key!r}: npy version {version}: expected (1, 0) or (2, 0)")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    try:
+        shape, fortran, dtype = read(stream)
+    except (tokenize.TokenError, MemoryError) as error:  # of the parser: the header is at most 10,000 characters
+        raise ValueError(f"{key!r}: npy header: {type(error).__name__}") from error
     rest = data[stream.tell() :]
     if dtype.kind not in "fiub" or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(rest):
         raise ValueError(f"{key!r}: expected numbers {shape} of {dtype}, got {len(rest)} bytes")
@@ -146,7 +159,7 @@ def _read_safetensors(data: bytes) -> dict[str, Array]:
         raise ValueError("neither a safetensors file nor a zip archive (npz, torch.save)")
     end = 8 + struct.unpack("<Q", data[:8])[0]
     try:
-        header = json.loads(data[8:end].decode(), object_pairs_hook=_unique)
+        header = json.loads(data[8:end].decode(), object_pairs_hook=unique_keys)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"neither a safetensors file nor a zip archive (npz, torch.save): {error}") from error
     if not isinstance(header, dict):
@@ -168,10 +181,17 @@ def _read_safetensors(data: bytes) -> dict[str, Array]:
     return tensors
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("header: a key twice")
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON file: json.loads' `object_pairs_hook`.
+
+    Raises:
+        ValueError: a key stands in it twice; the message names it.
+    """
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"key {key[:100]!r} twice")
+        result[key] = value
     return result
 
 

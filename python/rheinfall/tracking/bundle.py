@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rheinfall import _core
-from rheinfall.tracking.graph import TripletModel
+from rheinfall.tracking.graph import TripletModel, is_float32_above_zero
 
 FORMAT_VERSION = 1
 # The first release that reads this format: raise it together with FORMAT_VERSION.
@@ -52,8 +51,8 @@ class Thresholds:
     def __post_init__(self) -> None:
         if self.quadruplet_chi2_max is None:
             return
-        if not 0 < self.quadruplet_chi2_max < math.inf:
-            raise ValueError(f"quadruplet_chi2_max: expected a number > 0, got {self.quadruplet_chi2_max}")
+        if not is_float32_above_zero(self.quadruplet_chi2_max):
+            raise ValueError(f"quadruplet_chi2_max: expected a float32 above 0, got {self.quadruplet_chi2_max}")
         if self.chi2_max is None:
             raise ValueError("quadruplet_chi2_max: says which edges stay all the same; needs chi2_max, got None")
 

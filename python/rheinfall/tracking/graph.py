@@ -162,15 +162,20 @@ class Graph:
                 and of cot θ. It asks nothing of the beam line, and so keeps the edges of displaced particles.
 
         Raises:
-            ValueError: `quadruplet_chi2_max` is not a number above 0.
+            ValueError: `quadruplet_chi2_max` is no finite number above 0 in float32.
         """
-        if quadruplet_chi2_max is not None and not 0 < quadruplet_chi2_max < np.inf:
-            raise ValueError(f"quadruplet_chi2_max: expected a number > 0, got {quadruplet_chi2_max}")
+        if quadruplet_chi2_max is not None and not is_float32_above_zero(quadruplet_chi2_max):
+            raise ValueError(f"quadruplet_chi2_max: expected a float32 above 0, got {quadruplet_chi2_max}")
         arguments = (*contiguous_arrays(self.hits), self.edge_index, *self.triplet_model.arguments())
         edges, chi2 = _core.prune_edges(*arguments, chi2_max, quadruplet_chi2_max or 0.0)
         pruned = self._with_edges(edges)
         pruned.__dict__["triplet_chi2"] = chi2
         return pruned
+
+
+def is_float32_above_zero(value: float) -> bool:
+    """Neither too small nor too large for the float32 that cuts are compared as."""
+    return 2.0**-149 <= value <= float(np.finfo(np.float32).max)
 
 
 # Far above real events: 10,000 pions need 3.5 million doublets and 340,000 edges with the map of the bundle trackml.
