@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tracking/detail/join_index.hpp"
 #include "tracking/graph_construction_hits.hpp"
 #include "tracking/graph_construction_work.hpp"
 
@@ -22,41 +23,27 @@ struct Scratch {
     std::span<std::uint32_t> module_of_hit;   ///< by caller's hit
     std::span<std::uint32_t> module_offsets;  ///< hits of module m are [offsets[m], offsets[m + 1]) in `order`
     std::span<std::uint32_t> order;           ///< caller's hit, by module, then in the caller's order
-    std::span<std::uint32_t>
-        first_doublet;                      ///< doublets of inner module m are [first_doublet[m], first_doublet[m + 1])
-    std::span<Row> rows;                    ///< by hit in `order`
-    std::span<std::uint32_t> edge_offsets;  ///< by caller's hit
-    PointArrays points;                     ///< in that order
+    std::span<Row> rows;                      ///< by hit in `order`
+    std::span<std::uint32_t> edge_offsets;    ///< by caller's hit
+    PointArrays points;                       ///< in that order
     Candidates candidates;
 
     static std::size_t size(const ModuleMap& map, const GraphLimits& limits) {
         return 2 * Workspace::padded<std::uint32_t>(limits.n_hits) +
                Workspace::padded<std::uint32_t>(map.n_modules() + 1) + PointArrays::bytes(limits.n_hits) +
-               Workspace::padded<std::uint32_t>(map.n_modules() + 1) + Workspace::padded<Row>(limits.n_hits) +
-               Workspace::padded<std::uint32_t>(limits.n_hits + 1) + Candidates::bytes(limits.n_doublets);
+               Workspace::padded<Row>(limits.n_hits) + Workspace::padded<std::uint32_t>(limits.n_hits + 1) +
+               Candidates::bytes(limits.n_doublets);
     }
 
     Scratch(const ModuleMap& map, const GraphLimits& limits, std::size_t n_hits, Workspace& workspace)
         : module_of_hit(workspace.take<std::uint32_t>(n_hits)),
           module_offsets(workspace.take<std::uint32_t>(map.n_modules() + 1)),
           order(workspace.take<std::uint32_t>(n_hits)),
-          first_doublet(workspace.take<std::uint32_t>(map.n_modules() + 1)),
           rows(workspace.take<Row>(n_hits)),
           edge_offsets(workspace.take<std::uint32_t>(n_hits + 1)),
           points(n_hits, workspace),
           candidates(limits.n_doublets, workspace) {}
 };
-
-/// Lists the doublets by their inner module, by which they are sorted.
-void list_doublets(const ModuleMap& map, std::span<std::uint32_t> first_doublet) {
-    const auto inner = map.doublet_inner();
-    std::size_t d = 0;
-    for (std::size_t m = 0; m < map.n_modules(); ++m) {
-        first_doublet[m] = static_cast<std::uint32_t>(d);
-        while (d < inner.size() && inner[d] == m) ++d;
-    }
-    first_doublet[map.n_modules()] = static_cast<std::uint32_t>(d);
-}
 
 /// Calls `visit(source, target)` in the caller's numbering for each tagged candidate, by rising hit in `order`.
 template <class Visit>
@@ -130,15 +117,16 @@ void share_out(const ModuleMap& map, const Scratch& s, std::size_t capacity, std
                std::span<std::size_t> first_module) {
     // Listing the hits of a neighbour costs as much as some 60 pairs of hits.
     constexpr double neighbour_cost = 60;
+    const auto& first_doublet = map.join_index().first_doublet;
     const auto cost = [&](std::size_t m) {
         const std::size_t n_inner = s.module_offsets[m + 1] - s.module_offsets[m];
         if (n_inner == 0) return 0.0;
         std::size_t n_outer = 0;
-        for (std::size_t d = s.first_doublet[m]; d < s.first_doublet[m + 1]; ++d) {
+        for (std::size_t d = first_doublet[m]; d < first_doublet[m + 1]; ++d) {
             const std::uint32_t outer = map.doublet_outer()[d];
             n_outer += s.module_offsets[outer + 1] - s.module_offsets[outer];
         }
-        return neighbour_cost * static_cast<double>(s.first_doublet[m + 1] - s.first_doublet[m]) +
+        return neighbour_cost * static_cast<double>(first_doublet[m + 1] - first_doublet[m]) +
                static_cast<double>(n_inner) * static_cast<double>(n_outer);
     };
     const std::size_t n = rooms.size();
@@ -225,8 +213,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         const std::size_t last = map.n_modules() * (t + 1) / n_tasks;
         steps.place_points(hits, s.order, s.points, s.module_offsets[first], s.module_offsets[last]);
     });
-    const GraphWork work{map, s.module_offsets, s.first_doublet, s.points, s.rows, s.candidates};
-    list_doublets(map, s.first_doublet);
+    GraphWork work{map, s.module_offsets, s.points, s.rows, s.candidates};
     share_out(map, s, limits.n_doublets, rooms, first_module.first(n_tasks + 1));
     const auto find_all = [&] {
         parallel_for(n_tasks, [&](std::size_t t) {
@@ -248,6 +235,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         find_all();
     }
 
+    for (const CandidateRoom& room : rooms) work.headless = work.headless || room.headless;
     const std::uint8_t all_are_edges = map.doublets_only() ? 1 : 0;
     for (const CandidateRoom& room : rooms) {
         std::fill_n(s.candidates.tagged.begin() + static_cast<std::ptrdiff_t>(room.begin), room.n, all_are_edges);

@@ -44,10 +44,16 @@ struct Avx512 {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(v));
     }
 
+    /// The lowest byte of each.
+    static void store_bytes(std::uint8_t* to, Int v) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v));
+    }
+
     static Mask gt(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
     static Mask ge(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
     static Mask le(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
     static Mask eq(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+    static Mask eq(Int a, std::uint32_t b) { return _mm512_cmpeq_epi32_mask(a, set(b)); }
     static Mask differ(Int a, std::uint32_t b) { return _mm512_cmpneq_epi32_mask(a, set(b)); }
     static Float select(Mask mask, Float yes, Float no) {
         return _mm512_mask_mov_ps(no, static_cast<__mmask16>(mask), yes);
@@ -84,15 +90,17 @@ struct Avx512 {
         return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
 
-    /// Which of the first @p count steps, at most 64, are @p from less 0 to @p last.
-    static std::uint64_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last, std::size_t count) {
-        const __m512i begin = _mm512_set1_epi16(static_cast<short>(from));
-        const __m512i most = _mm512_set1_epi16(static_cast<short>(last));
-        const __m512i low = _mm512_sub_epi16(begin, _mm512_loadu_si512(steps));
-        const __m512i high = _mm512_sub_epi16(begin, _mm512_loadu_si512(steps + 32));
-        const __mmask64 met = _mm512_kunpackd(_mm512_cmple_epu16_mask(high, most), _mm512_cmple_epu16_mask(low, most));
-        return _bzhi_u64(met, static_cast<std::uint32_t>(count));
+    /// Which of the first @p count codes, at most 64, are within the windows.
+    static std::uint64_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w,
+                              std::size_t count) {
+        const __m512i slope = _mm512_sub_epi8(set_bytes(w.slope_from), _mm512_loadu_si512(slopes));
+        const __m512i heading = _mm512_sub_epi8(_mm512_loadu_si512(headings), set_bytes(w.heading_from));
+        const __mmask64 met = _mm512_cmple_epu8_mask(slope, set_bytes(w.slope_last));
+        return _bzhi_u64(_mm512_mask_cmple_epu8_mask(met, heading, set_bytes(w.heading_last)),
+                         static_cast<std::uint32_t>(count));
     }
+
+    static __m512i set_bytes(std::uint8_t v) { return _mm512_set1_epi8(static_cast<char>(v)); }
 
     /// `passes(decode_limits(...), ...)` of the pairs (a, b) and (b, c), all sixteen ends at once; hits are r, phi, z,
     /// eta.

@@ -10,8 +10,11 @@
 /// module can form a candidate with. What a vector holds that passes the cuts on dphi and deta, which need no division,
 /// is noted without a branch, and looked at again afterwards.
 
+#include <algorithm>
+#include <array>
 #include <limits>
 
+#include "tracking/detail/join_index.hpp"
 #include "tracking/graph_construction_lanes.hpp"
 #include "tracking/graph_construction_work.hpp"
 
@@ -31,6 +34,7 @@ public:
         const std::size_t begin = w_.module_offsets[module];
         const std::size_t end = w_.module_offsets[module + 1];
         if (begin == end) return;
+        uncoded_ = room_.begin + room_.n;
         const bool listed = list_partners(module, begin, end, [] { return false; });
         for (std::size_t i = begin; i < end; ++i) {
             const std::size_t before = room_.begin + room_.n;
@@ -43,6 +47,7 @@ public:
             join(i);
             w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n)};
         }
+        code();
     }
 
 private:
@@ -82,9 +87,10 @@ private:
     template <class MakeRoom>
     bool list_partners(std::size_t module, std::size_t begin, std::size_t end, MakeRoom&& make_room) {
         const Span s = span(begin, end);
-        const std::size_t first = w_.first_doublet[module];
+        const auto first_doublet = std::span(w_.map.join_index().first_doublet);
+        const std::size_t first = first_doublet[module];
         std::size_t n = 0;
-        for (std::size_t d = first; d < w_.first_doublet[module + 1]; ++d) {
+        for (std::size_t d = first; d < first_doublet[module + 1]; ++d) {
             const std::size_t outer = w_.map.doublet_outer()[d];
             const std::size_t last = w_.module_offsets[outer + 1];
             ask_for(d + 4);
@@ -118,6 +124,8 @@ private:
         Lanes::store(&list_.phi[n], Lanes::pack(Lanes::load(&p_.phi[j]), reached));
         Lanes::store(&list_.eta[n], Lanes::pack(Lanes::load(&p_.eta[j]), reached));
         Lanes::store(&list_.r[n], Lanes::pack(Lanes::load(&p_.r[j]), reached));
+        Lanes::store(&list_.x[n], Lanes::pack(Lanes::load(&p_.x[j]), reached));
+        Lanes::store(&list_.y[n], Lanes::pack(Lanes::load(&p_.y[j]), reached));
         Lanes::store(&list_.z[n], Lanes::pack(Lanes::load(&p_.z[j]), reached));
         Lanes::store(&list_.hit[n], Lanes::pack(Lanes::count_from(static_cast<std::uint32_t>(j)), reached));
         Lanes::store(&list_.dphi_low[n], Lanes::set(limits.dphi.low));
@@ -143,6 +151,7 @@ private:
 
     /// Finds the candidates of hit @p i with the hits listed.
     void join(std::size_t i) {
+        if (room_.begin + room_.n - uncoded_ + n_partners_ > Partners::max_segments) code();
         std::size_t n_blocks = 0;
         const Float phi = Lanes::set(p_.phi[i]);
         const Float eta = Lanes::set(p_.eta[i]);
@@ -158,6 +167,8 @@ private:
         }
         const Float r = Lanes::set(p_.r[i]);
         const Float z = Lanes::set(p_.z[i]);
+        const Float x = Lanes::set(p_.x[i]);
+        const Float y = Lanes::set(p_.y[i]);
         for (std::size_t b = 0; b < n_blocks; ++b) {
             const std::size_t k = list_.block[b];
             const Float dr = divisors<Lanes>(Lanes::load(&list_.r[k]) - r);
@@ -166,7 +177,11 @@ private:
             const Mask passed = within(Lanes::load(&list_.z0_low[k]), z - r * dzdr, Lanes::load(&list_.z0_high[k])) &
                                 within(Lanes::load(&list_.slope_low[k]), slope, Lanes::load(&list_.slope_high[k])) &
                                 Lanes::differ(Lanes::load(&list_.hit[k]), static_cast<std::uint32_t>(i));
-            keep(k, Lanes::bits(passed) & list_.passed[b], dzdr);
+            const std::uint32_t kept = Lanes::bits(passed) & list_.passed[b];
+            const std::size_t at = room_.begin + room_.n - uncoded_;
+            Lanes::store(&list_.dx[at], Lanes::pack(Lanes::load(&list_.x[k]) - x, kept));
+            Lanes::store(&list_.dy[at], Lanes::pack(Lanes::load(&list_.y[k]) - y, kept));
+            keep(k, kept, dzdr);
         }
     }
 
@@ -176,26 +191,63 @@ private:
         if (at + Lanes::n > room_.end) return keep_last(k, passed, dzdr, at);
         const auto hit = Lanes::pack(Lanes::load(&list_.hit[k]), passed);
         const auto doublet = Lanes::pack(Lanes::load(&list_.doublet[k]), passed);
-        const Float kept = Lanes::pack(dzdr, passed);
         Lanes::store(&c_.target[at], hit);
-        Lanes::store(&c_.dzdr[at], kept);
+        Lanes::store(&c_.dzdr[at], Lanes::pack(dzdr, passed));
         Lanes::store_halves(&c_.doublet[at], doublet);
-        Lanes::store_halves(&c_.step[at], Lanes::round(kept * Lanes::set(slope_steps)));
     }
 
     /// Where a whole vector would reach into the next task's room, or the room ends.
     void keep_last(std::size_t k, std::uint32_t passed, Float dzdr, std::size_t at) {
         std::array<float, Lanes::n> slopes;
-        std::array<std::uint16_t, Lanes::n> steps;
         Lanes::store(slopes.data(), dzdr);
-        Lanes::store_halves(steps.data(), Lanes::round(dzdr * Lanes::set(slope_steps)));
         for (; passed != 0 && at < room_.end; passed &= passed - 1, ++at) {
             const auto lane = static_cast<std::size_t>(__builtin_ctz(passed));
             c_.target[at] = list_.hit[k + lane];
             c_.dzdr[at] = slopes[lane];
             c_.doublet[at] = static_cast<std::uint16_t>(list_.doublet[k + lane]);
-            c_.step[at] = steps[lane];
         }
+    }
+
+    /// Writes the codes of the candidates since the last time, of those that there is room for.
+    void code() {
+        const std::size_t end = std::min(room_.begin + room_.n, room_.end);
+        std::size_t at = uncoded_;
+        for (std::size_t k = 0; at < end; k += Lanes::n, at += Lanes::n) {
+            const auto slope = Lanes::round(Lanes::load(&c_.dzdr[at]) * Lanes::set(slope_steps));
+            const auto heading = Lanes::round(heading_of(k, end - at));
+            if (at + Lanes::n <= room_.end) {
+                Lanes::store_bytes(&c_.slope[at], slope);
+                Lanes::store_bytes(&c_.heading[at], heading);
+            } else {
+                std::array<std::uint8_t, Lanes::n> slopes, headings;
+                Lanes::store_bytes(slopes.data(), slope);
+                Lanes::store_bytes(headings.data(), heading);
+                std::copy_n(slopes.begin(), room_.end - at, &c_.slope[at]);
+                std::copy_n(headings.begin(), room_.end - at, &c_.heading[at]);
+            }
+        }
+        uncoded_ = room_.begin + room_.n;
+    }
+
+    /// Azimuths of the segments from @p k on, in steps. Notes whether any of the first @p n has none to speak of.
+    Float heading_of(std::size_t k, std::size_t n) {
+        const Float dx = Lanes::load(&list_.dx[k]);
+        const Float dy = Lanes::load(&list_.dy[k]);
+        const Float ax = magnitude<Lanes>(dx);
+        const Float ay = magnitude<Lanes>(dy);
+        const auto steep = Lanes::gt(ay, ax);
+        const Float larger = Lanes::select(steep, ay, ax);
+        // Within these the products that the bend is computed from neither vanish nor overflow.
+        const Mask fine = Lanes::ge(larger, Lanes::set(1e-12f)) & Lanes::le(larger, Lanes::set(1e15f));
+        room_.headless |= (~Lanes::bits(fine) & Lanes::bits(Lanes::first(n))) != 0;
+        const Float t = Lanes::select(steep, ax, ay) / larger;
+        const Float w = t * t;
+        // The arctangent within 0.1 steps.
+        Float angle = ((Lanes::set(12.930253f) * w - Lanes::set(47.049194f)) * w + Lanes::set(162.218126f)) * t;
+        constexpr float turn = heading_steps * two_pi;
+        angle = Lanes::select(steep, Lanes::set(turn / 4) - angle, angle);
+        angle = Lanes::select(Lanes::gt(Lanes::set(0.0f), dx), Lanes::set(turn / 2) - angle, angle);
+        return Lanes::select(Lanes::gt(Lanes::set(0.0f), dy), -angle, angle);
     }
 
     const GraphWork& w_;
@@ -204,6 +256,7 @@ private:
     CandidateRoom& room_;
     Partners& list_;
     std::size_t n_partners_ = 0;
+    std::size_t uncoded_ = 0;  ///< first candidate whose codes are still to be written
 };
 
 }  // namespace

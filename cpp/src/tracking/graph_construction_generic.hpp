@@ -35,10 +35,16 @@ struct Generic {
         for (std::size_t lane = 0; lane < n; ++lane) to[lane] = static_cast<std::uint16_t>(v[lane]);
     }
 
+    /// The lowest byte of each.
+    static void store_bytes(std::uint8_t* to, Int v) {
+        for (std::size_t lane = 0; lane < n; ++lane) to[lane] = static_cast<std::uint8_t>(v[lane]);
+    }
+
     static Mask gt(Float a, Float b) { return a > b; }
     static Mask ge(Float a, Float b) { return a >= b; }
     static Mask le(Float a, Float b) { return a <= b; }
     static Mask eq(Float a, Float b) { return a == b; }
+    static Mask eq(Int a, std::uint32_t b) { return a == set(b); }
     static Mask differ(Int a, std::uint32_t b) { return a != set(b); }
     static Float select(Mask mask, Float yes, Float no) { return mask ? yes : no; }
     static Mask all() { return Mask{} - 1; }
@@ -92,11 +98,14 @@ struct Generic {
     static Float lower_bfloat16(Int v) { return reinterpret_cast<Float>(v << 16); }
     static Float upper_bfloat16(Int v) { return reinterpret_cast<Float>(v & 0xffff0000u); }
 
-    /// Which of the first @p count steps, at most 64, are @p from less 0 to @p last.
-    static std::uint64_t meet(const std::uint16_t* steps, std::uint16_t from, std::uint16_t last, std::size_t count) {
+    /// Which of the first @p count codes, at most 64, are within the windows.
+    static std::uint64_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w,
+                              std::size_t count) {
         std::uint64_t met = 0;
         for (std::size_t k = 0; k < count; ++k) {
-            met |= std::uint64_t{static_cast<std::uint16_t>(from - steps[k]) <= last} << k;
+            const bool slope = static_cast<std::uint8_t>(w.slope_from - slopes[k]) <= w.slope_last;
+            const bool heading = static_cast<std::uint8_t>(headings[k] - w.heading_from) <= w.heading_last;
+            met |= std::uint64_t{slope && heading} << k;
         }
         return met;
     }

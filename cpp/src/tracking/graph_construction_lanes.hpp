@@ -124,6 +124,8 @@ void place_points_of(const HitsView& hits, std::span<const std::uint32_t> order,
         Lanes::store(eta.data(), Lanes::select(Lanes::gt(vr, zero), arsinh<Lanes>(Lanes::load(z.data()) / vr), zero));
         for (std::size_t lane = 0; lane < n; ++lane) {
             const std::size_t at = k + lane;
+            to.x[at] = x[lane];
+            to.y[at] = y[lane];
             to.z[at] = z[lane];
             to.r[at] = r[lane];
             to.phi[at] = phi[lane];

@@ -16,53 +16,51 @@ namespace rheinfall::detail {
 
 /// A vector may be loaded from any element of an array of an event on, and stored from any but the last of a task's.
 inline constexpr std::size_t vector_slack = 64;
+/// Candidates that leave one hit and are compared with one that ends there at once.
+inline constexpr std::size_t max_meeting = 64;
 
 /// Hits that take part, by module and in the caller's order within one; one array per coordinate.
 struct PointArrays {
-    static constexpr std::size_t stride = 8;  ///< from hit to hit in `together`
-    static constexpr std::size_t x = 4, y = 5;
-
-    std::span<float> z;            ///< [mm]
-    std::span<float> r, phi, eta;  ///< [mm], [rad]
-    std::span<float> together;     ///< r, phi, z, eta, x, y of each hit, for whoever looks at single hits
+    static constexpr std::size_t stride = 8;          ///< from hit to hit in `together`
+    static constexpr std::size_t x_at = 4, y_at = 5;  ///< in there
+    std::span<float> x, y, z;                         ///< [mm]
+    std::span<float> r, phi, eta;                     ///< [mm], [rad]
+    std::span<float> together;  ///< r, phi, z, eta, x, y of each hit, for whoever looks at single hits
 
     static std::size_t bytes(std::size_t n) {
-        return Workspace::padded<float>(stride * n) + 4 * Workspace::padded<float>(n + vector_slack);
+        return Workspace::padded<float>(stride * n) + 6 * Workspace::padded<float>(n + vector_slack);
     }
 
     PointArrays(std::size_t n, Workspace& workspace)
-        : z(workspace.take<float>(n + vector_slack)),
+        : x(workspace.take<float>(n + vector_slack)),
+          y(workspace.take<float>(n + vector_slack)),
+          z(workspace.take<float>(n + vector_slack)),
           r(workspace.take<float>(n + vector_slack)),
           phi(workspace.take<float>(n + vector_slack)),
           eta(workspace.take<float>(n + vector_slack)),
           together(workspace.take<float>(stride * n)) {}
 };
 
-/// dz/dr in steps of 1/2048 modulo 65536, to turn most pairs of candidates away 64 at a time.
-///
-/// Rounding to a step moves a value by at most half of one, so a difference by at most one: windows of differences are
-/// that much wider. What is beyond the range of an int32 is a multiple of 65536 steps.
-inline constexpr float slope_steps = 2048.0f;
-inline constexpr std::uint16_t max_meeting = 64;
-
 /// Hit pairs within their doublet's limits, by source, then doublet, then target.
 struct Candidates {
     std::span<std::uint32_t> target;
     std::span<float> dzdr;
-    std::span<std::uint16_t> step;     ///< dz/dr in `slope_steps`
+    std::span<std::uint8_t> slope;     ///< dz/dr in `slope_steps`, modulo 256
+    std::span<std::uint8_t> heading;   ///< azimuth of the segment in `heading_steps`, modulo 256
     std::span<std::uint16_t> doublet;  ///< counted from the first doublet of the source's module
     std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph
 
     static std::size_t bytes(std::size_t n) {
         n += vector_slack;
-        return Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
-               2 * Workspace::padded<std::uint16_t>(n) + Workspace::padded<std::uint8_t>(n);
+        return Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) + Workspace::padded<std::uint16_t>(n) +
+               3 * Workspace::padded<std::uint8_t>(n);
     }
 
     Candidates(std::size_t n, Workspace& workspace)
         : target(workspace.take<std::uint32_t>(n + vector_slack)),
           dzdr(workspace.take<float>(n + vector_slack)),
-          step(workspace.take<std::uint16_t>(n + vector_slack)),
+          slope(workspace.take<std::uint8_t>(n + vector_slack)),
+          heading(workspace.take<std::uint8_t>(n + vector_slack)),
           doublet(workspace.take<std::uint16_t>(n + vector_slack)),
           tagged(workspace.take<std::uint8_t>(n + vector_slack)) {}
 
@@ -84,7 +82,8 @@ struct Row {
 struct CandidateRoom {
     std::size_t begin;
     std::size_t end;
-    std::size_t n = 0;  ///< candidates found, beyond the room too
+    std::size_t n = 0;      ///< candidates found, beyond the room too
+    bool headless = false;  ///< some candidate's segment is too short or too long for its heading to say anything
 };
 
 /// The hits that those of one module may form candidates with, each with its doublet's limits: one array per quantity,
@@ -94,14 +93,18 @@ struct Partners {
     template <class T>
     using Array = std::array<T, capacity + vector_slack>;
 
-    alignas(64) Array<float> phi, eta, r, z;
+    alignas(64) Array<float> phi, eta, r, x, y, z;
     Array<float> dphi_low, dphi_high, deta_low, deta_high;
     Array<float> z0_low, z0_high, slope_low, slope_high;
     Array<std::uint32_t> hit, doublet;
     Array<std::uint32_t> block, passed;  ///< vectors in which some hit passes the cuts without a division, and which
+
+    static constexpr std::size_t max_segments = 2 * capacity;
+    /// In the transverse plane, of the candidates whose codes are still to be written [mm].
+    std::array<float, max_segments + vector_slack> dx, dy;
 };
 
-/// A candidate, and those of up to 64 that leave its target which change direction by as little as some triplet of its
+/// A candidate, and those of up to 64 that leave its target whose direction differs by as little as some triplet of its
 /// doublet allows.
 struct Meeting {
     std::uint64_t passed;
@@ -111,26 +114,29 @@ struct Meeting {
     [[nodiscard]] std::uint32_t outer() const noexcept { return static_cast<std::uint32_t>(inner_outer >> 32); }
 };
 
-/// What one inner doublet needs to be joined.
-struct Joint {
-    std::uint16_t table;        ///< where its triplets stand in `TagMemory::triplets`
-    std::uint16_t first, last;  ///< of the window that holds those of all its triplets: begin, and steps that follow
-    std::uint16_t n_most;       ///< `max_meeting`, or 0 for a doublet without triplets
+/// Which codes of outer candidates an inner one meets: from less slope, and heading less from, are at most the last.
+struct CodeWindows {
+    std::uint8_t slope_from, slope_last, heading_from, heading_last;
 };
 
-/// Two candidates that meet, the hit that the inner one leaves, the doublet of that one and the triplet of both.
+/// Two candidates that meet, the hit that the inner one leaves and the doublet of that one.
+struct Pair {
+    std::uint32_t source, inner, outer, doublet;
+};
+
+/// A pair, its triplet and the limits of its bend, two bfloat16, the low one in the lower half.
 struct Match {
-    std::uint32_t source, inner, outer, doublet, triplet;
+    Pair pair;
+    std::uint32_t triplet, bend;
 };
 
 /// Memory of one task that tags.
 struct TagMemory {
-    static constexpr std::size_t max_joints = 256;
-    static constexpr std::size_t max_triplets = 8192;
     static constexpr std::size_t max_meetings = 1024;
-    static constexpr std::size_t max_matches = 512;
+    static constexpr std::size_t max_pairs = 256;
+    static constexpr std::size_t max_matches = 256;
     template <class T>
-    using ByMatch = std::array<T, max_matches + max_meeting + vector_slack>;
+    using ByMatch = std::array<T, max_matches + max_pairs + max_meeting + vector_slack>;
     /// What a match's bend is computed from, and its limits.
     struct Measured {
         ByMatch<float> x12, y12, x23, y23;  ///< the two segments [mm]
@@ -138,23 +144,21 @@ struct TagMemory {
     };
 
     std::array<Meeting, max_meetings + 1> meetings;
+    std::array<Pair, max_pairs + max_meeting + 1> pairs;
     ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr
     Measured measured;
     ByMatch<std::uint32_t> near;  ///< matches within their triplet's limits of the bend
     std::uint8_t trash;           ///< tagged for pairs that do not pass
-    std::array<Joint, max_joints> joints;
-    /// The triplets of each inner doublet by their outer one, counted from the middle module's first.
-    std::array<std::uint32_t, max_triplets> triplets;
 };
 
 /// What the steps read and write.
 struct GraphWork {
     const ModuleMap& map;
     std::span<const std::uint32_t> module_offsets;  ///< hits of module m are [offsets[m], offsets[m + 1])
-    std::span<const std::uint32_t> first_doublet;   ///< doublets of inner module m, likewise
     const PointArrays& points;
     std::span<Row> rows;  ///< by hit
     const Candidates& candidates;
+    bool headless = false;  ///< of any task's candidates
 };
 
 /// What is compiled for each set of instructions.

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "core/file.hpp"
+#include "tracking/detail/join_index.hpp"
 #include "tracking/detail/module_map_file.hpp"
 #include "tracking/detail/triplet_codes.hpp"
 
@@ -206,6 +207,7 @@ MapHeader read_header(std::span<const std::byte> bytes, const std::string& name)
 struct ModuleMap::Storage {
     std::shared_ptr<const detail::Bytes> bytes;
     MapHeader header;
+    detail::JoinIndex join_index;
 };
 
 ModuleMap::ModuleMap() {
@@ -215,16 +217,16 @@ ModuleMap::ModuleMap() {
 ModuleMap ModuleMap::load(const std::string& path) {
     auto bytes = detail::map_file(path);
     const MapHeader header = read_header(bytes->view(), path);
-    return adopt(std::make_shared<Storage>(Storage{std::move(bytes), header}), path);
+    return adopt(std::make_shared<Storage>(Storage{std::move(bytes), header, {}}), path);
 }
 
 ModuleMap ModuleMap::from_bytes(std::span<const std::byte> bytes, const std::string& name) {
     auto copy = detail::copy_bytes(bytes);
     const MapHeader header = read_header(copy->view(), name);
-    return adopt(std::make_shared<Storage>(Storage{std::move(copy), header}), name);
+    return adopt(std::make_shared<Storage>(Storage{std::move(copy), header, {}}), name);
 }
 
-ModuleMap ModuleMap::adopt(std::shared_ptr<const Storage> storage, const std::string& name) {
+ModuleMap ModuleMap::adopt(std::shared_ptr<Storage> storage, const std::string& name) {
     ModuleMap map(nullptr);
     const MapHeader& header = storage->header;
     const MapLayout layout(header);
@@ -237,13 +239,14 @@ ModuleMap ModuleMap::adopt(std::shared_ptr<const Storage> storage, const std::st
     map.triplet_outer_ = section<std::uint32_t>(bytes, layout.triplet_outer, header.n_triplets);
     map.triplet_codes_ = section<TripletCodes>(bytes, layout.triplet_codes, header.n_triplets);
     map.occurrence_log2_ = section<std::uint8_t>(bytes, layout.occurrence_log2, header.n_triplets);
-    map.storage_ = std::move(storage);
+    map.storage_ = storage;
     map.check(name);
     map.count_doublets_per_module();
     if (map.max_doublets_per_module_ > max_doublets_of_module) {
         refuse(name, "doublets: expected at most " + std::to_string(max_doublets_of_module) +
                          " that begin on one module, got " + std::to_string(map.max_doublets_per_module_));
     }
+    storage->join_index = detail::make_join_index(map);
     return map;
 }
 
@@ -288,12 +291,19 @@ void ModuleMap::check(const std::string& name) const {
                 refuse(name, "triplet_outer: expected a doublet that begins on the middle module at entry " +
                                  std::to_string(t));
             }
+            if (t > triplet_offsets_[d] && triplet_outer_[t] <= triplet_outer_[t - 1]) {
+                refuse(name, "triplet_outer: expected rising doublets at entry " + std::to_string(t));
+            }
         }
     }
 }
 
 void ModuleMap::save(const std::string& path, std::span<const std::byte> appendix) const {
     detail::write_file(path, {bytes(), appendix});
+}
+
+const detail::JoinIndex& ModuleMap::join_index() const noexcept {
+    return storage_->join_index;
 }
 
 std::span<const std::byte> ModuleMap::bytes() const noexcept {

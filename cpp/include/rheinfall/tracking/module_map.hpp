@@ -12,6 +12,10 @@
 
 namespace rheinfall {
 
+namespace detail {
+struct JoinIndex;
+}
+
 /// Limits of one quantity; both ends are inside.
 struct Interval {
     float low;
@@ -113,6 +117,9 @@ public:
     /// The limits of its diff_dzdr alone.
     [[nodiscard]] Interval triplet_diff_dzdr(std::size_t triplet) const noexcept;
 
+    /// What `build_graph` derives from the map, once; not part of the file.
+    [[nodiscard]] const detail::JoinIndex& join_index() const noexcept;
+
     /// One triplet in plain numbers, for building a map from any source.
     struct Triplet {
         std::array<std::uint64_t, 3> modules;
@@ -135,7 +142,7 @@ private:
     explicit ModuleMap(std::nullptr_t) noexcept;
     void check(const std::string& name) const;
     void count_doublets_per_module() noexcept;
-    static ModuleMap adopt(std::shared_ptr<const Storage> storage, const std::string& name);
+    static ModuleMap adopt(std::shared_ptr<Storage> storage, const std::string& name);
 
     std::shared_ptr<const Storage> storage_;
     std::span<const std::uint64_t> modules_;

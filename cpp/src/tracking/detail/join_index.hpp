@@ -1,0 +1,41 @@
+#pragma once
+
+/// @file
+/// What graph construction derives from a module map once, so that no event has to.
+
+#include <cstdint>
+#include <limits>
+#include <rheinfall/tracking/module_map.hpp>
+#include <vector>
+
+namespace rheinfall::detail {
+
+/// Directions of hit pairs as 8-bit codes, to turn most pairs of candidates away 64 at a time: dz/dr and the azimuth of
+/// the segment in steps, modulo 256. Powers of two, and a whole number of moduli in a turn.
+inline constexpr float slope_steps = 64.0f;             ///< for each unit of dz/dr
+inline constexpr float heading_steps = 162.974661726f;  ///< for each radian: 1024 for a turn
+
+/// An inner doublet: which differences of codes some triplet of it allows, and where its middle module's doublets are.
+struct Joint {
+    std::uint8_t slope_first, slope_last;      ///< inner less outer code: begin of the window, and steps that follow
+    std::uint8_t heading_first, heading_last;  ///< outer less inner code, likewise
+    std::uint32_t first_outer;                 ///< first doublet of the middle module, or `none` without triplets
+
+    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+};
+
+/// A triplet's limits of the two differences: ends in bfloat16, those of the bend with the low one in the lower half.
+struct Differences {
+    std::uint16_t slope_low, slope_high;
+    std::uint32_t bend;
+};
+
+struct JoinIndex {
+    std::vector<std::uint32_t> first_doublet;  ///< doublets of inner module m are [first_doublet[m], [m + 1])
+    std::vector<Joint> joints;                 ///< by doublet
+    std::vector<Differences> differences;      ///< by triplet, and one more
+};
+
+JoinIndex make_join_index(const ModuleMap& map);
+
+}  // namespace rheinfall::detail
