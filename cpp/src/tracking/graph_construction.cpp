@@ -32,7 +32,7 @@ struct Scratch {
         return 2 * Workspace::padded<std::uint32_t>(limits.n_hits) +
                Workspace::padded<std::uint32_t>(map.n_modules() + 1) + PointArrays::bytes(limits.n_hits) +
                Workspace::padded<Row>(limits.n_hits) + Workspace::padded<std::uint32_t>(limits.n_hits + 1) +
-               Candidates::bytes(limits.n_doublets);
+               Candidates::bytes(limits.n_doublets, limits.n_hits);
     }
 
     Scratch(const ModuleMap& map, const GraphLimits& limits, std::size_t n_hits, Workspace& workspace)
@@ -42,7 +42,7 @@ struct Scratch {
           rows(workspace.take<Row>(n_hits)),
           edge_offsets(workspace.take<std::uint32_t>(n_hits + 1)),
           points(n_hits, workspace),
-          candidates(limits.n_doublets, workspace) {}
+          candidates(limits.n_doublets, n_hits, workspace) {}
 };
 
 /// Calls `visit(source, target)` in the caller's numbering for each tagged candidate, by rising hit in `order`.
@@ -141,7 +141,7 @@ void share_out(const ModuleMap& map, const Scratch& s, std::size_t capacity, std
         const double until = total * static_cast<double>(t + 1) / static_cast<double>(n);
         if (t + 1 == n) m = map.n_modules();
         for (; m < map.n_modules() && done < until; ++m) done += cost(m);
-        rooms[t] = {capacity * t / n, capacity * (t + 1) / n};
+        rooms[t] = {capacity * t / n, capacity * (t + 1) / n, 0};
     }
     first_module[n] = map.n_modules();
 }
@@ -172,7 +172,7 @@ void share_by_need(std::span<CandidateRoom> rooms) {
     std::size_t begin = 0;
     for (CandidateRoom& room : rooms) {
         const std::size_t end = begin + room.n;
-        room = {begin, end};
+        room = {begin, end, 0};
         begin = end;
     }
 }
@@ -216,6 +216,10 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     GraphWork work{map, s.module_offsets, s.points, s.rows, s.candidates};
     share_out(map, s, limits.n_doublets, rooms, first_module.first(n_tasks + 1));
     const auto find_all = [&] {
+        for (std::size_t t = 0; t < n_tasks; ++t) {
+            const std::size_t n_hits_before = s.module_offsets[first_module[t]];
+            rooms[t].first_block = Candidates::max_blocks(rooms[t].begin, n_hits_before);
+        }
         parallel_for(n_tasks, [&](std::size_t t) {
             steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t], partners[t]);
         });

@@ -55,29 +55,23 @@ struct Avx2 : Generic<Floats, Ints, Masks> {
     }
     static Int round(Float v) { return reinterpret_cast<Int>(_mm256_cvtps_epi32(v)); }
 
-    static void store_bytes(std::uint8_t* to, Int v) {
-        const __m256i low = reinterpret_cast<__m256i>(v & 0xffu);
+    static void store_halves(std::uint16_t* to, Int v) {
+        const __m256i low = reinterpret_cast<__m256i>(v & 0xffffu);
         const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(halves, halves));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), halves);
     }
 
-    static std::uint64_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w,
-                              std::size_t count) {
-        std::uint64_t met = meet(slopes, headings, w);
-        if (count > 32) met |= std::uint64_t{meet(slopes + 32, headings + 32, w)} << 32;
-        return _bzhi_u64(met, static_cast<std::uint32_t>(count));
+    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
+        const __m256i from = _mm256_sub_epi8(set_halves(code), set_halves(first));
+        const __m256i both =
+            _mm256_packs_epi16(meet(block, from, set_halves(last)), meet(block + 16, from, set_halves(last)));
+        return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(both, 0xd8)));
     }
-    static std::uint32_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w) {
-        const __m256i slope = _mm256_sub_epi8(set_bytes(w.slope_from), load_bytes(slopes));
-        const __m256i heading = _mm256_sub_epi8(load_bytes(headings), set_bytes(w.heading_from));
-        return static_cast<std::uint32_t>(_mm256_movemask_epi8(
-            _mm256_and_si256(at_most(slope, set_bytes(w.slope_last)), at_most(heading, set_bytes(w.heading_last)))));
+    static __m256i meet(const std::uint16_t* codes, __m256i from, __m256i last) {
+        const __m256i excess = _mm256_sub_epi8(from, _mm256_load_si256(reinterpret_cast<const __m256i*>(codes)));
+        return _mm256_cmpeq_epi16(_mm256_min_epu8(excess, last), excess);
     }
-    static __m256i load_bytes(const std::uint8_t* from) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-    }
-    static __m256i set_bytes(std::uint8_t v) { return _mm256_set1_epi8(static_cast<char>(v)); }
-    static __m256i at_most(__m256i v, __m256i last) { return _mm256_cmpeq_epi8(_mm256_min_epu8(v, last), v); }
+    static __m256i set_halves(std::uint16_t v) { return _mm256_set1_epi16(static_cast<short>(v)); }
 };
 
 }  // namespace

@@ -44,9 +44,9 @@ struct Avx512 {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(v));
     }
 
-    /// The lowest byte of each.
-    static void store_bytes(std::uint8_t* to, Int v) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v));
+    /// The lowest bytes of both, @p a below.
+    static Int low_bytes(Int a, Int b) {
+        return _mm512_ternarylogic_epi32(a, _mm512_slli_epi32(b, 8), _mm512_set1_epi32(0xff), 0xe4);
     }
 
     static Mask gt(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
@@ -90,17 +90,13 @@ struct Avx512 {
         return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
 
-    /// Which of the first @p count codes, at most 64, are within the windows.
-    static std::uint64_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w,
-                              std::size_t count) {
-        const __m512i slope = _mm512_sub_epi8(set_bytes(w.slope_from), _mm512_loadu_si512(slopes));
-        const __m512i heading = _mm512_sub_epi8(_mm512_loadu_si512(headings), set_bytes(w.heading_from));
-        const __mmask64 met = _mm512_cmple_epu8_mask(slope, set_bytes(w.slope_last));
-        return _bzhi_u64(_mm512_mask_cmple_epu8_mask(met, heading, set_bytes(w.heading_last)),
-                         static_cast<std::uint32_t>(count));
+    /// Which codes of a block @p code exceeds by @p first to @p first + @p last, byte by byte.
+    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
+        const __m512i from = _mm512_sub_epi8(set_halves(code), set_halves(first));
+        const __m512i excess = _mm512_sub_epi8(from, _mm512_load_si512(block));
+        return _mm512_cmpeq_epi16_mask(_mm512_min_epu8(excess, set_halves(last)), excess);
     }
-
-    static __m512i set_bytes(std::uint8_t v) { return _mm512_set1_epi8(static_cast<char>(v)); }
+    static __m512i set_halves(std::uint16_t v) { return _mm512_set1_epi16(static_cast<short>(v)); }
 
     /// `passes(decode_limits(...), ...)` of the pairs (a, b) and (b, c), all sixteen ends at once; hits are r, phi, z,
     /// eta.

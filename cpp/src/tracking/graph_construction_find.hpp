@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 
 #include "tracking/detail/join_index.hpp"
@@ -45,9 +46,10 @@ public:
                 });
             }
             join(i);
-            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n)};
+            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n), 0};
         }
         code();
+        for (std::size_t i = begin; i < end; ++i) place_blocks(i);
     }
 
 private:
@@ -214,19 +216,27 @@ private:
         std::size_t at = uncoded_;
         for (std::size_t k = 0; at < end; k += Lanes::n, at += Lanes::n) {
             const auto slope = Lanes::round(Lanes::load(&c_.dzdr[at]) * Lanes::set(slope_steps));
-            const auto heading = Lanes::round(heading_of(k, end - at));
+            const auto both = Lanes::low_bytes(slope, Lanes::round(heading_of(k, end - at)));
             if (at + Lanes::n <= room_.end) {
-                Lanes::store_bytes(&c_.slope[at], slope);
-                Lanes::store_bytes(&c_.heading[at], heading);
+                Lanes::store_halves(&c_.code[at], both);
             } else {
-                std::array<std::uint8_t, Lanes::n> slopes, headings;
-                Lanes::store_bytes(slopes.data(), slope);
-                Lanes::store_bytes(headings.data(), heading);
-                std::copy_n(slopes.begin(), room_.end - at, &c_.slope[at]);
-                std::copy_n(headings.begin(), room_.end - at, &c_.heading[at]);
+                std::array<std::uint16_t, Lanes::n> codes;
+                Lanes::store_halves(codes.data(), both);
+                std::copy_n(codes.begin(), room_.end - at, &c_.code[at]);
             }
         }
         uncoded_ = room_.begin + room_.n;
+    }
+
+    /// Writes the codes of what leaves hit @p i again, from a block's begin on; where there is room for all of it.
+    void place_blocks(std::size_t i) {
+        Row& row = w_.rows[i];
+        if (row.end > room_.end) return;
+        row.block = row.begin < row.end ? static_cast<std::uint32_t>(room_.first_block + room_.n_blocks) : 0;
+        for (std::size_t c = row.begin; c < row.end; c += block_size) {
+            const std::size_t block = room_.first_block + room_.n_blocks++;
+            std::memcpy(&c_.blocks[block_size * block], &c_.code[c], block_size * sizeof(std::uint16_t));
+        }
     }
 
     /// Azimuths of the segments from @p k on, in steps. Notes whether any of the first @p n has none to speak of.

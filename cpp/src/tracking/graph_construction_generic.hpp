@@ -35,10 +35,8 @@ struct Generic {
         for (std::size_t lane = 0; lane < n; ++lane) to[lane] = static_cast<std::uint16_t>(v[lane]);
     }
 
-    /// The lowest byte of each.
-    static void store_bytes(std::uint8_t* to, Int v) {
-        for (std::size_t lane = 0; lane < n; ++lane) to[lane] = static_cast<std::uint8_t>(v[lane]);
-    }
+    /// The lowest bytes of both, @p a below.
+    static Int low_bytes(Int a, Int b) { return (a & 0xffu) | (b & 0xffu) << 8; }
 
     static Mask gt(Float a, Float b) { return a > b; }
     static Mask ge(Float a, Float b) { return a >= b; }
@@ -98,14 +96,13 @@ struct Generic {
     static Float lower_bfloat16(Int v) { return reinterpret_cast<Float>(v << 16); }
     static Float upper_bfloat16(Int v) { return reinterpret_cast<Float>(v & 0xffff0000u); }
 
-    /// Which of the first @p count codes, at most 64, are within the windows.
-    static std::uint64_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w,
-                              std::size_t count) {
-        std::uint64_t met = 0;
-        for (std::size_t k = 0; k < count; ++k) {
-            const bool slope = static_cast<std::uint8_t>(w.slope_from - slopes[k]) <= w.slope_last;
-            const bool heading = static_cast<std::uint8_t>(headings[k] - w.heading_from) <= w.heading_last;
-            met |= std::uint64_t{slope && heading} << k;
+    /// Which codes of a block @p code exceeds by @p first to @p first + @p last, byte by byte.
+    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
+        std::uint32_t met = 0;
+        for (std::size_t k = 0; k < block_size; ++k) {
+            const bool low = static_cast<std::uint8_t>(code - first - block[k]) <= (last & 255);
+            const bool high = static_cast<std::uint8_t>((code >> 8) - (first >> 8) - (block[k] >> 8)) <= last >> 8;
+            met |= std::uint32_t{low && high} << k;
         }
         return met;
     }

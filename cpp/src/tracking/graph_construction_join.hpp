@@ -7,8 +7,9 @@
 ///
 /// A candidate meets those that leave its target: dozens in a dense event, of which hardly one goes on in the direction
 /// that their triplet allows. So dz/dr and azimuth of the segments are judged first, in 8 bits each, against what any
-/// triplet of the candidate's doublet allows: 64 at a time, two subtractions and two comparisons. What remains goes
-/// through lists, each judged by what is cheapest next and left without a branch that could not be foreseen.
+/// triplet of the candidate's doublet allows: a cache line of 32 at a time, one subtraction and one comparison. What
+/// remains goes through lists, each judged by what is cheapest next and left without a branch that could not be
+/// foreseen.
 
 #include <algorithm>
 
@@ -31,14 +32,19 @@ class Tagger {
 
 public:
     Tagger(const GraphWork& work, TagMemory& memory)
-        : w_(work), p_(work.points), c_(work.candidates), m_(memory), any_heading_(work.headless ? 255 : 0) {}
+        : w_(work),
+          p_(work.points),
+          c_(work.candidates),
+          m_(memory),
+          index_(work.map.join_index()),
+          any_heading_(work.headless ? 0xff00 : 0) {}
 
     /// Tags what begins on @p module.
     void tag(std::size_t module) {
         const std::size_t begin = w_.module_offsets[module];
         const std::size_t end = w_.module_offsets[module + 1];
         if (begin == end || w_.rows[begin].begin == w_.rows[end - 1].end) return;
-        first_ = w_.map.join_index().first_doublet[module];
+        first_ = index_.first_doublet[module];
         join(begin, w_.rows[begin].begin, w_.rows[end - 1].end);
     }
 
@@ -51,79 +57,97 @@ public:
 private:
     /// Joins the candidates [begin, end), which leave hits from @p source on, with those that leave their targets.
     void join(std::size_t source, std::size_t begin, std::size_t end) {
-        source_ = source;
-        constexpr std::size_t most = TagMemory::max_meetings / 2;
-        for (; begin < end; begin += most) {
-            join(begin, std::min(end, begin + most));
-            pair_up();
-        }
-    }
-
-    /// Of these candidates, at most half as many as there is room for meetings. Works on copies of what never changes,
-    /// which the compiler would read again after each write.
-    void join(std::size_t begin, std::size_t end) {
-        const std::uint32_t* const target = c_.target.data();
-        const std::uint16_t* const doublet = c_.doublet.data();
-        const std::uint8_t* const slope = c_.slope.data();
-        const std::uint8_t* const heading = c_.heading.data();
-        const Row* const rows = w_.rows.data();
-        const Joint* const joints = &w_.map.join_index().joints[first_];
-        const unsigned any_heading = any_heading_;
-        Meeting* to = m_.meetings.data();
-        for (std::size_t c = begin; c < end; ++c) {
-            const Joint& joint = joints[doublet[c]];
-            const Row row = rows[target[c]];
-            const std::uint32_t n_outer = row.end - row.begin;
-            const CodeWindows allowed{static_cast<std::uint8_t>(slope[c] - joint.slope_first), joint.slope_last,
-                                      static_cast<std::uint8_t>(heading[c] + joint.heading_first),
-                                      static_cast<std::uint8_t>(joint.heading_last | any_heading)};
-            *to = {Lanes::meet(slope + row.begin, heading + row.begin, allowed,
-                               n_outer < max_meeting ? n_outer : max_meeting),
-                   c | std::uint64_t{row.begin} << 32};
-            to += to->passed != 0 ? 1 : 0;  // not to be foreseen: no branch
-            if (n_outer > max_meeting) [[unlikely]] {
-                n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
-                meet_rest(c, allowed, row, end - c);
-                to = &m_.meetings[n_meetings_];
+        for (; begin < end; begin += TagMemory::max_candidates) {
+            std::size_t n_rests = join(begin, std::min(end, begin + TagMemory::max_candidates));
+            pair_up(source);
+            while (n_rests > 0) {
+                n_rests = join_rests(n_rests);
+                pair_up(source);
             }
         }
-        n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
     }
 
-    /// What a candidate meets beyond the first; leaves room for @p n_to_come.
-    void meet_rest(std::size_t c, const CodeWindows& allowed, const Row& row, std::size_t n_to_come) {
-        for (std::size_t outer = row.begin + max_meeting; outer < row.end; outer += max_meeting) {
-            if (n_meetings_ + n_to_come >= TagMemory::max_meetings) pair_up();
-            const std::size_t n_met = std::min<std::size_t>(row.end - outer, max_meeting);
-            m_.meetings[n_meetings_] = {Lanes::meet(&c_.slope[outer], &c_.heading[outer], allowed, n_met),
-                                        c | outer << 32};
-            n_meetings_ += m_.meetings[n_meetings_].passed != 0 ? 1 : 0;
+    /// Lists what these candidates, at most `max_candidates`, meet in the first block of what leaves their target, and
+    /// which of them have more blocks before them; the answer is the number of these. Works on copies of what never
+    /// changes, which the compiler would read again after each write, and without a branch that could not be foreseen.
+    std::size_t join(std::size_t begin, std::size_t end) {
+        const std::uint32_t* const target = c_.target.data();
+        const std::uint16_t* const doublet = c_.doublet.data();
+        const std::uint16_t* const code = c_.code.data();
+        const std::uint16_t* const blocks = c_.blocks.data();
+        const Row* const rows = w_.rows.data();
+        const Joint* const joints = &index_.joints[first_];
+        const unsigned any_heading = any_heading_;
+        Meeting* to = m_.meetings.data();
+        Rest* rest = m_.rests.data();
+        for (std::size_t c = begin; c < end; ++c) {
+            const Joint& joint = joints[doublet[c]];
+            const Row& row = rows[target[c]];
+            const std::uint32_t n_outer = row.end - row.begin;
+            const auto last = static_cast<std::uint16_t>(joint.last | any_heading);
+            const auto inner = static_cast<std::uint32_t>(c);
+            const std::uint32_t passed = Lanes::meet(blocks + block_size * row.block, code[c], joint.first, last);
+            *to = {passed & first_of(n_outer), inner, row.begin};
+            to += one_if(to->passed != 0);
+            *rest = {inner, row.begin + static_cast<std::uint32_t>(block_size), row.end, row.block + 1};
+            rest += one_if(n_outer > block_size);
         }
+        n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
+        return static_cast<std::size_t>(rest - m_.rests.data());
     }
 
-    /// Lists what meets pair by pair, and asks memory for what is looked at next.
-    void pair_up() {
+    /// As `join`, of the next blocks of the first @p n rests.
+    std::size_t join_rests(std::size_t n) {
+        Meeting* to = m_.meetings.data();
+        Rest* next = m_.rests.data();
+        for (std::size_t k = 0; k < n; ++k) {
+            const Rest r = m_.rests[k];
+            const Joint& joint = index_.joints[first_ + c_.doublet[r.inner]];
+            const auto last = static_cast<std::uint16_t>(joint.last | any_heading_);
+            const std::uint32_t n_outer = r.end - r.outer;
+            const std::uint32_t passed =
+                Lanes::meet(&c_.blocks[block_size * r.block], c_.code[r.inner], joint.first, last);
+            *to = {passed & first_of(n_outer), r.inner, r.outer};
+            to += one_if(to->passed != 0);
+            *next = {r.inner, r.outer + static_cast<std::uint32_t>(block_size), r.end, r.block + 1};
+            next += one_if(n_outer > block_size);
+        }
+        n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
+        return static_cast<std::size_t>(next - m_.rests.data());
+    }
+
+    /// The lowest @p n bits, all of them from 32 on.
+    static std::uint32_t first_of(std::uint32_t n) {
+        return static_cast<std::uint32_t>((std::uint64_t{1} << (n < block_size ? n : block_size)) - 1);
+    }
+
+    /// Lists what meets pair by pair, and asks memory for what is looked at next. The inner candidates rise, and leave
+    /// hits from @p source on.
+    void pair_up(std::size_t source) {
         const std::uint16_t* const doublet = c_.doublet.data();
         const std::uint32_t* const offsets = &w_.map.triplet_offsets()[first_];
+        const std::uint32_t* const outer = w_.map.triplet_outer().data();
+        const Differences* const differences = index_.differences.data();
+        const Row* const rows = w_.rows.data();
         Pair* to = &m_.pairs[n_pairs_];
         for (std::size_t k = 0; k < n_meetings_; ++k) {
             const Meeting m = m_.meetings[k];
-            const std::uint32_t d = doublet[m.inner()];
-            while (m.inner() >= w_.rows[source_].end) ++source_;
-            __builtin_prefetch(&w_.map.triplet_outer()[offsets[d]]);
-            __builtin_prefetch(&w_.map.join_index().differences[offsets[d]]);
-            const auto add = [&](std::uint64_t passed, std::size_t exists) {
-                const std::uint32_t o = m.outer() + static_cast<std::uint32_t>(__builtin_ctzll(passed));
-                __builtin_prefetch(&c_.doublet[o]);
+            const std::uint32_t d = doublet[m.inner];
+            while (m.inner >= rows[source].end) ++source;
+            __builtin_prefetch(outer + offsets[d]);
+            __builtin_prefetch(differences + offsets[d]);
+            const auto add = [&](std::uint32_t passed, std::size_t exists) {
+                const std::uint32_t o = m.outer + static_cast<std::uint32_t>(__builtin_ctz(passed));
+                __builtin_prefetch(doublet + o);
                 __builtin_prefetch(&c_.dzdr[o]);
                 __builtin_prefetch(&c_.target[o]);
-                *to = {static_cast<std::uint32_t>(source_), m.inner(), o, static_cast<std::uint32_t>(first_) + d};
+                *to = {static_cast<std::uint32_t>(source), m.inner, o, static_cast<std::uint32_t>(first_) + d};
                 to += exists;
             };
             add(m.passed, 1);
             // Mostly there are one or two: the second is looked at even where there is none.
-            std::uint64_t rest = m.passed & (m.passed - 1);
-            add(rest != 0 ? rest : m.passed, rest != 0 ? 1 : 0);
+            std::uint32_t rest = m.passed & (m.passed - 1);
+            add(rest != 0 ? rest : m.passed, one_if(rest != 0));
             for (rest &= rest - 1; rest != 0; rest &= rest - 1) add(rest, 1);
             if (to >= &m_.pairs[TagMemory::max_pairs]) {
                 match(static_cast<std::size_t>(to - m_.pairs.data()));
@@ -131,7 +155,6 @@ private:
             }
         }
         n_pairs_ = static_cast<std::size_t>(to - m_.pairs.data());
-        n_meetings_ = 0;
     }
 
     /// Where @p doublet stands in a list of @p n, which goes on beyond them for a vector; n or more if nowhere.
@@ -150,8 +173,8 @@ private:
         const float* const dzdr = c_.dzdr.data();
         const std::uint32_t* const offsets = w_.map.triplet_offsets().data();
         const std::uint32_t* const outer = w_.map.triplet_outer().data();
-        const Joint* const joints = w_.map.join_index().joints.data();
-        const auto* const differences = w_.map.join_index().differences.data();
+        const Joint* const joints = index_.joints.data();
+        const auto* const differences = index_.differences.data();
         Match* to = &m_.matches[n_matches_];
         for (std::size_t k = 0; k < n; ++k) {
             const Pair p = m_.pairs[k];
@@ -236,9 +259,9 @@ private:
     const PointArrays& p_;
     const Candidates& c_;
     TagMemory& m_;
-    std::uint8_t any_heading_;  ///< 255 where headings are not to be judged by
-    std::size_t first_ = 0;     ///< first doublet of the module at work
-    std::size_t source_ = 0;    ///< hit that the candidates of the next meetings leave
+    const JoinIndex& index_;
+    unsigned any_heading_;   ///< all steps of the heading where it is not to be judged by
+    std::size_t first_ = 0;  ///< first doublet of the module at work
     std::size_t n_meetings_ = 0;
     std::size_t n_pairs_ = 0;
     std::size_t n_matches_ = 0;

@@ -20,30 +20,27 @@ struct Portable : Generic<Floats, Ints, Masks> {
     }
     static Int round(Float v) { return reinterpret_cast<Int>(_mm_cvtps_epi32(v)); }
 
-    static void store_bytes(std::uint8_t* to, Int v) {
-        const __m128i low = reinterpret_cast<__m128i>(v & 0xffu);
-        const __m128i halves = _mm_packs_epi32(low, low);
-        const int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(halves, halves));
-        std::memcpy(to, &bytes, sizeof bytes);
+    static void store_halves(std::uint16_t* to, Int v) {
+        // SSE2 packs signed numbers only: the shifts repeat the sign.
+        const __m128i low = _mm_srai_epi32(_mm_slli_epi32(reinterpret_cast<__m128i>(v), 16), 16);
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(low, low));
     }
 
-    static std::uint64_t meet(const std::uint8_t* slopes, const std::uint8_t* headings, const CodeWindows& w,
-                              std::size_t count) {
-        std::uint64_t met = 0;
-        for (std::size_t k = 0; k < count; k += 16) {
-            const __m128i slope = _mm_sub_epi8(set_bytes(w.slope_from), load_bytes(slopes + k));
-            const __m128i heading = _mm_sub_epi8(load_bytes(headings + k), set_bytes(w.heading_from));
+    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
+        const __m128i from = _mm_sub_epi8(set_halves(code), set_halves(first));
+        std::uint32_t met = 0;
+        for (std::size_t k = 0; k < block_size; k += 16) {
             const __m128i both =
-                _mm_and_si128(at_most(slope, set_bytes(w.slope_last)), at_most(heading, set_bytes(w.heading_last)));
-            met |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(both))} << k;
+                _mm_packs_epi16(meet(block + k, from, set_halves(last)), meet(block + k + 8, from, set_halves(last)));
+            met |= static_cast<std::uint32_t>(_mm_movemask_epi8(both)) << k;
         }
-        return count < max_meeting ? met & ((std::uint64_t{1} << count) - 1) : met;
+        return met;
     }
-    static __m128i load_bytes(const std::uint8_t* from) {
-        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    static __m128i meet(const std::uint16_t* codes, __m128i from, __m128i last) {
+        const __m128i excess = _mm_sub_epi8(from, _mm_load_si128(reinterpret_cast<const __m128i*>(codes)));
+        return _mm_cmpeq_epi16(_mm_min_epu8(excess, last), excess);
     }
-    static __m128i set_bytes(std::uint8_t v) { return _mm_set1_epi8(static_cast<char>(v)); }
-    static __m128i at_most(__m128i v, __m128i last) { return _mm_cmpeq_epi8(_mm_min_epu8(v, last), v); }
+    static __m128i set_halves(std::uint16_t v) { return _mm_set1_epi16(static_cast<short>(v)); }
 #endif
 };
 

@@ -16,8 +16,8 @@ namespace rheinfall::detail {
 
 /// A vector may be loaded from any element of an array of an event on, and stored from any but the last of a task's.
 inline constexpr std::size_t vector_slack = 64;
-/// Candidates that leave one hit and are compared with one that ends there at once.
-inline constexpr std::size_t max_meeting = 64;
+/// Candidates that leave one hit and are compared with one that ends there at once: a cache line of codes.
+inline constexpr std::size_t block_size = 32;
 
 /// Hits that take part, by module and in the caller's order within one; one array per coordinate.
 struct PointArrays {
@@ -45,24 +45,28 @@ struct PointArrays {
 struct Candidates {
     std::span<std::uint32_t> target;
     std::span<float> dzdr;
-    std::span<std::uint8_t> slope;     ///< dz/dr in `slope_steps`, modulo 256
-    std::span<std::uint8_t> heading;   ///< azimuth of the segment in `heading_steps`, modulo 256
+    std::span<std::uint16_t> code;     ///< see `slope_steps`
     std::span<std::uint16_t> doublet;  ///< counted from the first doublet of the source's module
     std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph
+    std::span<std::uint16_t> blocks;   ///< the codes once more, those of each hit from a block's begin on
 
-    static std::size_t bytes(std::size_t n) {
+    /// Most blocks of @p n candidates that leave @p n_hits hits, also of those of any run of hits before the others.
+    static constexpr std::size_t max_blocks(std::size_t n, std::size_t n_hits) { return n / block_size + n_hits; }
+
+    static std::size_t bytes(std::size_t n, std::size_t n_hits) {
+        const std::size_t blocks = Workspace::padded<std::uint16_t>(block_size * max_blocks(n, n_hits));
         n += vector_slack;
-        return Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) + Workspace::padded<std::uint16_t>(n) +
-               3 * Workspace::padded<std::uint8_t>(n);
+        return Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
+               2 * Workspace::padded<std::uint16_t>(n) + Workspace::padded<std::uint8_t>(n) + blocks;
     }
 
-    Candidates(std::size_t n, Workspace& workspace)
+    Candidates(std::size_t n, std::size_t n_hits, Workspace& workspace)
         : target(workspace.take<std::uint32_t>(n + vector_slack)),
           dzdr(workspace.take<float>(n + vector_slack)),
-          slope(workspace.take<std::uint8_t>(n + vector_slack)),
-          heading(workspace.take<std::uint8_t>(n + vector_slack)),
+          code(workspace.take<std::uint16_t>(n + vector_slack)),
           doublet(workspace.take<std::uint16_t>(n + vector_slack)),
-          tagged(workspace.take<std::uint8_t>(n + vector_slack)) {}
+          tagged(workspace.take<std::uint8_t>(n + vector_slack)),
+          blocks(workspace.take<std::uint16_t>(block_size * max_blocks(n, n_hits))) {}
 
     /// Tasks may tag the same candidate.
     static void tag(std::uint8_t& tagged) noexcept {
@@ -73,17 +77,19 @@ struct Candidates {
 /// Hits and candidates are numbered below this.
 inline constexpr std::size_t max_number = 0x7fffffff;
 
-/// The candidates that leave one hit.
-struct Row {
-    std::uint32_t begin, end;
+/// The candidates that leave one hit, and the first block of their codes.
+struct alignas(16) Row {
+    std::uint32_t begin, end, block;
 };
 
 /// Where one task writes its candidates.
 struct CandidateRoom {
     std::size_t begin;
     std::size_t end;
-    std::size_t n = 0;      ///< candidates found, beyond the room too
-    bool headless = false;  ///< some candidate's segment is too short or too long for its heading to say anything
+    std::size_t first_block;   ///< of codes
+    std::size_t n = 0;         ///< candidates found, beyond the room too
+    std::size_t n_blocks = 0;  ///< of the rows that fit
+    bool headless = false;     ///< some candidate's segment is too short or too long for its heading to say anything
 };
 
 /// The hits that those of one module may form candidates with, each with its doublet's limits: one array per quantity,
@@ -104,19 +110,15 @@ struct Partners {
     std::array<float, max_segments + vector_slack> dx, dy;
 };
 
-/// A candidate, and those of up to 64 that leave its target whose direction differs by as little as some triplet of its
+/// A candidate, and those of a block that leave its target whose direction differs by as little as some triplet of its
 /// doublet allows.
 struct Meeting {
-    std::uint64_t passed;
-    std::uint64_t inner_outer;  ///< the candidate, and 2^32 times the first of the others
-
-    [[nodiscard]] std::uint32_t inner() const noexcept { return static_cast<std::uint32_t>(inner_outer); }
-    [[nodiscard]] std::uint32_t outer() const noexcept { return static_cast<std::uint32_t>(inner_outer >> 32); }
+    std::uint32_t passed, inner, outer;  ///< bits of those counted from `outer`
 };
 
-/// Which codes of outer candidates an inner one meets: from less slope, and heading less from, are at most the last.
-struct CodeWindows {
-    std::uint8_t slope_from, slope_last, heading_from, heading_last;
+/// What a candidate has still to be compared with: those from `outer` to `end`, whose codes begin at `block`.
+struct Rest {
+    std::uint32_t inner, outer, end, block;
 };
 
 /// Two candidates that meet, the hit that the inner one leaves and the doublet of that one.
@@ -132,19 +134,20 @@ struct Match {
 
 /// Memory of one task that tags.
 struct TagMemory {
-    static constexpr std::size_t max_meetings = 1024;
+    static constexpr std::size_t max_candidates = 512;  ///< compared before what they meet is looked at
     static constexpr std::size_t max_pairs = 256;
     static constexpr std::size_t max_matches = 256;
     template <class T>
-    using ByMatch = std::array<T, max_matches + max_pairs + max_meeting + vector_slack>;
+    using ByMatch = std::array<T, max_matches + max_pairs + block_size + vector_slack>;
     /// What a match's bend is computed from, and its limits.
     struct Measured {
         ByMatch<float> x12, y12, x23, y23;  ///< the two segments [mm]
         ByMatch<std::uint32_t> bends;       ///< low and high end, two bfloat16
     };
 
-    std::array<Meeting, max_meetings + 1> meetings;
-    std::array<Pair, max_pairs + max_meeting + 1> pairs;
+    std::array<Meeting, max_candidates + 1> meetings;
+    std::array<Rest, max_candidates + 1> rests;
+    std::array<Pair, max_pairs + block_size + 1> pairs;
     ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr
     Measured measured;
     ByMatch<std::uint32_t> near;  ///< matches within their triplet's limits of the bend

@@ -1,6 +1,7 @@
 #include "tracking/detail/join_index.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "tracking/detail/triplet_codes.hpp"
 
@@ -27,23 +28,26 @@ Interval unite(const Interval& a, float low, float high) {
     return {low < a.low ? low : a.low, high > a.high ? high : a.high};
 }
 
+std::uint16_t join_codes(std::uint8_t slope, std::uint8_t heading) {
+    return static_cast<std::uint16_t>(slope | heading << 8);
+}
+
 Joint make_joint(const ModuleMap& map, std::size_t doublet, std::uint32_t first_outer) {
     constexpr float infinity = std::numeric_limits<float>::infinity();
     const std::size_t begin = map.triplet_offsets()[doublet];
     const std::size_t end = map.triplet_offsets()[doublet + 1];
-    if (begin == end) return {0, 0, 0, 0, Joint::none};
     Interval slope{infinity, -infinity};
     Interval heading = slope;
     for (std::size_t t = begin; t < end; ++t) {
         const auto& codes = map.triplet_codes()[t].differences;
         slope = unite(slope, decode_bfloat16(codes[0]), decode_bfloat16(codes[1]));
-        heading = unite(heading, decode_bfloat16(codes[2]), decode_bfloat16(codes[3]));
+        heading = unite(heading, -decode_bfloat16(codes[3]), -decode_bfloat16(codes[2]));
     }
     const CodeWindow slopes = code_window(slope, slope_steps, 1.01f);
     // An arctangent of the headings is off by 0.11 steps at most.
     const CodeWindow headings =
         map.bend_convention() == Bend::angle ? code_window(heading, heading_steps, 1.25f) : CodeWindow{0, 255};
-    return {slopes.first, slopes.last, headings.first, headings.last, first_outer};
+    return {join_codes(slopes.first, headings.first), join_codes(slopes.last, headings.last), first_outer};
 }
 
 }  // namespace

@@ -4,24 +4,21 @@
 /// What graph construction derives from a module map once, so that no event has to.
 
 #include <cstdint>
-#include <limits>
 #include <rheinfall/tracking/module_map.hpp>
 #include <vector>
 
 namespace rheinfall::detail {
 
-/// Directions of hit pairs as 8-bit codes, to turn most pairs of candidates away 64 at a time: dz/dr and the azimuth of
-/// the segment in steps, modulo 256. Powers of two, and a whole number of moduli in a turn.
+/// Direction of a hit pair in 16 bits, to turn most pairs of candidates away 32 at a time: dz/dr in steps modulo 256 in
+/// the lower half, the azimuth of the segment likewise in the upper one. A turn is a whole number of moduli.
 inline constexpr float slope_steps = 64.0f;             ///< for each unit of dz/dr
 inline constexpr float heading_steps = 162.974661726f;  ///< for each radian: 1024 for a turn
 
 /// An inner doublet: which differences of codes some triplet of it allows, and where its middle module's doublets are.
 struct Joint {
-    std::uint8_t slope_first, slope_last;      ///< inner less outer code: begin of the window, and steps that follow
-    std::uint8_t heading_first, heading_last;  ///< outer less inner code, likewise
-    std::uint32_t first_outer;                 ///< first doublet of the middle module, or `none` without triplets
-
-    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+    std::uint16_t first;        ///< of the differences, inner less outer, of the codes: begin of the windows
+    std::uint16_t last;         ///< steps that follow
+    std::uint32_t first_outer;  ///< first doublet of the middle module
 };
 
 /// A triplet's limits of the two differences: ends in bfloat16, those of the bend with the low one in the lower half.
