@@ -61,17 +61,17 @@ struct Avx2 : Generic<Floats, Ints, Masks> {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(to), halves);
     }
 
-    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
-        const __m256i from = _mm256_sub_epi8(set_halves(code), set_halves(first));
-        const __m256i both =
-            _mm256_packs_epi16(meet(block, from, set_halves(last)), meet(block + 16, from, set_halves(last)));
+    static std::uint32_t meet(const std::uint16_t* block, const std::uint32_t& query) {
+        const __m256i from = set_halves(query);
+        const __m256i last = set_halves(query >> 16);
+        const __m256i both = _mm256_packs_epi16(meet(block, from, last), meet(block + 16, from, last));
         return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(both, 0xd8)));
     }
     static __m256i meet(const std::uint16_t* codes, __m256i from, __m256i last) {
         const __m256i excess = _mm256_sub_epi8(from, _mm256_load_si256(reinterpret_cast<const __m256i*>(codes)));
         return _mm256_cmpeq_epi16(_mm256_min_epu8(excess, last), excess);
     }
-    static __m256i set_halves(std::uint16_t v) { return _mm256_set1_epi16(static_cast<short>(v)); }
+    static __m256i set_halves(std::uint32_t v) { return _mm256_set1_epi16(static_cast<short>(v)); }
 };
 
 }  // namespace

@@ -49,6 +49,11 @@ struct Avx512 {
         return _mm512_ternarylogic_epi32(a, _mm512_slli_epi32(b, 8), _mm512_set1_epi32(0xff), 0xe4);
     }
 
+    /// The bytes of @p code less the lower ones of @p window, which has the upper ones.
+    static Int query(Int code, Int window) {
+        return _mm512_mask_mov_epi16(window, 0x55555555, _mm512_sub_epi8(code, window));
+    }
+
     static Mask gt(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
     static Mask ge(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
     static Mask le(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
@@ -90,13 +95,14 @@ struct Avx512 {
         return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
 
-    /// Which codes of a block @p code exceeds by @p first to @p first + @p last, byte by byte.
-    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
-        const __m512i from = _mm512_sub_epi8(set_halves(code), set_halves(first));
+    /// Which codes of a block the @p query exceeds by 0 to its upper half, byte by byte.
+    static std::uint32_t meet(const std::uint16_t* block, const std::uint32_t& query) {
+        const auto* const halves = reinterpret_cast<const char*>(&query);
+        const __m512i from = _mm512_broadcastw_epi16(_mm_loadu_si16(halves));
+        const __m512i last = _mm512_broadcastw_epi16(_mm_loadu_si16(halves + 2));
         const __m512i excess = _mm512_sub_epi8(from, _mm512_load_si512(block));
-        return _mm512_cmpeq_epi16_mask(_mm512_min_epu8(excess, set_halves(last)), excess);
+        return _mm512_cmpeq_epi16_mask(_mm512_min_epu8(excess, last), excess);
     }
-    static __m512i set_halves(std::uint16_t v) { return _mm512_set1_epi16(static_cast<short>(v)); }
 
     /// `passes(decode_limits(...), ...)` of the pairs (a, b) and (b, c), all sixteen ends at once; hits are r, phi, z,
     /// eta.

@@ -46,7 +46,7 @@ public:
                 });
             }
             join(i);
-            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n), 0};
+            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n), 0, 0};
         }
         code();
         for (std::size_t i = begin; i < end; ++i) place_blocks(i);
@@ -89,7 +89,8 @@ private:
     template <class MakeRoom>
     bool list_partners(std::size_t module, std::size_t begin, std::size_t end, MakeRoom&& make_room) {
         const Span s = span(begin, end);
-        const auto first_doublet = std::span(w_.map.join_index().first_doublet);
+        const JoinIndex& index = w_.map.join_index();
+        const auto& first_doublet = index.first_doublet;
         const std::size_t first = first_doublet[module];
         std::size_t n = 0;
         for (std::size_t d = first; d < first_doublet[module + 1]; ++d) {
@@ -104,7 +105,7 @@ private:
                 }
                 const DoubletLimits& limits = w_.map.doublet_limits()[d];
                 const auto reached = Lanes::bits(reaches(limits, s, j) & Lanes::first(last - j));
-                list(n, j, reached, limits, static_cast<std::uint32_t>(d - first));
+                list(n, j, reached, limits, index.joints[d], static_cast<std::uint32_t>(d - first));
                 n += static_cast<std::size_t>(__builtin_popcount(reached));
             }
         }
@@ -122,7 +123,8 @@ private:
         __builtin_prefetch(&p_.z[j]);
     }
 
-    void list(std::size_t n, std::size_t j, std::uint32_t reached, const DoubletLimits& limits, std::uint32_t doublet) {
+    void list(std::size_t n, std::size_t j, std::uint32_t reached, const DoubletLimits& limits, const Joint& joint,
+              std::uint32_t doublet) {
         Lanes::store(&list_.phi[n], Lanes::pack(Lanes::load(&p_.phi[j]), reached));
         Lanes::store(&list_.eta[n], Lanes::pack(Lanes::load(&p_.eta[j]), reached));
         Lanes::store(&list_.r[n], Lanes::pack(Lanes::load(&p_.r[j]), reached));
@@ -139,6 +141,7 @@ private:
         Lanes::store(&list_.slope_low[n], Lanes::set(limits.phi_slope.low));
         Lanes::store(&list_.slope_high[n], Lanes::set(limits.phi_slope.high));
         Lanes::store(&list_.doublet[n], Lanes::set(doublet));
+        Lanes::store(&list_.window[n], Lanes::set(joint.first | static_cast<std::uint32_t>(joint.last) << 16));
     }
 
     /// What follows the @p n hits of the list is within no limits.
@@ -183,6 +186,7 @@ private:
             const std::size_t at = room_.begin + room_.n - uncoded_;
             Lanes::store(&list_.dx[at], Lanes::pack(Lanes::load(&list_.x[k]) - x, kept));
             Lanes::store(&list_.dy[at], Lanes::pack(Lanes::load(&list_.y[k]) - y, kept));
+            Lanes::store(&list_.windows[at], Lanes::pack(Lanes::load(&list_.window[k]), kept));
             keep(k, kept, dzdr);
         }
     }
@@ -217,12 +221,17 @@ private:
         for (std::size_t k = 0; at < end; k += Lanes::n, at += Lanes::n) {
             const auto slope = Lanes::round(Lanes::load(&c_.dzdr[at]) * Lanes::set(slope_steps));
             const auto both = Lanes::low_bytes(slope, Lanes::round(heading_of(k, end - at)));
+            const auto query = Lanes::query(both, Lanes::load(&list_.windows[k]));
             if (at + Lanes::n <= room_.end) {
                 Lanes::store_halves(&c_.code[at], both);
+                Lanes::store(&c_.query[at], query);
             } else {
                 std::array<std::uint16_t, Lanes::n> codes;
+                std::array<std::uint32_t, Lanes::n> queries;
                 Lanes::store_halves(codes.data(), both);
+                Lanes::store(queries.data(), query);
                 std::copy_n(codes.begin(), room_.end - at, &c_.code[at]);
+                std::copy_n(queries.begin(), room_.end - at, &c_.query[at]);
             }
         }
         uncoded_ = room_.begin + room_.n;
@@ -231,8 +240,10 @@ private:
     /// Writes the codes of what leaves hit @p i again, from a block's begin on; where there is room for all of it.
     void place_blocks(std::size_t i) {
         Row& row = w_.rows[i];
-        if (row.end > room_.end) return;
-        row.block = row.begin < row.end ? static_cast<std::uint32_t>(room_.first_block + room_.n_blocks) : 0;
+        if (row.end > room_.end || row.begin == row.end) return;
+        const std::uint32_t n = row.end - row.begin;
+        row.block = static_cast<std::uint32_t>(room_.first_block + room_.n_blocks);
+        row.in_block = first_bits(n);
         for (std::size_t c = row.begin; c < row.end; c += block_size) {
             const std::size_t block = room_.first_block + room_.n_blocks++;
             std::memcpy(&c_.blocks[block_size * block], &c_.code[c], block_size * sizeof(std::uint16_t));

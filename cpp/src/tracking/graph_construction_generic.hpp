@@ -38,6 +38,12 @@ struct Generic {
     /// The lowest bytes of both, @p a below.
     static Int low_bytes(Int a, Int b) { return (a & 0xffu) | (b & 0xffu) << 8; }
 
+    /// The bytes of @p code less the lower ones of @p window, which has the upper ones.
+    static Int query(Int code, Int window) {
+        const Int difference = ((code | 0x8080u) - (window & 0x7f7fu)) ^ ((code ^ ~window) & 0x8080u);
+        return difference | (window & 0xffff0000u);
+    }
+
     static Mask gt(Float a, Float b) { return a > b; }
     static Mask ge(Float a, Float b) { return a >= b; }
     static Mask le(Float a, Float b) { return a <= b; }
@@ -96,12 +102,12 @@ struct Generic {
     static Float lower_bfloat16(Int v) { return reinterpret_cast<Float>(v << 16); }
     static Float upper_bfloat16(Int v) { return reinterpret_cast<Float>(v & 0xffff0000u); }
 
-    /// Which codes of a block @p code exceeds by @p first to @p first + @p last, byte by byte.
-    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
+    /// Which codes of a block the @p query exceeds by 0 to its upper half, byte by byte.
+    static std::uint32_t meet(const std::uint16_t* block, const std::uint32_t& query) {
         std::uint32_t met = 0;
         for (std::size_t k = 0; k < block_size; ++k) {
-            const bool low = static_cast<std::uint8_t>(code - first - block[k]) <= (last & 255);
-            const bool high = static_cast<std::uint8_t>((code >> 8) - (first >> 8) - (block[k] >> 8)) <= last >> 8;
+            const bool low = ((query - block[k]) & 255u) <= (query >> 16 & 255u);
+            const bool high = (((query >> 8) - (block[k] >> 8)) & 255u) <= query >> 24;
             met |= std::uint32_t{low && high} << k;
         }
         return met;

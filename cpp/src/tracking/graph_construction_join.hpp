@@ -45,7 +45,7 @@ public:
         const std::size_t end = w_.module_offsets[module + 1];
         if (begin == end || w_.rows[begin].begin == w_.rows[end - 1].end) return;
         first_ = index_.first_doublet[module];
-        join(begin, w_.rows[begin].begin, w_.rows[end - 1].end);
+        join(w_.rows[begin].begin, w_.rows[end - 1].end);
     }
 
     /// Judges what is still listed.
@@ -55,14 +55,17 @@ public:
     }
 
 private:
-    /// Joins the candidates [begin, end), which leave hits from @p source on, with those that leave their targets.
-    void join(std::size_t source, std::size_t begin, std::size_t end) {
+    /// Joins the candidates [begin, end) with those that leave their targets.
+    void join(std::size_t begin, std::size_t end) {
+        if (w_.headless) {  // then the headings are not to be judged by
+            for (std::size_t c = begin; c < end; ++c) c_.query[c] |= 0xff000000u;
+        }
         for (; begin < end; begin += TagMemory::max_candidates) {
-            std::size_t n_rests = join(begin, std::min(end, begin + TagMemory::max_candidates));
-            pair_up(source);
-            while (n_rests > 0) {
-                n_rests = join_rests(n_rests);
-                pair_up(source);
+            std::size_t n_rests = join_block(begin, std::min(end, begin + TagMemory::max_candidates));
+            pair_up(0);
+            for (std::uint32_t block = 1; n_rests > 0; ++block) {
+                n_rests = join_block(n_rests, block);
+                pair_up(block);
             }
         }
     }
@@ -70,78 +73,60 @@ private:
     /// Lists what these candidates, at most `max_candidates`, meet in the first block of what leaves their target, and
     /// which of them have more blocks before them; the answer is the number of these. Works on copies of what never
     /// changes, which the compiler would read again after each write, and without a branch that could not be foreseen.
-    std::size_t join(std::size_t begin, std::size_t end) {
+    std::size_t join_block(std::size_t begin, std::size_t end) {
         const std::uint32_t* const target = c_.target.data();
-        const std::uint16_t* const doublet = c_.doublet.data();
-        const std::uint16_t* const code = c_.code.data();
+        const std::uint32_t* const query = c_.query.data();
         const std::uint16_t* const blocks = c_.blocks.data();
         const Row* const rows = w_.rows.data();
-        const Joint* const joints = &index_.joints[first_];
-        const unsigned any_heading = any_heading_;
         Meeting* to = m_.meetings.data();
-        Rest* rest = m_.rests.data();
+        std::uint32_t* rest = m_.rests.data();
         for (std::size_t c = begin; c < end; ++c) {
-            const Joint& joint = joints[doublet[c]];
             const Row& row = rows[target[c]];
-            const std::uint32_t n_outer = row.end - row.begin;
-            const auto last = static_cast<std::uint16_t>(joint.last | any_heading);
-            const auto inner = static_cast<std::uint32_t>(c);
-            const std::uint32_t passed = Lanes::meet(blocks + block_size * row.block, code[c], joint.first, last);
-            *to = {passed & first_of(n_outer), inner, row.begin};
+            to->passed = Lanes::meet(blocks + block_size * row.block, query[c]) & row.in_block;
+            to->inner = static_cast<std::uint32_t>(c);
             to += one_if(to->passed != 0);
-            *rest = {inner, row.begin + static_cast<std::uint32_t>(block_size), row.end, row.block + 1};
-            rest += one_if(n_outer > block_size);
+            *rest = static_cast<std::uint32_t>(c);
+            rest += one_if(row.end - row.begin > block_size);
         }
         n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
         return static_cast<std::size_t>(rest - m_.rests.data());
     }
 
-    /// As `join`, of the next blocks of the first @p n rests.
-    std::size_t join_rests(std::size_t n) {
+    /// The same of a later @p block, of the first @p n rests.
+    std::size_t join_block(std::size_t n, std::uint32_t block) {
         Meeting* to = m_.meetings.data();
-        Rest* next = m_.rests.data();
+        std::uint32_t* next = m_.rests.data();
         for (std::size_t k = 0; k < n; ++k) {
-            const Rest r = m_.rests[k];
-            const Joint& joint = index_.joints[first_ + c_.doublet[r.inner]];
-            const auto last = static_cast<std::uint16_t>(joint.last | any_heading_);
-            const std::uint32_t n_outer = r.end - r.outer;
-            const std::uint32_t passed =
-                Lanes::meet(&c_.blocks[block_size * r.block], c_.code[r.inner], joint.first, last);
-            *to = {passed & first_of(n_outer), r.inner, r.outer};
+            const std::uint32_t c = m_.rests[k];
+            const Row& row = w_.rows[c_.target[c]];
+            const std::size_t n_left = row.end - row.begin - block_size * block;
+            *to = {Lanes::meet(&c_.blocks[block_size * (row.block + block)], c_.query[c]) & first_bits(n_left), c};
             to += one_if(to->passed != 0);
-            *next = {r.inner, r.outer + static_cast<std::uint32_t>(block_size), r.end, r.block + 1};
-            next += one_if(n_outer > block_size);
+            *next = c;
+            next += one_if(n_left > block_size);
         }
         n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
         return static_cast<std::size_t>(next - m_.rests.data());
     }
 
-    /// The lowest @p n bits, all of them from 32 on.
-    static std::uint32_t first_of(std::uint32_t n) {
-        return static_cast<std::uint32_t>((std::uint64_t{1} << (n < block_size ? n : block_size)) - 1);
-    }
-
-    /// Lists what meets pair by pair, and asks memory for what is looked at next. The inner candidates rise, and leave
-    /// hits from @p source on.
-    void pair_up(std::size_t source) {
+    /// Lists what meets pair by pair, of what leaves the targets the @p block, and asks memory for what is looked at
+    /// next.
+    void pair_up(std::uint32_t block) {
+        const std::uint32_t* const target = c_.target.data();
         const std::uint16_t* const doublet = c_.doublet.data();
-        const std::uint32_t* const offsets = &w_.map.triplet_offsets()[first_];
-        const std::uint32_t* const outer = w_.map.triplet_outer().data();
-        const Differences* const differences = index_.differences.data();
+        const float* const dzdr = c_.dzdr.data();
         const Row* const rows = w_.rows.data();
+        const auto before = static_cast<std::uint32_t>(block_size) * block;
         Pair* to = &m_.pairs[n_pairs_];
         for (std::size_t k = 0; k < n_meetings_; ++k) {
             const Meeting m = m_.meetings[k];
-            const std::uint32_t d = doublet[m.inner];
-            while (m.inner >= rows[source].end) ++source;
-            __builtin_prefetch(outer + offsets[d]);
-            __builtin_prefetch(differences + offsets[d]);
+            const std::uint32_t d = static_cast<std::uint32_t>(first_) + doublet[m.inner];
+            const std::uint32_t first = rows[target[m.inner]].begin + before;
             const auto add = [&](std::uint32_t passed, std::size_t exists) {
-                const std::uint32_t o = m.outer + static_cast<std::uint32_t>(__builtin_ctz(passed));
+                const std::uint32_t o = first + static_cast<std::uint32_t>(__builtin_ctz(passed));
                 __builtin_prefetch(doublet + o);
-                __builtin_prefetch(&c_.dzdr[o]);
-                __builtin_prefetch(&c_.target[o]);
-                *to = {static_cast<std::uint32_t>(source), m.inner, o, static_cast<std::uint32_t>(first_) + d};
+                __builtin_prefetch(dzdr + o);
+                *to = {m.inner, o, d};
                 to += exists;
             };
             add(m.passed, 1);
@@ -159,12 +144,13 @@ private:
 
     /// Where @p doublet stands in a list of @p n, which goes on beyond them for a vector; n or more if nowhere.
     static std::uint32_t find(const std::uint32_t* list, std::uint32_t n, std::uint32_t doublet) {
-        for (std::uint32_t k = 0;; k += static_cast<std::uint32_t>(Lanes::n)) {
-            const std::uint32_t same = Lanes::bits(Lanes::eq(Lanes::load(list + k), doublet));
-            if (same != 0 || k + Lanes::n >= n) [[likely]] {
-                return k + static_cast<std::uint32_t>(__builtin_ctz(same | 1u << 31));
-            }
+        std::uint32_t same = Lanes::bits(Lanes::eq(Lanes::load(list), doublet));
+        std::uint32_t k = 0;
+        while (n > Lanes::n + k && same == 0) [[unlikely]] {
+            k += static_cast<std::uint32_t>(Lanes::n);
+            same = Lanes::bits(Lanes::eq(Lanes::load(list + k), doublet));
         }
+        return k + static_cast<std::uint32_t>(__builtin_ctz(same | 1u << 31));
     }
 
     /// Lists those of the first @p n pairs within their own triplet's limits of the change of dz/dr.
@@ -175,6 +161,7 @@ private:
         const std::uint32_t* const outer = w_.map.triplet_outer().data();
         const Joint* const joints = index_.joints.data();
         const auto* const differences = index_.differences.data();
+        const std::uint32_t* const target = c_.target.data();
         Match* to = &m_.matches[n_matches_];
         for (std::size_t k = 0; k < n; ++k) {
             const Pair p = m_.pairs[k];
@@ -184,7 +171,7 @@ private:
             const std::uint32_t t = first + (at < n_triplets ? at : 0);
             const auto& limits = differences[t];
             const float change = dzdr[p.inner] - dzdr[p.outer];
-            __builtin_prefetch(hit(c_.target[p.outer]));
+            __builtin_prefetch(target + p.outer);
             *to = {p, t, limits.bend};
             to += one_if(at < n_triplets) & one_if(change >= decode_bfloat16(limits.slope_low)) &
                   one_if(change <= decode_bfloat16(limits.slope_high));
@@ -199,6 +186,7 @@ private:
     void judge() {
         const std::size_t n = n_matches_;
         n_matches_ = 0;
+        for (std::size_t k = 0; k < n; ++k) __builtin_prefetch(hit(c_.target[m_.matches[k].pair.outer]));
         for (std::size_t k = 0; k < n; ++k) measure(k);
         std::size_t n_near = 0;
         for (std::size_t k = 0; k < n; k += Lanes::n) {
@@ -214,7 +202,7 @@ private:
         for (std::size_t k = 0; k < n_near; ++k) {
             const Match& m = m_.matches[m_.near[k]];
             const bool passed = Lanes::passes_pairs(limits[m.pair.doublet], limits[outer_doublet[m.triplet]],
-                                                    w_.map.triplet_codes()[m.triplet], hit(m.pair.source),
+                                                    w_.map.triplet_codes()[m.triplet], hit(source_of(m.pair.inner)),
                                                     hit(c_.target[m.pair.inner]), hit(c_.target[m.pair.outer]));
             Candidates::tag(passed ? c_.tagged[m.pair.inner] : m_.trash);
             Candidates::tag(passed ? c_.tagged[m.pair.outer] : m_.trash);
@@ -223,10 +211,17 @@ private:
 
     [[nodiscard]] const float* hit(std::size_t i) const { return p_.together.data() + PointArrays::stride * i; }
 
+    /// The hit that candidate @p c leaves. Those asked for mostly rise.
+    std::size_t source_of(std::size_t c) {
+        while (c < w_.rows[source_].begin) --source_;
+        while (c >= w_.rows[source_].end) ++source_;
+        return source_;
+    }
+
     /// The two segments of match @p k.
     void measure(std::size_t k) {
         const Match& m = m_.matches[k];
-        const float* a = hit(m.pair.source);
+        const float* a = hit(source_of(m.pair.inner));
         const float* b = hit(c_.target[m.pair.inner]);
         const float* c = hit(c_.target[m.pair.outer]);
         TagMemory::Measured& to = m_.measured;
@@ -260,8 +255,9 @@ private:
     const Candidates& c_;
     TagMemory& m_;
     const JoinIndex& index_;
-    unsigned any_heading_;   ///< all steps of the heading where it is not to be judged by
-    std::size_t first_ = 0;  ///< first doublet of the module at work
+    unsigned any_heading_;    ///< all steps of the heading where it is not to be judged by
+    std::size_t first_ = 0;   ///< first doublet of the module at work
+    std::size_t source_ = 0;  ///< the last that was asked for
     std::size_t n_meetings_ = 0;
     std::size_t n_pairs_ = 0;
     std::size_t n_matches_ = 0;

@@ -10,6 +10,11 @@
 namespace rheinfall::detail {
 namespace {  // NOLINT(misc-anonymous-namespace-in-header): see above
 
+/// The lowest @p n bits, all of them from 32 on.
+inline std::uint32_t first_bits(std::size_t n) {
+    return n < 32 ? (1u << n) - 1u : 0xffffffffu;
+}
+
 /// As `wrap_phi`.
 template <class Lanes>
 typename Lanes::Float wrap(typename Lanes::Float dphi) {

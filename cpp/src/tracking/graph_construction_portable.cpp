@@ -26,21 +26,19 @@ struct Portable : Generic<Floats, Ints, Masks> {
         _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(low, low));
     }
 
-    static std::uint32_t meet(const std::uint16_t* block, std::uint16_t code, std::uint16_t first, std::uint16_t last) {
-        const __m128i from = _mm_sub_epi8(set_halves(code), set_halves(first));
-        std::uint32_t met = 0;
-        for (std::size_t k = 0; k < block_size; k += 16) {
-            const __m128i both =
-                _mm_packs_epi16(meet(block + k, from, set_halves(last)), meet(block + k + 8, from, set_halves(last)));
-            met |= static_cast<std::uint32_t>(_mm_movemask_epi8(both)) << k;
-        }
-        return met;
+    static std::uint32_t meet(const std::uint16_t* block, const std::uint32_t& query) {
+        const __m128i from = set_halves(query);
+        const __m128i last = set_halves(query >> 16);
+        const __m128i low = _mm_packs_epi16(meet(block, from, last), meet(block + 8, from, last));
+        const __m128i high = _mm_packs_epi16(meet(block + 16, from, last), meet(block + 24, from, last));
+        return static_cast<std::uint32_t>(_mm_movemask_epi8(low)) | static_cast<std::uint32_t>(_mm_movemask_epi8(high))
+                                                                        << 16;
     }
     static __m128i meet(const std::uint16_t* codes, __m128i from, __m128i last) {
         const __m128i excess = _mm_sub_epi8(from, _mm_load_si128(reinterpret_cast<const __m128i*>(codes)));
         return _mm_cmpeq_epi16(_mm_min_epu8(excess, last), excess);
     }
-    static __m128i set_halves(std::uint16_t v) { return _mm_set1_epi16(static_cast<short>(v)); }
+    static __m128i set_halves(std::uint32_t v) { return _mm_set1_epi16(static_cast<short>(v)); }
 #endif
 };
 

@@ -46,6 +46,7 @@ struct Candidates {
     std::span<std::uint32_t> target;
     std::span<float> dzdr;
     std::span<std::uint16_t> code;     ///< see `slope_steps`
+    std::span<std::uint32_t> query;    ///< code less its joint's `first`, and 2^16 times its `last`
     std::span<std::uint16_t> doublet;  ///< counted from the first doublet of the source's module
     std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph
     std::span<std::uint16_t> blocks;   ///< the codes once more, those of each hit from a block's begin on
@@ -56,7 +57,7 @@ struct Candidates {
     static std::size_t bytes(std::size_t n, std::size_t n_hits) {
         const std::size_t blocks = Workspace::padded<std::uint16_t>(block_size * max_blocks(n, n_hits));
         n += vector_slack;
-        return Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
+        return 2 * Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
                2 * Workspace::padded<std::uint16_t>(n) + Workspace::padded<std::uint8_t>(n) + blocks;
     }
 
@@ -64,6 +65,7 @@ struct Candidates {
         : target(workspace.take<std::uint32_t>(n + vector_slack)),
           dzdr(workspace.take<float>(n + vector_slack)),
           code(workspace.take<std::uint16_t>(n + vector_slack)),
+          query(workspace.take<std::uint32_t>(n + vector_slack)),
           doublet(workspace.take<std::uint16_t>(n + vector_slack)),
           tagged(workspace.take<std::uint8_t>(n + vector_slack)),
           blocks(workspace.take<std::uint16_t>(block_size * max_blocks(n, n_hits))) {}
@@ -77,9 +79,9 @@ struct Candidates {
 /// Hits and candidates are numbered below this.
 inline constexpr std::size_t max_number = 0x7fffffff;
 
-/// The candidates that leave one hit, and the first block of their codes.
+/// The candidates that leave one hit, the first block of their codes, and a bit for each of those in there.
 struct alignas(16) Row {
-    std::uint32_t begin, end, block;
+    std::uint32_t begin, end, block, in_block;
 };
 
 /// Where one task writes its candidates.
@@ -102,28 +104,24 @@ struct Partners {
     alignas(64) Array<float> phi, eta, r, x, y, z;
     Array<float> dphi_low, dphi_high, deta_low, deta_high;
     Array<float> z0_low, z0_high, slope_low, slope_high;
-    Array<std::uint32_t> hit, doublet;
+    Array<std::uint32_t> hit, doublet, window;  ///< window: its joint's `first`, and 2^16 times its `last`
     Array<std::uint32_t> block, passed;  ///< vectors in which some hit passes the cuts without a division, and which
 
     static constexpr std::size_t max_segments = 2 * capacity;
     /// In the transverse plane, of the candidates whose codes are still to be written [mm].
     std::array<float, max_segments + vector_slack> dx, dy;
+    std::array<std::uint32_t, max_segments + vector_slack> windows;
 };
 
-/// A candidate, and those of a block that leave its target whose direction differs by as little as some triplet of its
-/// doublet allows.
+/// A candidate, and bits of those of a block that leave its target whose direction differs by as little as some triplet
+/// of its doublet allows.
 struct Meeting {
-    std::uint32_t passed, inner, outer;  ///< bits of those counted from `outer`
+    std::uint32_t passed, inner;
 };
 
-/// What a candidate has still to be compared with: those from `outer` to `end`, whose codes begin at `block`.
-struct Rest {
-    std::uint32_t inner, outer, end, block;
-};
-
-/// Two candidates that meet, the hit that the inner one leaves and the doublet of that one.
+/// Two candidates that meet, and the doublet of the inner one.
 struct Pair {
-    std::uint32_t source, inner, outer, doublet;
+    std::uint32_t inner, outer, doublet;
 };
 
 /// A pair, its triplet and the limits of its bend, two bfloat16, the low one in the lower half.
@@ -146,7 +144,7 @@ struct TagMemory {
     };
 
     std::array<Meeting, max_candidates + 1> meetings;
-    std::array<Rest, max_candidates + 1> rests;
+    std::array<std::uint32_t, max_candidates + 1> rests;  ///< candidates to be compared with one more block
     std::array<Pair, max_pairs + block_size + 1> pairs;
     ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr
     Measured measured;
