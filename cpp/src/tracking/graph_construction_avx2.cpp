@@ -47,11 +47,11 @@ struct Avx2 : Generic<Floats, Ints, Masks> {
     static std::uint32_t bits(Mask mask) {
         return static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
     }
-    template <class Vector>
-    static Vector pack(Vector v, std::uint32_t chosen) {
+    template <class Vector, class Number>
+    static void store_chosen(Number* to, Vector v, std::uint32_t chosen) {
         const __m128i lanes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(chosen_lanes[chosen].data()));
-        return reinterpret_cast<Vector>(
-            _mm256_permutevar8x32_epi32(reinterpret_cast<__m256i>(v), _mm256_cvtepu8_epi32(lanes)));
+        store(to, reinterpret_cast<Vector>(
+                      _mm256_permutevar8x32_epi32(reinterpret_cast<__m256i>(v), _mm256_cvtepu8_epi32(lanes))));
     }
     static Int round(Float v) { return reinterpret_cast<Int>(_mm256_cvtps_epi32(v)); }
 
@@ -59,6 +59,16 @@ struct Avx2 : Generic<Floats, Ints, Masks> {
         const __m256i low = reinterpret_cast<__m256i>(v & 0xffffu);
         const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(to), halves);
+    }
+
+    static void store_segments(Segment* to, Float dzdr, Int doublet, Int heading) {
+        const auto slope = reinterpret_cast<__m256i>(dzdr);
+        const auto rest = reinterpret_cast<__m256i>((doublet & 0xffffu) | heading << 16);
+        const __m256i low = _mm256_unpacklo_epi32(slope, rest);
+        const __m256i high = _mm256_unpackhi_epi32(slope, rest);
+        auto* const at = reinterpret_cast<__m256i*>(to);
+        _mm256_storeu_si256(at, _mm256_permute2x128_si256(low, high, 0x20));
+        _mm256_storeu_si256(at + 1, _mm256_permute2x128_si256(low, high, 0x31));
     }
 
     static std::uint32_t meet(const std::uint16_t* block, const std::uint32_t& query) {

@@ -44,6 +44,17 @@ struct Avx512 {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(v));
     }
 
+    static Int shift_right(Int v, unsigned by) { return _mm512_srli_epi32(v, by); }
+    static void store_segments(Segment* to, Float dzdr, Int doublet, Int heading) {
+        const Int slope = _mm512_castps_si512(dzdr);
+        const Int rest =
+            _mm512_ternarylogic_epi32(doublet, _mm512_slli_epi32(heading, 16), _mm512_set1_epi32(0xffff), 0xe4);
+        const Int low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const Int high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+        _mm512_storeu_si512(to, _mm512_permutex2var_epi32(slope, low, rest));
+        _mm512_storeu_si512(to + n / 2, _mm512_permutex2var_epi32(slope, high, rest));
+    }
+
     /// The lowest bytes of both, @p a below.
     static Int low_bytes(Int a, Int b) {
         return _mm512_ternarylogic_epi32(a, _mm512_slli_epi32(b, 8), _mm512_set1_epi32(0xff), 0xe4);
@@ -67,12 +78,12 @@ struct Avx512 {
     static Mask first(std::size_t count) { return count >= n ? 0xffffu : (1u << count) - 1u; }
     static std::uint32_t bits(Mask mask) { return mask; }
 
-    /// The chosen elements, moved together.
-    static Float pack(Float v, std::uint32_t chosen) {
-        return _mm512_maskz_compress_ps(static_cast<__mmask16>(chosen), v);
+    /// Stores the chosen elements, moved together; what follows them, up to a vector, may be overwritten.
+    static void store_chosen(float* to, Float v, std::uint32_t chosen) {
+        store(to, _mm512_maskz_compress_ps(static_cast<__mmask16>(chosen), v));
     }
-    static Int pack(Int v, std::uint32_t chosen) {
-        return _mm512_maskz_compress_epi32(static_cast<__mmask16>(chosen), v);
+    static void store_chosen(std::uint32_t* to, Int v, std::uint32_t chosen) {
+        store(to, _mm512_maskz_compress_epi32(static_cast<__mmask16>(chosen), v));
     }
     static Int count_from(std::uint32_t begin) {
         const Int count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -125,13 +125,13 @@ private:
 
     void list(std::size_t n, std::size_t j, std::uint32_t reached, const DoubletLimits& limits, const Joint& joint,
               std::uint32_t doublet) {
-        Lanes::store(&list_.phi[n], Lanes::pack(Lanes::load(&p_.phi[j]), reached));
-        Lanes::store(&list_.eta[n], Lanes::pack(Lanes::load(&p_.eta[j]), reached));
-        Lanes::store(&list_.r[n], Lanes::pack(Lanes::load(&p_.r[j]), reached));
-        Lanes::store(&list_.x[n], Lanes::pack(Lanes::load(&p_.x[j]), reached));
-        Lanes::store(&list_.y[n], Lanes::pack(Lanes::load(&p_.y[j]), reached));
-        Lanes::store(&list_.z[n], Lanes::pack(Lanes::load(&p_.z[j]), reached));
-        Lanes::store(&list_.hit[n], Lanes::pack(Lanes::count_from(static_cast<std::uint32_t>(j)), reached));
+        Lanes::store_chosen(&list_.phi[n], Lanes::load(&p_.phi[j]), reached);
+        Lanes::store_chosen(&list_.eta[n], Lanes::load(&p_.eta[j]), reached);
+        Lanes::store_chosen(&list_.r[n], Lanes::load(&p_.r[j]), reached);
+        Lanes::store_chosen(&list_.x[n], Lanes::load(&p_.x[j]), reached);
+        Lanes::store_chosen(&list_.y[n], Lanes::load(&p_.y[j]), reached);
+        Lanes::store_chosen(&list_.z[n], Lanes::load(&p_.z[j]), reached);
+        Lanes::store_chosen(&list_.hit[n], Lanes::count_from(static_cast<std::uint32_t>(j)), reached);
         Lanes::store(&list_.dphi_low[n], Lanes::set(limits.dphi.low));
         Lanes::store(&list_.dphi_high[n], Lanes::set(limits.dphi.high));
         Lanes::store(&list_.deta_low[n], Lanes::set(limits.deta.low));
@@ -157,84 +157,89 @@ private:
     /// Finds the candidates of hit @p i with the hits listed.
     void join(std::size_t i) {
         if (room_.begin + room_.n - uncoded_ + n_partners_ > Partners::max_segments) code();
+        Partners& l = list_;
         std::size_t n_blocks = 0;
         const Float phi = Lanes::set(p_.phi[i]);
         const Float eta = Lanes::set(p_.eta[i]);
-        for (std::size_t k = 0; k < n_partners_; k += Lanes::n) {
-            const Float dphi = wrap<Lanes>(Lanes::load(&list_.phi[k]) - phi);
-            const Float deta = Lanes::load(&list_.eta[k]) - eta;
-            const auto passed =
-                Lanes::bits(within(Lanes::load(&list_.dphi_low[k]), dphi, Lanes::load(&list_.dphi_high[k])) &
-                            within(Lanes::load(&list_.deta_low[k]), deta, Lanes::load(&list_.deta_high[k])));
-            list_.block[n_blocks] = static_cast<std::uint32_t>(k);
-            list_.passed[n_blocks] = passed;
+        for (std::size_t k = 0, n = n_partners_; k < n; k += Lanes::n) {
+            const Float dphi = wrap<Lanes>(Lanes::load(&l.phi[k]) - phi);
+            const Float deta = Lanes::load(&l.eta[k]) - eta;
+            const auto passed = Lanes::bits(within(Lanes::load(&l.dphi_low[k]), dphi, Lanes::load(&l.dphi_high[k])) &
+                                            within(Lanes::load(&l.deta_low[k]), deta, Lanes::load(&l.deta_high[k])));
+            l.block[n_blocks] = static_cast<std::uint32_t>(k);
+            l.passed[n_blocks] = passed;
             n_blocks += passed != 0 ? 1 : 0;
         }
         const Float r = Lanes::set(p_.r[i]);
         const Float z = Lanes::set(p_.z[i]);
         const Float x = Lanes::set(p_.x[i]);
         const Float y = Lanes::set(p_.y[i]);
+        std::size_t n_found = room_.n;
+        const std::size_t first = room_.begin - uncoded_;
+        const std::size_t last = room_.end < room_.begin + Lanes::n ? 0 : room_.end - room_.begin - Lanes::n;
+        std::uint32_t* const target = c_.target.data() + room_.begin;
         for (std::size_t b = 0; b < n_blocks; ++b) {
-            const std::size_t k = list_.block[b];
-            const Float dr = divisors<Lanes>(Lanes::load(&list_.r[k]) - r);
-            const Float dzdr = (Lanes::load(&list_.z[k]) - z) / dr;
-            const Float slope = wrap<Lanes>(Lanes::load(&list_.phi[k]) - phi) / dr;
-            const Mask passed = within(Lanes::load(&list_.z0_low[k]), z - r * dzdr, Lanes::load(&list_.z0_high[k])) &
-                                within(Lanes::load(&list_.slope_low[k]), slope, Lanes::load(&list_.slope_high[k])) &
-                                Lanes::differ(Lanes::load(&list_.hit[k]), static_cast<std::uint32_t>(i));
-            const std::uint32_t kept = Lanes::bits(passed) & list_.passed[b];
-            const std::size_t at = room_.begin + room_.n - uncoded_;
-            Lanes::store(&list_.dx[at], Lanes::pack(Lanes::load(&list_.x[k]) - x, kept));
-            Lanes::store(&list_.dy[at], Lanes::pack(Lanes::load(&list_.y[k]) - y, kept));
-            Lanes::store(&list_.windows[at], Lanes::pack(Lanes::load(&list_.window[k]), kept));
-            keep(k, kept, dzdr);
+            const std::size_t k = l.block[b];
+            const Float dr = divisors<Lanes>(Lanes::load(&l.r[k]) - r);
+            const Float dzdr = (Lanes::load(&l.z[k]) - z) / dr;
+            const Float slope = wrap<Lanes>(Lanes::load(&l.phi[k]) - phi) / dr;
+            const auto hit = Lanes::load(&l.hit[k]);
+            const Mask passed = within(Lanes::load(&l.z0_low[k]), z - r * dzdr, Lanes::load(&l.z0_high[k])) &
+                                within(Lanes::load(&l.slope_low[k]), slope, Lanes::load(&l.slope_high[k])) &
+                                Lanes::differ(hit, static_cast<std::uint32_t>(i));
+            const std::uint32_t kept = Lanes::bits(passed) & l.passed[b];
+            const std::size_t at = first + n_found;
+            Lanes::store_chosen(&l.dx[at], Lanes::load(&l.x[k]) - x, kept);
+            Lanes::store_chosen(&l.dy[at], Lanes::load(&l.y[k]) - y, kept);
+            Lanes::store_chosen(&l.dzdr[at], dzdr, kept);
+            Lanes::store_chosen(&l.doublets[at], Lanes::load(&l.doublet[k]), kept);
+            Lanes::store_chosen(&l.windows[at], Lanes::load(&l.window[k]), kept);
+            if (n_found <= last) [[likely]] {
+                Lanes::store_chosen(target + n_found, hit, kept);
+            } else {
+                keep_last(k, kept, room_.begin + n_found);
+            }
+            n_found += static_cast<std::size_t>(__builtin_popcount(kept));
         }
-    }
-
-    void keep(std::size_t k, std::uint32_t passed, Float dzdr) {
-        const std::size_t at = room_.begin + room_.n;
-        room_.n += static_cast<std::size_t>(__builtin_popcount(passed));
-        if (at + Lanes::n > room_.end) return keep_last(k, passed, dzdr, at);
-        const auto hit = Lanes::pack(Lanes::load(&list_.hit[k]), passed);
-        const auto doublet = Lanes::pack(Lanes::load(&list_.doublet[k]), passed);
-        Lanes::store(&c_.target[at], hit);
-        Lanes::store(&c_.dzdr[at], Lanes::pack(dzdr, passed));
-        Lanes::store_halves(&c_.doublet[at], doublet);
+        room_.n = n_found;
     }
 
     /// Where a whole vector would reach into the next task's room, or the room ends.
-    void keep_last(std::size_t k, std::uint32_t passed, Float dzdr, std::size_t at) {
-        std::array<float, Lanes::n> slopes;
-        Lanes::store(slopes.data(), dzdr);
+    void keep_last(std::size_t k, std::uint32_t passed, std::size_t at) {
         for (; passed != 0 && at < room_.end; passed &= passed - 1, ++at) {
-            const auto lane = static_cast<std::size_t>(__builtin_ctz(passed));
-            c_.target[at] = list_.hit[k + lane];
-            c_.dzdr[at] = slopes[lane];
-            c_.doublet[at] = static_cast<std::uint16_t>(list_.doublet[k + lane]);
+            c_.target[at] = list_.hit[k + static_cast<std::size_t>(__builtin_ctz(passed))];
         }
     }
 
-    /// Writes the codes of the candidates since the last time, of those that there is room for.
+    /// Writes the segments and codes of the candidates since the last time, of those that there is room for.
     void code() {
         const std::size_t end = std::min(room_.begin + room_.n, room_.end);
         std::size_t at = uncoded_;
         for (std::size_t k = 0; at < end; k += Lanes::n, at += Lanes::n) {
-            const auto slope = Lanes::round(Lanes::load(&c_.dzdr[at]) * Lanes::set(slope_steps));
-            const auto both = Lanes::low_bytes(slope, Lanes::round(heading_of(k, end - at)));
-            const auto query = Lanes::query(both, Lanes::load(&list_.windows[k]));
             if (at + Lanes::n <= room_.end) {
-                Lanes::store_halves(&c_.code[at], both);
-                Lanes::store(&c_.query[at], query);
+                code(k, end - at, &c_.segment[at], &c_.code[at], &c_.query[at]);
             } else {
+                std::array<Segment, Lanes::n> segments;
                 std::array<std::uint16_t, Lanes::n> codes;
                 std::array<std::uint32_t, Lanes::n> queries;
-                Lanes::store_halves(codes.data(), both);
-                Lanes::store(queries.data(), query);
-                std::copy_n(codes.begin(), room_.end - at, &c_.code[at]);
-                std::copy_n(queries.begin(), room_.end - at, &c_.query[at]);
+                code(k, end - at, segments.data(), codes.data(), queries.data());
+                std::copy_n(segments.begin(), end - at, &c_.segment[at]);
+                std::copy_n(codes.begin(), end - at, &c_.code[at]);
+                std::copy_n(queries.begin(), end - at, &c_.query[at]);
             }
         }
         uncoded_ = room_.begin + room_.n;
+    }
+
+    /// The same of a vector of which the first @p n count, from @p k on.
+    void code(std::size_t k, std::size_t n, Segment* segment, std::uint16_t* codes, std::uint32_t* queries) {
+        const Float dzdr = Lanes::load(&list_.dzdr[k]);
+        const auto heading = Lanes::round(heading_of(k, n));
+        Lanes::store_segments(segment, dzdr, Lanes::load(&list_.doublets[k]), heading);
+        const auto slope = Lanes::round(dzdr * Lanes::set(slope_steps));
+        const auto both = Lanes::low_bytes(slope, Lanes::shift_right(heading, heading_cut_log2));
+        Lanes::store_halves(codes, both);
+        Lanes::store(queries, Lanes::query(both, Lanes::load(&list_.windows[k])));
     }
 
     /// Writes the codes of what leaves hit @p i again, from a block's begin on; where there is room for all of it.
@@ -246,7 +251,12 @@ private:
         row.in_block = first_bits(n);
         for (std::size_t c = row.begin; c < row.end; c += block_size) {
             const std::size_t block = room_.first_block + room_.n_blocks++;
-            std::memcpy(&c_.blocks[block_size * block], &c_.code[c], block_size * sizeof(std::uint16_t));
+            std::uint16_t* const to = &c_.blocks[block_size * block];
+            if (c + block_size <= room_.end) [[likely]] {
+                std::memcpy(to, &c_.code[c], block_size * sizeof(std::uint16_t));
+            } else {
+                std::copy_n(&c_.code[c], row.end - c, to);
+            }
         }
     }
 
@@ -263,8 +273,11 @@ private:
         room_.headless |= (~Lanes::bits(fine) & Lanes::bits(Lanes::first(n))) != 0;
         const Float t = Lanes::select(steep, ax, ay) / larger;
         const Float w = t * t;
-        // The arctangent within 0.1 steps.
-        Float angle = ((Lanes::set(12.930253f) * w - Lanes::set(47.049194f)) * w + Lanes::set(162.218126f)) * t;
+        // The arctangent within 0.11 steps: C. Hastings, Approximations for digital computers (1955), sheet 9.
+        Float angle = Lanes::set(0.0208351f * heading_steps) * w - Lanes::set(0.0851330f * heading_steps);
+        angle = angle * w + Lanes::set(0.1801410f * heading_steps);
+        angle = angle * w - Lanes::set(0.3302995f * heading_steps);
+        angle = (angle * w + Lanes::set(0.9998660f * heading_steps)) * t;
         constexpr float turn = heading_steps * two_pi;
         angle = Lanes::select(steep, Lanes::set(turn / 4) - angle, angle);
         angle = Lanes::select(Lanes::gt(Lanes::set(0.0f), dx), Lanes::set(turn / 2) - angle, angle);

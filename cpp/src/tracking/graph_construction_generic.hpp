@@ -35,6 +35,14 @@ struct Generic {
         for (std::size_t lane = 0; lane < n; ++lane) to[lane] = static_cast<std::uint16_t>(v[lane]);
     }
 
+    static Int shift_right(Int v, unsigned by) { return v >> by; }
+    static void store_segments(Segment* to, Float dzdr, Int doublet, Int heading) {
+        for (std::size_t lane = 0; lane < n; ++lane) {
+            to[lane] = {dzdr[lane], static_cast<std::uint16_t>(doublet[lane]),
+                        static_cast<std::uint16_t>(heading[lane])};
+        }
+    }
+
     /// The lowest bytes of both, @p a below.
     static Int low_bytes(Int a, Int b) { return (a & 0xffu) | (b & 0xffu) << 8; }
 
@@ -62,16 +70,13 @@ struct Generic {
         return all;
     }
 
-    /// The chosen elements, moved together.
-    template <class Vector>
-    static Vector pack(Vector v, std::uint32_t chosen) {
-        Vector packed{};
-        std::size_t at = 0;
+    /// Stores the chosen elements, moved together; what follows them, up to a vector, may be overwritten.
+    template <class Vector, class Number>
+    static void store_chosen(Number* to, Vector v, std::uint32_t chosen) {
         for (std::size_t lane = 0; lane < n; ++lane) {
-            packed[at] = v[lane];
-            at += (chosen >> lane) & 1u;
+            *to = v[lane];
+            to += (chosen >> lane) & 1u;
         }
-        return packed;
     }
     static Int count_from(std::uint32_t begin) {
         Int count{};

@@ -37,7 +37,7 @@ public:
           c_(work.candidates),
           m_(memory),
           index_(work.map.join_index()),
-          any_heading_(work.headless ? 0xff00 : 0) {}
+          any_turn_(work.headless ? 0xffff : 0) {}
 
     /// Tags what begins on @p module.
     void tag(std::size_t module) {
@@ -45,7 +45,7 @@ public:
         const std::size_t end = w_.module_offsets[module + 1];
         if (begin == end || w_.rows[begin].begin == w_.rows[end - 1].end) return;
         first_ = index_.first_doublet[module];
-        join(w_.rows[begin].begin, w_.rows[end - 1].end);
+        join(begin, end);
     }
 
     /// Judges what is still listed.
@@ -55,84 +55,105 @@ public:
     }
 
 private:
-    /// Joins the candidates [begin, end) with those that leave their targets.
-    void join(std::size_t begin, std::size_t end) {
+    /// Joins what leaves the hits [hit, end_hit) with what leaves their targets.
+    void join(std::size_t hit, std::size_t end_hit) {
+        const std::size_t end = w_.rows[end_hit - 1].end;
+        std::size_t begin = w_.rows[hit].begin;
         if (w_.headless) {  // then the headings are not to be judged by
             for (std::size_t c = begin; c < end; ++c) c_.query[c] |= 0xff000000u;
         }
-        for (; begin < end; begin += TagMemory::max_candidates) {
-            std::size_t n_rests = join_block(begin, std::min(end, begin + TagMemory::max_candidates));
-            pair_up(0);
-            for (std::uint32_t block = 1; n_rests > 0; ++block) {
-                n_rests = join_block(n_rests, block);
-                pair_up(block);
+        while (begin < end) {
+            first_candidate_ = begin;
+            const std::size_t until = std::min(end, begin + TagMemory::max_candidates);
+            for (std::size_t c = begin; c < until;) {  // a source to each
+                const std::size_t leaving = std::min<std::size_t>(w_.rows[hit].end, until);
+                std::uint32_t* const to = &m_.sources[c - begin];
+                const auto source = Lanes::set(static_cast<std::uint32_t>(hit));
+                for (std::size_t k = 0; k < leaving - c; k += Lanes::n) Lanes::store(to + k, source);
+                c = leaving;
+                hit += one_if(c == w_.rows[hit].end);
             }
+            std::size_t n_rests = compare(begin, until);
+            pair_up();
+            while (n_rests > 0) {
+                n_rests = compare_rests(n_rests);
+                pair_up();
+            }
+            begin = until;
         }
     }
 
     /// Lists what these candidates, at most `max_candidates`, meet in the first block of what leaves their target, and
     /// which of them have more blocks before them; the answer is the number of these. Works on copies of what never
     /// changes, which the compiler would read again after each write, and without a branch that could not be foreseen.
-    std::size_t join_block(std::size_t begin, std::size_t end) {
+    std::size_t compare(std::size_t begin, std::size_t end) {
         const std::uint32_t* const target = c_.target.data();
         const std::uint32_t* const query = c_.query.data();
         const std::uint16_t* const blocks = c_.blocks.data();
         const Row* const rows = w_.rows.data();
         Meeting* to = m_.meetings.data();
-        std::uint32_t* rest = m_.rests.data();
+        Rest* rest = m_.rests.data();
         for (std::size_t c = begin; c < end; ++c) {
             const Row& row = rows[target[c]];
-            to->passed = Lanes::meet(blocks + block_size * row.block, query[c]) & row.in_block;
-            to->inner = static_cast<std::uint32_t>(c);
-            to += one_if(to->passed != 0);
-            *rest = static_cast<std::uint32_t>(c);
-            rest += one_if(row.end - row.begin > block_size);
+            const auto inner = static_cast<std::uint32_t>(c);
+            const std::uint32_t first = row.begin;
+            const std::uint32_t n_left = row.end - first;
+            const std::uint32_t met = Lanes::meet(blocks + block_size * row.block, query[c]) & row.in_block;
+            *to = {inner, first, met};
+            to += one_if(met != 0);
+            *rest = {inner, first, row.block, n_left};
+            rest += one_if(n_left > block_size);
         }
         n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
         return static_cast<std::size_t>(rest - m_.rests.data());
     }
 
-    /// The same of a later @p block, of the first @p n rests.
-    std::size_t join_block(std::size_t n, std::uint32_t block) {
+    /// The same of the next block, of the first @p n rests.
+    std::size_t compare_rests(std::size_t n) {
+        const std::uint32_t* const query = c_.query.data();
+        const std::uint16_t* const blocks = c_.blocks.data();
+        constexpr auto step = static_cast<std::uint32_t>(block_size);
         Meeting* to = m_.meetings.data();
-        std::uint32_t* next = m_.rests.data();
+        Rest* next = m_.rests.data();
         for (std::size_t k = 0; k < n; ++k) {
-            const std::uint32_t c = m_.rests[k];
-            const Row& row = w_.rows[c_.target[c]];
-            const std::size_t n_left = row.end - row.begin - block_size * block;
-            *to = {Lanes::meet(&c_.blocks[block_size * (row.block + block)], c_.query[c]) & first_bits(n_left), c};
-            to += one_if(to->passed != 0);
-            *next = c;
-            next += one_if(n_left > block_size);
+            Rest r = m_.rests[k];
+            r.outer += step;
+            r.n_left -= step;
+            ++r.block;
+            const std::uint32_t met = Lanes::meet(blocks + block_size * r.block, query[r.inner]) & first_bits(r.n_left);
+            *to = {r.inner, r.outer, met};
+            to += one_if(met != 0);
+            *next = r;
+            next += one_if(r.n_left > step);
         }
         n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
         return static_cast<std::size_t>(next - m_.rests.data());
     }
 
-    /// Lists what meets pair by pair, of what leaves the targets the @p block, and asks memory for what is looked at
-    /// next.
-    void pair_up(std::uint32_t block) {
-        const std::uint32_t* const target = c_.target.data();
-        const std::uint16_t* const doublet = c_.doublet.data();
-        const float* const dzdr = c_.dzdr.data();
-        const Row* const rows = w_.rows.data();
-        const auto before = static_cast<std::uint32_t>(block_size) * block;
+    /// Lists what meets pair by pair, and asks memory for what is looked at next.
+    void pair_up() {
+        const Segment* const segment = c_.segment.data();
+        const std::uint32_t* const source = m_.sources.data();
+        const std::uint32_t* const offsets = w_.map.triplet_offsets().data();
+        const std::uint32_t* const outer = w_.map.triplet_outer().data();
+        const Differences* const differences = index_.differences.data();
         Pair* to = &m_.pairs[n_pairs_];
         for (std::size_t k = 0; k < n_meetings_; ++k) {
             const Meeting m = m_.meetings[k];
-            const std::uint32_t d = static_cast<std::uint32_t>(first_) + doublet[m.inner];
-            const std::uint32_t first = rows[target[m.inner]].begin + before;
-            const auto add = [&](std::uint32_t passed, std::size_t exists) {
-                const std::uint32_t o = first + static_cast<std::uint32_t>(__builtin_ctz(passed));
-                __builtin_prefetch(doublet + o);
-                __builtin_prefetch(dzdr + o);
-                *to = {m.inner, o, d};
+            const std::uint32_t d = static_cast<std::uint32_t>(first_) + segment[m.inner].doublet;
+            const std::uint32_t from = source[m.inner - first_candidate_];
+            __builtin_prefetch(outer + offsets[d]);
+            __builtin_prefetch(differences + offsets[d]);
+            const auto add = [&](std::uint32_t which, std::size_t exists) {
+                const std::uint32_t o = m.outer + static_cast<std::uint32_t>(__builtin_ctz(which));
+                __builtin_prefetch(segment + o);
+                *to = {from, m.inner, o, d};
                 to += exists;
             };
-            add(m.passed, 1);
+            add(m.met, 1);
             // Mostly there are one or two: the second is looked at even where there is none.
-            std::uint32_t rest = m.passed & (m.passed - 1);
-            add(rest != 0 ? rest : m.passed, one_if(rest != 0));
+            std::uint32_t rest = m.met & (m.met - 1);
+            add(rest != 0 ? rest : m.met, one_if(rest != 0));
             for (rest &= rest - 1; rest != 0; rest &= rest - 1) add(rest, 1);
             if (to >= &m_.pairs[TagMemory::max_pairs]) {
                 match(static_cast<std::size_t>(to - m_.pairs.data()));
@@ -153,28 +174,34 @@ private:
         return k + static_cast<std::uint32_t>(__builtin_ctz(same | 1u << 31));
     }
 
-    /// Lists those of the first @p n pairs within their own triplet's limits of the change of dz/dr.
+    /// Lists those of the first @p n pairs within their own triplet's limits of the change of dz/dr, and of the
+    /// headings as far as their steps tell.
     void match(std::size_t n) {
-        const std::uint16_t* const doublet = c_.doublet.data();
-        const float* const dzdr = c_.dzdr.data();
+        const Segment* const segment = c_.segment.data();
         const std::uint32_t* const offsets = w_.map.triplet_offsets().data();
         const std::uint32_t* const outer = w_.map.triplet_outer().data();
+        const ModuleMap::TripletCodes* const codes = w_.map.triplet_codes().data();
         const Joint* const joints = index_.joints.data();
         const auto* const differences = index_.differences.data();
         const std::uint32_t* const target = c_.target.data();
+        const unsigned any_turn = any_turn_;
         Match* to = &m_.matches[n_matches_];
         for (std::size_t k = 0; k < n; ++k) {
             const Pair p = m_.pairs[k];
+            const Segment from = segment[p.inner];
+            const Segment on = segment[p.outer];
             const std::uint32_t first = offsets[p.doublet];
             const std::uint32_t n_triplets = offsets[p.doublet + 1] - first;
-            const std::uint32_t at = find(outer + first, n_triplets, joints[p.doublet].first_outer + doublet[p.outer]);
+            const std::uint32_t at = find(outer + first, n_triplets, joints[p.doublet].first_outer + on.doublet);
             const std::uint32_t t = first + (at < n_triplets ? at : 0);
-            const auto& limits = differences[t];
-            const float change = dzdr[p.inner] - dzdr[p.outer];
+            const Differences limits = differences[t];
+            const float change = from.dzdr - on.dzdr;
+            const unsigned turn = (0u + from.heading - on.heading - limits.turn_first) & 0xffffu;
             __builtin_prefetch(target + p.outer);
-            *to = {p, t, limits.bend};
+            __builtin_prefetch(codes + t);
+            *to = {p, t};
             to += one_if(at < n_triplets) & one_if(change >= decode_bfloat16(limits.slope_low)) &
-                  one_if(change <= decode_bfloat16(limits.slope_high));
+                  one_if(change <= decode_bfloat16(limits.slope_high)) & one_if(turn <= (limits.turn_last | any_turn));
         }
         n_matches_ = static_cast<std::size_t>(to - m_.matches.data());
         n_pairs_ = 0;
@@ -186,23 +213,24 @@ private:
     void judge() {
         const std::size_t n = n_matches_;
         n_matches_ = 0;
-        for (std::size_t k = 0; k < n; ++k) __builtin_prefetch(hit(c_.target[m_.matches[k].pair.outer]));
+        const auto limits = w_.map.doublet_limits();
+        const auto outer_doublet = w_.map.triplet_outer();
+        for (std::size_t k = 0; k < n; ++k) {
+            const Match& m = m_.matches[k];
+            __builtin_prefetch(hit(c_.target[m.pair.outer]));
+            __builtin_prefetch(&limits[outer_doublet[m.triplet]]);
+        }
         for (std::size_t k = 0; k < n; ++k) measure(k);
         std::size_t n_near = 0;
         for (std::size_t k = 0; k < n; k += Lanes::n) {
             const auto passed = Lanes::bits(within(bends(k), Lanes::load(&m_.measured.bends[k])) & Lanes::first(n - k));
-            Lanes::store(&m_.near[n_near], Lanes::pack(Lanes::count_from(static_cast<std::uint32_t>(k)), passed));
+            Lanes::store_chosen(&m_.near[n_near], Lanes::count_from(static_cast<std::uint32_t>(k)), passed);
             n_near += static_cast<std::size_t>(__builtin_popcount(passed));
-        }
-        const auto limits = w_.map.doublet_limits();
-        const auto outer_doublet = w_.map.triplet_outer();
-        for (std::size_t k = 0; k < n_near; ++k) {
-            __builtin_prefetch(&limits[outer_doublet[m_.matches[m_.near[k]].triplet]]);
         }
         for (std::size_t k = 0; k < n_near; ++k) {
             const Match& m = m_.matches[m_.near[k]];
             const bool passed = Lanes::passes_pairs(limits[m.pair.doublet], limits[outer_doublet[m.triplet]],
-                                                    w_.map.triplet_codes()[m.triplet], hit(source_of(m.pair.inner)),
+                                                    w_.map.triplet_codes()[m.triplet], hit(m.pair.source),
                                                     hit(c_.target[m.pair.inner]), hit(c_.target[m.pair.outer]));
             Candidates::tag(passed ? c_.tagged[m.pair.inner] : m_.trash);
             Candidates::tag(passed ? c_.tagged[m.pair.outer] : m_.trash);
@@ -211,17 +239,10 @@ private:
 
     [[nodiscard]] const float* hit(std::size_t i) const { return p_.together.data() + PointArrays::stride * i; }
 
-    /// The hit that candidate @p c leaves. Those asked for mostly rise.
-    std::size_t source_of(std::size_t c) {
-        while (c < w_.rows[source_].begin) --source_;
-        while (c >= w_.rows[source_].end) ++source_;
-        return source_;
-    }
-
     /// The two segments of match @p k.
     void measure(std::size_t k) {
         const Match& m = m_.matches[k];
-        const float* a = hit(source_of(m.pair.inner));
+        const float* a = hit(m.pair.source);
         const float* b = hit(c_.target[m.pair.inner]);
         const float* c = hit(c_.target[m.pair.outer]);
         TagMemory::Measured& to = m_.measured;
@@ -229,7 +250,8 @@ private:
         to.y12[k] = b[PointArrays::y_at] - a[PointArrays::y_at];
         to.x23[k] = c[PointArrays::x_at] - b[PointArrays::x_at];
         to.y23[k] = c[PointArrays::y_at] - b[PointArrays::y_at];
-        to.bends[k] = m.bend;
+        const auto& bend = w_.map.triplet_codes()[m.triplet].differences;
+        to.bends[k] = bend[2] | static_cast<std::uint32_t>(bend[3]) << 16;
     }
 
     /// Whether @p value is within limits of two bfloat16, the low one in the lower half.
@@ -255,9 +277,9 @@ private:
     const Candidates& c_;
     TagMemory& m_;
     const JoinIndex& index_;
-    unsigned any_heading_;    ///< all steps of the heading where it is not to be judged by
-    std::size_t first_ = 0;   ///< first doublet of the module at work
-    std::size_t source_ = 0;  ///< the last that was asked for
+    unsigned any_turn_;                ///< all steps of the heading where it is not to be judged by
+    std::size_t first_ = 0;            ///< first doublet of the module at work
+    std::size_t first_candidate_ = 0;  ///< of those compared together
     std::size_t n_meetings_ = 0;
     std::size_t n_pairs_ = 0;
     std::size_t n_matches_ = 0;

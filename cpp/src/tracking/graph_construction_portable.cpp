@@ -26,6 +26,14 @@ struct Portable : Generic<Floats, Ints, Masks> {
         _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(low, low));
     }
 
+    static void store_segments(Segment* to, Float dzdr, Int doublet, Int heading) {
+        const auto slope = reinterpret_cast<__m128i>(dzdr);
+        const auto rest = reinterpret_cast<__m128i>((doublet & 0xffffu) | heading << 16);
+        auto* const at = reinterpret_cast<__m128i*>(to);
+        _mm_storeu_si128(at, _mm_unpacklo_epi32(slope, rest));
+        _mm_storeu_si128(at + 1, _mm_unpackhi_epi32(slope, rest));
+    }
+
     static std::uint32_t meet(const std::uint16_t* block, const std::uint32_t& query) {
         const __m128i from = set_halves(query);
         const __m128i last = set_halves(query >> 16);

@@ -41,15 +41,21 @@ struct PointArrays {
           together(workspace.take<float>(stride * n)) {}
 };
 
+/// What is asked of a candidate once its code has passed.
+struct alignas(8) Segment {
+    float dzdr;
+    std::uint16_t doublet;  ///< counted from the first doublet of the source's module
+    std::uint16_t heading;  ///< azimuth in the transverse plane, see `heading_steps`
+};
+
 /// Hit pairs within their doublet's limits, by source, then doublet, then target.
 struct Candidates {
     std::span<std::uint32_t> target;
-    std::span<float> dzdr;
-    std::span<std::uint16_t> code;     ///< see `slope_steps`
-    std::span<std::uint32_t> query;    ///< code less its joint's `first`, and 2^16 times its `last`
-    std::span<std::uint16_t> doublet;  ///< counted from the first doublet of the source's module
-    std::span<std::uint8_t> tagged;    ///< 1 for an edge of the graph
-    std::span<std::uint16_t> blocks;   ///< the codes once more, those of each hit from a block's begin on
+    std::span<Segment> segment;
+    std::span<std::uint16_t> code;    ///< see `slope_steps`
+    std::span<std::uint32_t> query;   ///< code less its joint's `first`, and 2^16 times its `last`
+    std::span<std::uint8_t> tagged;   ///< 1 for an edge of the graph
+    std::span<std::uint16_t> blocks;  ///< the codes once more, those of each hit from a block's begin on
 
     /// Most blocks of @p n candidates that leave @p n_hits hits, also of those of any run of hits before the others.
     static constexpr std::size_t max_blocks(std::size_t n, std::size_t n_hits) { return n / block_size + n_hits; }
@@ -57,16 +63,15 @@ struct Candidates {
     static std::size_t bytes(std::size_t n, std::size_t n_hits) {
         const std::size_t blocks = Workspace::padded<std::uint16_t>(block_size * max_blocks(n, n_hits));
         n += vector_slack;
-        return 2 * Workspace::padded<std::uint32_t>(n) + Workspace::padded<float>(n) +
-               2 * Workspace::padded<std::uint16_t>(n) + Workspace::padded<std::uint8_t>(n) + blocks;
+        return 2 * Workspace::padded<std::uint32_t>(n) + Workspace::padded<Segment>(n) +
+               Workspace::padded<std::uint16_t>(n) + Workspace::padded<std::uint8_t>(n) + blocks;
     }
 
     Candidates(std::size_t n, std::size_t n_hits, Workspace& workspace)
         : target(workspace.take<std::uint32_t>(n + vector_slack)),
-          dzdr(workspace.take<float>(n + vector_slack)),
+          segment(workspace.take<Segment>(n + vector_slack)),
           code(workspace.take<std::uint16_t>(n + vector_slack)),
           query(workspace.take<std::uint32_t>(n + vector_slack)),
-          doublet(workspace.take<std::uint16_t>(n + vector_slack)),
           tagged(workspace.take<std::uint8_t>(n + vector_slack)),
           blocks(workspace.take<std::uint16_t>(block_size * max_blocks(n, n_hits))) {}
 
@@ -108,26 +113,32 @@ struct Partners {
     Array<std::uint32_t> block, passed;  ///< vectors in which some hit passes the cuts without a division, and which
 
     static constexpr std::size_t max_segments = 2 * capacity;
-    /// In the transverse plane, of the candidates whose codes are still to be written [mm].
-    std::array<float, max_segments + vector_slack> dx, dy;
-    std::array<std::uint32_t, max_segments + vector_slack> windows;
+    template <class T>
+    using BySegment = std::array<T, max_segments + vector_slack>;
+    /// Of the candidates whose segments and codes are still to be written; dx and dy in the transverse plane [mm].
+    BySegment<float> dx, dy, dzdr;
+    BySegment<std::uint32_t> doublets, windows;
 };
 
-/// A candidate, and bits of those of a block that leave its target whose direction differs by as little as some triplet
-/// of its doublet allows.
+/// A candidate, and bits of those from `outer` on that leave its target and whose direction differs by as little as
+/// some triplet of its doublet allows.
 struct Meeting {
-    std::uint32_t passed, inner;
+    std::uint32_t inner, outer, met;
 };
 
-/// Two candidates that meet, and the doublet of the inner one.
+/// A candidate that was compared with the @p block of the `n_left` that leave its target, and is to be with the next.
+struct alignas(16) Rest {
+    std::uint32_t inner, outer, block, n_left;
+};
+
+/// Two candidates that meet, the hit that the inner one leaves and the doublet of that one.
 struct Pair {
-    std::uint32_t inner, outer, doublet;
+    std::uint32_t source, inner, outer, doublet;
 };
 
-/// A pair, its triplet and the limits of its bend, two bfloat16, the low one in the lower half.
 struct Match {
     Pair pair;
-    std::uint32_t triplet, bend;
+    std::uint32_t triplet;
 };
 
 /// Memory of one task that tags.
@@ -144,9 +155,10 @@ struct TagMemory {
     };
 
     std::array<Meeting, max_candidates + 1> meetings;
-    std::array<std::uint32_t, max_candidates + 1> rests;  ///< candidates to be compared with one more block
+    std::array<Rest, max_candidates + 1> rests;
+    std::array<std::uint32_t, max_candidates + vector_slack> sources;  ///< by candidate
     std::array<Pair, max_pairs + block_size + 1> pairs;
-    ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr
+    ByMatch<Match> matches;  ///< within their triplet's limits of the change of dz/dr, and about of the bend
     Measured measured;
     ByMatch<std::uint32_t> near;  ///< matches within their triplet's limits of the bend
     std::uint8_t trash;           ///< tagged for pairs that do not pass

@@ -8,20 +8,29 @@
 namespace rheinfall::detail {
 namespace {
 
+template <class Code>
 struct CodeWindow {
-    std::uint8_t first, last;
+    Code first, last;
 };
 
 /// The differences of codes, of @p steps a unit, of values whose difference is within @p limits. Codes are off by half
 /// a step each, and by what else is in @p slack.
-CodeWindow code_window(const Interval& limits, float steps, float slack) {
+template <class Code>
+CodeWindow<Code> code_window(const Interval& limits, float steps, float slack) {
+    constexpr unsigned all = std::numeric_limits<Code>::max();
+    constexpr float reach = 1e6f;  // below which float32 has fractions of a step
     const float first = std::ceil(limits.low * steps - slack);
     const float last = std::floor(limits.high * steps + slack);
     // All codes, where what follows judges alone; also for limits beyond the reach of float32, and for none.
-    const bool narrow = std::fabs(first) < 32000.0f && std::fabs(last) < 32000.0f && last - first < 255.0f;
-    if (!narrow) return {0, 255};
+    const bool narrow = std::fabs(first) < reach && std::fabs(last) < reach && last - first < static_cast<float>(all);
+    if (!narrow) return {0, all};
     if (last < first) return {0, 0};
-    return {static_cast<std::uint8_t>(static_cast<int>(first) & 255), static_cast<std::uint8_t>(last - first)};
+    return {static_cast<Code>(static_cast<unsigned>(static_cast<int>(first)) & all), static_cast<Code>(last - first)};
+}
+
+/// Headings are off by half a step for rounding, by 0.11 for their arctangent, and by less than 0.02 for the limits.
+CodeWindow<std::uint16_t> turn_window(const Interval& limits) {
+    return code_window<std::uint16_t>(limits, heading_steps, 1.24f);
 }
 
 Interval unite(const Interval& a, float low, float high) {
@@ -43,10 +52,11 @@ Joint make_joint(const ModuleMap& map, std::size_t doublet, std::uint32_t first_
         slope = unite(slope, decode_bfloat16(codes[0]), decode_bfloat16(codes[1]));
         heading = unite(heading, -decode_bfloat16(codes[3]), -decode_bfloat16(codes[2]));
     }
-    const CodeWindow slopes = code_window(slope, slope_steps, 1.01f);
-    // An arctangent of the headings is off by 0.11 steps at most.
-    const CodeWindow headings =
-        map.bend_convention() == Bend::angle ? code_window(heading, heading_steps, 1.25f) : CodeWindow{0, 255};
+    const auto slopes = code_window<std::uint8_t>(slope, slope_steps, 1.01f);
+    // These codes are rounded down: their difference is off by one, and by what headings are off.
+    const auto headings = map.bend_convention() == Bend::angle
+                              ? code_window<std::uint8_t>(heading, heading_steps / heading_cut, 1.03f)
+                              : CodeWindow<std::uint8_t>{0, 255};
     return {join_codes(slopes.first, headings.first), join_codes(slopes.last, headings.last), first_outer};
 }
 
@@ -67,7 +77,10 @@ JoinIndex make_join_index(const ModuleMap& map) {
     index.differences.reserve(map.n_triplets() + 1);
     for (const ModuleMap::TripletCodes& codes : map.triplet_codes()) {
         const auto& d = codes.differences;
-        index.differences.push_back({d[0], d[1], d[2] | static_cast<std::uint32_t>(d[3]) << 16});
+        const CodeWindow<std::uint16_t> turn = map.bend_convention() == Bend::angle
+                                                   ? turn_window({-decode_bfloat16(d[3]), -decode_bfloat16(d[2])})
+                                                   : CodeWindow<std::uint16_t>{0, 65535};
+        index.differences.push_back({d[0], d[1], turn.first, turn.last});
     }
     index.differences.push_back({});
     return index;

@@ -10,9 +10,11 @@
 namespace rheinfall::detail {
 
 /// Direction of a hit pair in 16 bits, to turn most pairs of candidates away 32 at a time: dz/dr in steps modulo 256 in
-/// the lower half, the azimuth of the segment likewise in the upper one. A turn is a whole number of moduli.
+/// the lower half, the azimuth of the segment in `heading_cut` of its steps, likewise, in the upper one.
 inline constexpr float slope_steps = 64.0f;             ///< for each unit of dz/dr
-inline constexpr float heading_steps = 162.974661726f;  ///< for each radian: 1024 for a turn
+inline constexpr float heading_steps = 10430.3783505f;  ///< for each radian: 65536 for a turn
+inline constexpr unsigned heading_cut_log2 = 6;
+inline constexpr float heading_cut = 1u << heading_cut_log2;
 
 /// An inner doublet: which differences of codes some triplet of it allows, and where its middle module's doublets are.
 struct Joint {
@@ -21,10 +23,11 @@ struct Joint {
     std::uint32_t first_outer;  ///< first doublet of the middle module
 };
 
-/// A triplet's limits of the two differences: ends in bfloat16, those of the bend with the low one in the lower half.
+/// A triplet's limits of the two differences: ends in bfloat16 of that of dz/dr; of the headings' steps, inner less
+/// outer, begin of the window and the steps that follow.
 struct Differences {
     std::uint16_t slope_low, slope_high;
-    std::uint32_t bend;
+    std::uint16_t turn_first, turn_last;
 };
 
 struct JoinIndex {
