@@ -134,16 +134,14 @@ private:
     void pair_up() {
         const Segment* const segment = c_.segment.data();
         const std::uint32_t* const source = m_.sources.data();
-        const std::uint32_t* const offsets = w_.map.triplet_offsets().data();
-        const std::uint32_t* const outer = w_.map.triplet_outer().data();
+        const Joint* const joints = index_.joints.data();
         const Differences* const differences = index_.differences.data();
         Pair* to = &m_.pairs[n_pairs_];
         for (std::size_t k = 0; k < n_meetings_; ++k) {
             const Meeting m = m_.meetings[k];
             const std::uint32_t d = static_cast<std::uint32_t>(first_) + segment[m.inner].doublet;
             const std::uint32_t from = source[m.inner - first_candidate_];
-            __builtin_prefetch(outer + offsets[d]);
-            __builtin_prefetch(differences + offsets[d]);
+            __builtin_prefetch(differences + joints[d].first_triplet);
             const auto add = [&](std::uint32_t which, std::size_t exists) {
                 const std::uint32_t o = m.outer + static_cast<std::uint32_t>(__builtin_ctz(which));
                 __builtin_prefetch(segment + o);
@@ -163,23 +161,27 @@ private:
         n_pairs_ = static_cast<std::size_t>(to - m_.pairs.data());
     }
 
-    /// Where @p doublet stands in a list of @p n, which goes on beyond them for a vector; n or more if nowhere.
-    static std::uint32_t find(const std::uint32_t* list, std::uint32_t n, std::uint32_t doublet) {
-        std::uint32_t same = Lanes::bits(Lanes::eq(Lanes::load(list), doublet));
-        std::uint32_t k = 0;
-        while (n > Lanes::n + k && same == 0) [[unlikely]] {
-            k += static_cast<std::uint32_t>(Lanes::n);
-            same = Lanes::bits(Lanes::eq(Lanes::load(list + k), doublet));
+    static std::uint32_t count_bits(std::uint64_t bits) {
+        return static_cast<std::uint32_t>(__builtin_popcountll(bits));
+    }
+
+    /// Whether some triplet has inner @p doublet and the outer one that is number @p outer on its module, where these
+    /// are too many for bits of their own; if so it becomes @p triplet, which is none before it.
+    [[nodiscard]] bool search(std::uint32_t doublet, std::uint32_t outer, std::uint32_t& triplet) const {
+        const std::uint32_t wanted = index_.first_doublet[w_.map.doublet_outer()[doublet]] + outer;
+        const auto known = w_.map.triplet_outer();
+        for (std::uint32_t t = triplet; t < w_.map.triplet_offsets()[doublet + 1]; ++t) {
+            if (known[t] != wanted) continue;
+            triplet = t;
+            return true;
         }
-        return k + static_cast<std::uint32_t>(__builtin_ctz(same | 1u << 31));
+        return false;
     }
 
     /// Lists those of the first @p n pairs within their own triplet's limits of the change of dz/dr, and of the
     /// headings as far as their steps tell.
     void match(std::size_t n) {
         const Segment* const segment = c_.segment.data();
-        const std::uint32_t* const offsets = w_.map.triplet_offsets().data();
-        const std::uint32_t* const outer = w_.map.triplet_outer().data();
         const ModuleMap::TripletCodes* const codes = w_.map.triplet_codes().data();
         const Joint* const joints = index_.joints.data();
         const auto* const differences = index_.differences.data();
@@ -190,17 +192,19 @@ private:
             const Pair p = m_.pairs[k];
             const Segment from = segment[p.inner];
             const Segment on = segment[p.outer];
-            const std::uint32_t first = offsets[p.doublet];
-            const std::uint32_t n_triplets = offsets[p.doublet + 1] - first;
-            const std::uint32_t at = find(outer + first, n_triplets, joints[p.doublet].first_outer + on.doublet);
-            const std::uint32_t t = first + (at < n_triplets ? at : 0);
+            const Joint& joint = joints[p.doublet];
+            const std::uint64_t bit = std::uint64_t{1} << std::min<unsigned>(on.doublet, Joint::max_outer);
+            bool exists = (joint.outer & bit) != 0;
+            std::uint32_t t = joint.first_triplet + count_bits(joint.outer & (bit - 1));
+            if (on.doublet >= Joint::max_outer) [[unlikely]]
+                exists = search(p.doublet, on.doublet, t);
             const Differences limits = differences[t];
             const float change = from.dzdr - on.dzdr;
             const unsigned turn = (0u + from.heading - on.heading - limits.turn_first) & 0xffffu;
             __builtin_prefetch(target + p.outer);
             __builtin_prefetch(codes + t);
             *to = {p, t};
-            to += one_if(at < n_triplets) & one_if(change >= decode_bfloat16(limits.slope_low)) &
+            to += one_if(exists) & one_if(change >= decode_bfloat16(limits.slope_low)) &
                   one_if(change <= decode_bfloat16(limits.slope_high)) & one_if(turn <= (limits.turn_last | any_turn));
         }
         n_matches_ = static_cast<std::size_t>(to - m_.matches.data());

@@ -1,5 +1,6 @@
 #include "tracking/detail/join_index.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -42,6 +43,7 @@ std::uint16_t join_codes(std::uint8_t slope, std::uint8_t heading) {
 }
 
 Joint make_joint(const ModuleMap& map, std::size_t doublet, std::uint32_t first_outer) {
+    std::uint64_t outer = 0;
     constexpr float infinity = std::numeric_limits<float>::infinity();
     const std::size_t begin = map.triplet_offsets()[doublet];
     const std::size_t end = map.triplet_offsets()[doublet + 1];
@@ -49,6 +51,7 @@ Joint make_joint(const ModuleMap& map, std::size_t doublet, std::uint32_t first_
     Interval heading = slope;
     for (std::size_t t = begin; t < end; ++t) {
         const auto& codes = map.triplet_codes()[t].differences;
+        outer |= std::uint64_t{1} << std::min(map.triplet_outer()[t] - first_outer, Joint::max_outer);
         slope = unite(slope, decode_bfloat16(codes[0]), decode_bfloat16(codes[1]));
         heading = unite(heading, -decode_bfloat16(codes[3]), -decode_bfloat16(codes[2]));
     }
@@ -57,7 +60,8 @@ Joint make_joint(const ModuleMap& map, std::size_t doublet, std::uint32_t first_
     const auto headings = map.bend_convention() == Bend::angle
                               ? code_window<std::uint8_t>(heading, heading_steps / heading_cut, 1.03f)
                               : CodeWindow<std::uint8_t>{0, 255};
-    return {join_codes(slopes.first, headings.first), join_codes(slopes.last, headings.last), first_outer};
+    return {outer, static_cast<std::uint32_t>(begin), join_codes(slopes.first, headings.first),
+            join_codes(slopes.last, headings.last)};
 }
 
 }  // namespace

@@ -16,11 +16,14 @@ inline constexpr float heading_steps = 10430.3783505f;  ///< for each radian: 65
 inline constexpr unsigned heading_cut_log2 = 6;
 inline constexpr float heading_cut = 1u << heading_cut_log2;
 
-/// An inner doublet: which differences of codes some triplet of it allows, and where its middle module's doublets are.
+/// An inner doublet: its triplets by the outer doublet's number on the middle module, and which differences of codes
+/// some triplet allows.
 struct Joint {
-    std::uint16_t first;        ///< of the differences, inner less outer, of the codes: begin of the windows
-    std::uint16_t last;         ///< steps that follow
-    std::uint32_t first_outer;  ///< first doublet of the middle module
+    static constexpr unsigned max_outer = 63;  ///< the outer doublets from this on share a bit
+    std::uint64_t outer;                       ///< a bit for each outer doublet of a triplet
+    std::uint32_t first_triplet;
+    std::uint16_t first;  ///< of the differences, inner less outer, of the codes: begin of the windows
+    std::uint16_t last;   ///< steps that follow
 };
 
 /// A triplet's limits of the two differences: ends in bfloat16 of that of dz/dr; of the headings' steps, inner less
