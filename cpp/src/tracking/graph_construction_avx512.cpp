@@ -80,18 +80,10 @@ struct Avx512 {
 
     /// Stores the chosen elements, moved together; what follows them, up to a vector, may be overwritten.
     static void store_chosen(float* to, Float v, std::uint32_t chosen) {
-        store_few(to, _mm512_castps_si512(_mm512_maskz_compress_ps(static_cast<__mmask16>(chosen), v)), chosen);
+        store(to, _mm512_maskz_compress_ps(static_cast<__mmask16>(chosen), v));
     }
     static void store_chosen(std::uint32_t* to, Int v, std::uint32_t chosen) {
-        store_few(to, _mm512_maskz_compress_epi32(static_cast<__mmask16>(chosen), v), chosen);
-    }
-    /// Mostly there are few: half a vector then, which is less often in two cache lines.
-    static void store_few(void* to, Int v, std::uint32_t chosen) {
-        auto* const halves = static_cast<__m256i*>(to);
-        _mm256_storeu_si256(halves, _mm512_castsi512_si256(v));
-        if (__builtin_popcount(chosen) > 8) [[unlikely]] {
-            _mm256_storeu_si256(halves + 1, _mm512_extracti64x4_epi64(v, 1));
-        }
+        store(to, _mm512_maskz_compress_epi32(static_cast<__mmask16>(chosen), v));
     }
     static Int count_from(std::uint32_t begin) {
         const Int count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
