@@ -273,6 +273,26 @@ TEST(GraphConstruction, EveryVersionFindsTheEdgesOfThePlainOne) {
     }
 }
 
+/// Segments of no length, of one too small or too large for products of two, and others, in each combination.
+TEST(GraphConstruction, SegmentsWithoutAHeading) {
+    std::mt19937 random(5);
+    for (const float size : {0.0F, 1e-25F, 1e-12F, 1.0F, 1e17F}) {
+        SCOPED_TRACE(size);
+        Event event;
+        for (int i = 0; i < 120; ++i) {
+            const auto step = [&] { return size * static_cast<float>(static_cast<int>(random() % 3) - 1); };
+            const auto module = 1 + random() % 3;
+            const float r = size == 1.0F ? 30.0F * static_cast<float>(module) : 0.0F;
+            event.add(module, r + step(), step(), 1e-6F * static_cast<float>(random() % 5));
+        }
+        for (const Bend bend : {Bend::angle, Bend::slope_difference}) {
+            const ModuleMap map =
+                ModuleMap::from_triplets({{{1, 2, 3}, 1, {any_pair, any_pair, {-2.0F, 1.0F}, {-0.1F, 0.2F}}}}, bend);
+            EXPECT_GT(expect_the_plain_edges(map, event), 10U);
+        }
+    }
+}
+
 /// More than are listed together: hits on the neighbours of one module, doublets of one module, candidates of one hit.
 TEST(GraphConstruction, MoreThanAnyListHolds) {
     const DoubletLimits near{any, {-0.02F, 0.02F}, any, {-2.0F, 2.0F}};
