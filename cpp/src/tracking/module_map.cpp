@@ -239,14 +239,15 @@ ModuleMap ModuleMap::adopt(std::shared_ptr<Storage> storage, const std::string& 
     map.triplet_outer_ = section<std::uint32_t>(bytes, layout.triplet_outer, header.n_triplets);
     map.triplet_codes_ = section<TripletCodes>(bytes, layout.triplet_codes, header.n_triplets);
     map.occurrence_log2_ = section<std::uint8_t>(bytes, layout.occurrence_log2, header.n_triplets);
-    map.storage_ = storage;
+    Storage& own = *storage;
+    map.storage_ = std::move(storage);
     map.check(name);
     map.count_doublets_per_module();
     if (map.max_doublets_per_module_ > max_doublets_of_module) {
         refuse(name, "doublets: expected at most " + std::to_string(max_doublets_of_module) +
                          " that begin on one module, got " + std::to_string(map.max_doublets_per_module_));
     }
-    storage->join_index = detail::make_join_index(map);
+    own.join_index = detail::make_join_index(map);
     return map;
 }
 
