@@ -82,6 +82,7 @@ Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScra
             detail::list_hits_on_cycles(s, tracks);
             return status;
         }
+        detail::sort_by_depth(s.depth, s.order, s.count);
         detail::group_walks(plan, s);
         return status;
     }

@@ -38,6 +38,17 @@ RHEINFALL_HOST_DEVICE inline std::uint32_t exchange_shared(std::uint32_t* word, 
 #endif
 }
 
+RHEINFALL_HOST_DEVICE inline void raise_shared(std::uint32_t* word, std::uint32_t value) {
+#if defined(__CUDA_ARCH__)
+    atomicMax(word, value);
+#else
+    std::uint32_t before = __atomic_load_n(word, __ATOMIC_RELAXED);
+    while (before < value &&
+           !__atomic_compare_exchange_n(word, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+#endif
+}
+
 RHEINFALL_HOST_DEVICE inline void raise_shared(std::uint64_t* word, std::uint64_t value) {
 #if defined(__CUDA_ARCH__)
     static_assert(sizeof(unsigned long long) == sizeof(std::uint64_t));

@@ -22,11 +22,16 @@ namespace rheinfall::detail {
 
 /// What is known of an event as a whole. Each flag is set by any number of threads, to 1.
 struct EventFlags {
+    /// Depths are raised over all edges so often; what is not done then is done component by component. Real events are
+    /// some thirty edges deep, and a cycle has no end.
+    static constexpr std::uint32_t rounds = 64;
+
     std::uint32_t n_edges;  ///< in use
     std::uint32_t too_many_edges;
     std::uint32_t not_finite;
     std::uint32_t cyclic;
-    std::uint32_t duplicates;  ///< some edges join the same hits in the same direction
+    std::uint32_t deepened[rounds + 1];  ///< by round: some depth rose
+    std::uint32_t duplicates;            ///< some edges join the same hits in the same direction
 };
 
 /// One event.
@@ -52,7 +57,7 @@ struct DeviceTrackBuilder {
     // By hit.
     double* distance2;                     ///< NaN for a hit that takes part in nothing; if there are hits
     std::uint32_t* parent;                 ///< of the components
-    std::uint64_t *best_from, *best_into;  ///< as in TrackScratch; `mutual_best` and `junction_removal`
+    std::uint64_t *best_from, *best_into;  ///< as in TrackScratch; if `ranks_edges`
     std::uint32_t* label;                  ///< smallest hit of the component
     std::uint32_t* root;                   ///< smallest hit of the track
     std::uint32_t* depth;                  ///< edges on the longest path to the hit; without hits
@@ -83,6 +88,27 @@ struct DeviceTrackBuilder {
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool mutual() const {
         return plan.method == TrackMethod::mutual_best || plan.method == TrackMethod::junction_removal;
     }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool ranks_edges() const {
+        return mutual() || plan.method == TrackMethod::d_walk;
+    }
+    /// True if depths are found by all threads at once. `cc_and_walk` must know the components of all edges.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool deepens() const {
+        return plan.method == TrackMethod::walk || plan.method == TrackMethod::d_walk;
+    }
+    /// True if that was done in time: there are no cycles, and edges that a walk never follows are dropped.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool deepened() const {
+        return deepens() && flags->deepened[EventFlags::rounds] == 0;
+    }
+    /// Whether a walk may follow an edge that is kept.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool may_follow(std::uint32_t a, std::uint32_t b, float s) const {
+        if (plan.method == TrackMethod::walk) return s > plan.walk_min || s > plan.walk_add;
+        const auto passes = [&](std::uint64_t best, std::uint32_t other) {
+            const bool is_best = static_cast<std::uint32_t>(~best) == other;
+            if (is_best && best != rank_edge(s, other)) return false;  // a copy of the best edge, with a lower score
+            return s > (is_best ? plan.walk_min : plan.walk_add);
+        };
+        return passes(best_from[a], b) && passes(best_into[b], a);
+    }
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool merges_layers() const { return plan.method == TrackMethod::layer_merge; }
     /// True if components are looked into one by one.
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool needs_rows() const {
@@ -104,6 +130,7 @@ struct BeginTracks {
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t) const {
         const bool too_many = t.n_edges_given != nullptr && *t.n_edges_given > t.edge_capacity;
         *t.flags = {};
+        t.flags->deepened[0] = 1;
         t.flags->too_many_edges = too_many ? 1 : 0;
         t.flags->n_edges = too_many                     ? 0
                            : t.n_edges_given != nullptr ? static_cast<std::uint32_t>(*t.n_edges_given)
@@ -120,7 +147,8 @@ struct BeginHit {
         if (index == t.n_nodes) return;
         t.parent[v] = index;
         t.hit[v] = index;
-        if (t.mutual()) t.best_from[v] = t.best_into[v] = 0;
+        if (t.ranks_edges()) t.best_from[v] = t.best_into[v] = 0;
+        if (t.deepens()) t.depth[v] = 0;
         if (!t.has_hits) return;
         const auto x = static_cast<double>(t.x[v]);
         const auto y = static_cast<double>(t.y[v]);
@@ -159,13 +187,27 @@ struct SelectEdge {
         }
         t.source[e] = a;
         t.target[e] = b;
-        if (!t.mutual()) return;
+        if (!t.ranks_edges()) return;
         raise_shared(t.best_from + a, rank_edge(score, b));
         raise_shared(t.best_into + b, rank_edge(score, a));
     }
 };
 
-/// By edge: drops it if it is neither the best at both ends nor sure, where that is asked for; else joins its ends.
+/// By edge: its target is deeper than its source. A round that raises nothing leaves the lengths of the longest paths.
+struct DeepenEdge {
+    DeviceTrackBuilder t;
+    std::uint32_t round;  ///< from 1 on
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t e) const {
+        if (t.flags->deepened[round - 1] == 0 || t.source[e] == no_hit) return;
+        const std::uint32_t depth = load_shared(t.depth + t.source[e]) + 1;
+        if (depth <= load_shared(t.depth + t.target[e])) return;
+        raise_shared(t.depth + t.target[e], depth);
+        store_shared(&t.flags->deepened[round], 1);
+    }
+};
+
+/// By edge: drops it if it is neither the best at both ends nor sure, where that is asked for, or if no walk follows
+/// it; else joins its ends.
 struct JoinEdge {
     DeviceTrackBuilder t;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t e) const {
@@ -179,6 +221,10 @@ struct JoinEdge {
                 t.source[e] = no_hit;
                 return;
             }
+        }
+        if (t.deepened() && !t.may_follow(a, b, t.score[e])) {
+            t.source[e] = no_hit;
+            return;
         }
         unite_shared(t.parent, a, b);
     }

@@ -190,7 +190,7 @@ struct LookIntoComponent {
         if (index % threads_per_component != 0 || number >= t.component[t.n_nodes]) return;
         const ComponentOfTracks c(t, static_cast<std::uint32_t>(number));
         if (c.n_edges == 0) {  // one hit, its own track
-            t.depth[t.member[c.first_place]] = 0;
+            if (!t.deepened()) t.depth[t.member[c.first_place]] = 0;
             return;
         }
         TrackScratch s = c.scratch(t);
@@ -201,7 +201,7 @@ struct LookIntoComponent {
         }
         for (std::uint32_t v = 0; v < c.n_hits; ++v) {
             const std::uint32_t hit = t.member[c.first_place + v];
-            if (!t.has_hits) t.depth[hit] = s.depth[v];
+            if (!t.has_hits && !t.deepened()) t.depth[hit] = s.depth[v];
             if (needs_no_cycles(t.plan.method) || t.merges_layers()) t.root[hit] = t.member[c.first_place + s.root[v]];
         }
     }
@@ -211,6 +211,10 @@ private:
     RHEINFALL_HOST_DEVICE bool find_tracks(const ComponentOfTracks& c, TrackScratch& s) const {
         const bool walks = needs_no_cycles(t.plan.method);
         if (t.flags->duplicates != 0) merge_duplicates(s.out);
+        if (t.deepened()) {
+            walk_in_order(c, s);
+            return true;
+        }
         const Status status = order_rows(t.has_hits, !t.stops_at_cycles(), s);
         if (walks && status == Status::cycle) {
             store_shared(&t.flags->cyclic, 1);
@@ -219,8 +223,27 @@ private:
                 return false;
             }
         }
-        if (walks) group_walks(t.plan, s);
+        if (walks) {
+            sort_by_depth(s.depth, s.order, s.count);
+            group_walks(t.plan, s);
+        }
         return true;
+    }
+
+    /// Walks along edges that were looked through already, in the order of the whole event's depths.
+    RHEINFALL_HOST_DEVICE void walk_in_order(const ComponentOfTracks& c, TrackScratch& s) const {
+        for (std::uint32_t v = 0; v < c.n_hits; ++v) {
+            s.order[v] = v;
+            s.depth[v] = t.depth[t.member[c.first_place + v]];
+        }
+        const auto before = [depth = s.depth](Index a, Index b) {
+            return depth[a] < depth[b] || (depth[a] == depth[b] && a < b);
+        };
+        std::make_heap(s.order.begin(), s.order.end(), before);
+        std::sort_heap(s.order.begin(), s.order.end(), before);
+        TrackBuildingPlan plan = t.plan;
+        if (plan.method == TrackMethod::d_walk) plan.walk_min = plan.walk_add = plan.score_cut;  // all edges are above
+        group_walks(plan, s);
     }
 
     RHEINFALL_HOST_DEVICE void merge_layers(const ComponentOfTracks& c, TrackScratch& s) const {

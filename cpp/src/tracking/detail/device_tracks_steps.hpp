@@ -58,7 +58,7 @@ DeviceTrackBuilder take_device_tracks(Arena& arena, const TrackBuildingPlan& pla
     t.distance2 = arena.template take<double>(has_hits ? n : 0);
     for (auto* of_hits : {&t.parent, &t.label, &t.root, &t.hit}) *of_hits = arena.template take<std::uint32_t>(n);
     for (auto* of_hits : {&t.best_from, &t.best_into}) {
-        *of_hits = arena.template take<std::uint64_t>(t.mutual() ? n : 0);
+        *of_hits = arena.template take<std::uint64_t>(t.ranks_edges() ? n : 0);
     }
     for (auto* of_hits : {&t.order_key, &t.sorted_order_key}) *of_hits = arena.template take<std::uint64_t>(n);
     for (auto* of_hits : {&t.by_order, &t.root_key, &t.sorted_root, &t.ordered, &t.track_begin}) {
@@ -108,6 +108,9 @@ void build_device_tracks(Executor& on, const DeviceTrackBuilder& t) {
     on.for_each(1, BeginTracks{t});
     on.for_each(n + 1, BeginHit{t});
     on.for_each(t.edge_capacity, SelectEdge{t});
+    for (std::uint32_t round = 1; t.deepens() && round <= EventFlags::rounds; ++round) {
+        on.for_each(t.edge_capacity, DeepenEdge{t, round});
+    }
     on.for_each(t.edge_capacity, JoinEdge{t});
     on.for_each(n, LabelHit{t});
     if (t.needs_rows()) look_into_components(on, t);

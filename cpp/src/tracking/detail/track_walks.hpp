@@ -5,9 +5,8 @@
 
 namespace rheinfall::detail {
 
-/// Runs a method that needs no cycles, from `s.out` (acyclic) and `s.depth`; leaves `s.root`.
+/// Runs a method that needs no cycles, from `s.out` (acyclic) and `s.order` (by depth, index); leaves `s.root`.
 RHEINFALL_HOST_DEVICE inline void group_walks(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    sort_by_depth(s.depth, s.order, s.count);
     switch (plan.method) {
         case TrackMethod::walk: group_walk(plan, s); break;
         case TrackMethod::d_walk: group_d_walk(plan, s); break;
