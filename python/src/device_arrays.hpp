@@ -16,7 +16,8 @@ inline rheinfall::CudaStream stream_of(std::uintptr_t handle) {
     return reinterpret_cast<rheinfall::CudaStream>(handle);  // NOLINT(performance-no-int-to-ptr): CUDA's own handle
 }
 
-/// Throws unless an array lies on a device, in one piece.
+/// Throws unless an array lies on a device, in one piece. Strides of an empty array, and of axes of one element, say
+/// nothing: PyTorch gives (2, 0) those of (2, 1).
 template <class Array>
 void require_on_device(const Array& array, const char* name, int device) {
     using Kind = nanobind::device::cuda;
@@ -27,6 +28,7 @@ void require_on_device(const Array& array, const char* name, int device) {
                                     ", got one on DLPack's device (" + std::to_string(array.device_type()) + ", " +
                                     std::to_string(array.device_id()) + ")");
     }
+    if (array.size() == 0) return;
     std::int64_t step = 1;
     for (std::size_t axis = array.ndim(); axis-- > 0;) {
         if (array.shape(axis) > 1 && array.stride(axis) != step)

@@ -106,6 +106,18 @@ def test_what_the_core_fills_is_checked() -> None:
         )
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (0, 1), (7, 3)])
+def test_strides_of_no_edges_say_nothing(strides: tuple[int, int]) -> None:
+    """PyTorch's (2, 0) has strides (1, 1), where those of C order are (0, 1)."""
+    room = np.zeros((2, 8), np.int64)
+    none = _core.array_at(room.ctypes.data, 0, (2, 0), strides, "i", 8, room)
+    with pytest.raises(ValueError, match="out: expected at most as many edges as there are"):
+        _core.take_edges_on_device(none, FakeDeviceArray(room).__dlpack__(), 1, 0)
+    some = _core.array_at(room.ctypes.data, 0, (2, 1), (8, 8), "i", 8, room)
+    with pytest.raises(ValueError, match="edges: expected a C-contiguous array"):
+        _core.take_edges_on_device(some, FakeDeviceArray(room).__dlpack__(), 1, 0)
+
+
 def test_hits_on_a_device_are_checked() -> None:
     hits = hits_on()
     assert len(fake_hits(hits)) == N_HITS
