@@ -68,24 +68,36 @@ def _from_interface(interface: dict[str, Any], owner: Any, name: str, device: in
         raise ValueError(f"{name}: expected an array that may be written")
     if interface.get("mask") is not None:
         raise TypeError(f"{name}: expected an array without a mask")
-    dtype = np.dtype(interface["typestr"])
+    try:
+        dtype = np.dtype(interface["typestr"])
+    except TypeError:
+        raise TypeError(f"{name}: expected the type of its elements, got {interface['typestr']!r}") from None
     if not dtype.isnative or dtype.kind not in "iufbc":
         raise TypeError(f"{name}: expected integers or floats in the byte order of this machine, got {dtype.str}")
+    if dtype.itemsize not in (1, 2, 4, 8, 16):
+        raise TypeError(f"{name}: expected elements of 1, 2, 4, 8 or 16 bytes, got {dtype.str}")
     shape = [int(n) for n in interface["shape"]]
-    strides = interface.get("strides")
-    if strides is None:
-        steps = [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
-    elif any(step % dtype.itemsize for step in strides):
-        raise ValueError(f"{name}: expected a C-contiguous array")
-    else:
-        steps = [int(step) // dtype.itemsize for step in strides]
+    steps = _steps(shape, interface.get("strides"), dtype.itemsize, name)
     producer = interface.get("stream")
     if producer is not None and producer != stream:
         _core.order_after(stream, producer, device)
     return _core.array_at(address or 0, device, shape, steps, dtype.kind, dtype.itemsize, owner)
 
 
-def stream_of(x: Any, given: Any = None) -> int:
+def _steps(shape: list[int], strides: Any, itemsize: int, name: str) -> list[int]:
+    """C order's strides in elements; refuses others. Those of empty arrays and of axes of one element say nothing."""
+    steps = [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
+    if strides is None:
+        return steps
+    if len(strides) != len(shape):
+        raise ValueError(f"{name}: expected strides of {len(shape)} axes, got {len(strides)}")
+    axes = [] if 0 in shape else [axis for axis, n in enumerate(shape) if n > 1]
+    if any(strides[axis] != steps[axis] * itemsize for axis in axes):
+        raise ValueError(f"{name}: expected a C-contiguous array")
+    return steps
+
+
+def stream_of(x: Any, given: Any = None, name: str = "x") -> int:
     """The handle of a stream: the one given, else that of x's package, else CUDA's default stream.
 
     Given may be a handle, or an object with one as `__cuda_stream__`, `cuda_stream` or `ptr`. CUDA's 0 is the legacy

@@ -1,8 +1,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <bit>
 #include <cstdint>
 #include <rheinfall/core/cuda_device.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -24,13 +26,21 @@ std::uint8_t dtype_code(char kind) {
         case 'u': return static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt);
         case 'f': return static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
         case 'b': return static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bool);
-        default: return static_cast<std::uint8_t>(nb::dlpack::dtype_code::Complex);
+        case 'c': return static_cast<std::uint8_t>(nb::dlpack::dtype_code::Complex);
+        default: throw std::invalid_argument(std::string("array: expected a kind of i, u, f, b or c, got ") + kind);
     }
 }
 
 /// An array with DLPack where CUDA's array interface says that there is one; strides in elements.
 DeviceOutput array_at(std::uintptr_t address, int device, const std::vector<std::size_t>& shape,
                       const std::vector<std::int64_t>& strides, char kind, std::size_t bytes, const nb::object& owner) {
+    if (strides.size() != shape.size()) {
+        throw std::invalid_argument("array: expected strides of " + std::to_string(shape.size()) + " axes, got " +
+                                    std::to_string(strides.size()));
+    }
+    if (bytes > 16 || !std::has_single_bit(bytes)) {
+        throw std::invalid_argument("array: expected elements of 1, 2, 4, 8 or 16 bytes, got " + std::to_string(bytes));
+    }
     const nb::dlpack::dtype dtype{dtype_code(kind), static_cast<std::uint8_t>(8 * bytes), 1};
     return DeviceOutput(const_cast<void*>(pointer_of(address)), shape.size(), shape.data(), owner, strides.data(),
                         dtype, nb::device::cuda::value, device);

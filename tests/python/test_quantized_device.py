@@ -202,6 +202,8 @@ def test_the_cuda_array_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result(FakeInterface(x[0])) == ((2,), "int64")
     assert result(FakeInterface(x, strides=(6, 2))) == ((4, 2), "int64")
     assert result(FakeInterface(x, stream=7), stream=7) == ((4, 2), "int64")
+    assert result(FakeInterface(x[:0], strides=(5, 3))) == ((0, 2), "int64")  # of no elements they say nothing
+    assert result(FakeInterface(x[:1], strides=(1, 2))) == ((1, 2), "int64")
     assert ordered == []
     assert result(FakeInterface(x, stream=7), stream=9) == ((4, 2), "int64")
     assert ordered == [(9, 7, 0)]
@@ -210,7 +212,11 @@ def test_the_cuda_array_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     for changed, error, message in (
         ({"strides": (2, 8)}, ValueError, "x: expected a C-contiguous array"),
         ({"strides": (6, 1)}, ValueError, "x: expected a C-contiguous array"),
+        ({"strides": (6,)}, ValueError, "x: expected strides of 2 axes, got 1"),
+        ({"strides": (6, 2, 2)}, ValueError, "x: expected strides of 2 axes, got 3"),
         ({"mask": x}, TypeError, "x: expected an array without a mask"),
+        ({"typestr": "<c32"}, TypeError, "x: expected elements of 1, 2, 4, 8 or 16 bytes, got <c32"),
+        ({"typestr": "<i3"}, TypeError, "x: expected the type of its elements, got '<i3'"),
         ({"typestr": ">i2"}, TypeError, "x: expected integers or floats in the byte order"),
         ({"typestr": "<c16"}, TypeError, "x: expected integers, float32 or float64"),
         ({"typestr": "|b1"}, TypeError, "x: expected integers, float32 or float64"),
@@ -223,6 +229,23 @@ def test_the_cuda_array_interface(monkeypatch: pytest.MonkeyPatch) -> None:
         _device_arrays.capsule(x, "x", 1)
     with pytest.raises(TypeError, match="x: expected an array with DLPack or CUDA's array interface, got list"):
         _device_arrays.capsule([1], "x", 1)
+
+
+def test_arrays_at_an_address_are_checked() -> None:
+    x = np.zeros((4, 3), np.int16)
+
+    def array(strides: tuple[int, ...] = (3, 1), kind: str = "i", n_bytes: int = 2) -> Any:
+        return rf._core.array_at(x.ctypes.data, 0, x.shape, strides, kind, n_bytes, x)
+
+    assert rf._core.DeviceCalls(make()._core, 0, "best").result_of(array()) == ((4, 2), "int64")
+    for strides in ((), (1,), (12, 3, 1)):
+        with pytest.raises(ValueError, match=f"array: expected strides of 2 axes, got {len(strides)}"):
+            array(strides)
+    for n_bytes in (0, 3, 5, 12, 32, 34, 1 << 32):
+        with pytest.raises(ValueError, match=f"array: expected elements of 1, 2, 4, 8 or 16 bytes, got {n_bytes}"):
+            array(kind="c", n_bytes=n_bytes)
+    with pytest.raises(ValueError, match="array: expected a kind of i, u, f, b or c, got V"):
+        array(kind="V")
 
 
 def test_streams_by_handle_and_by_object() -> None:
