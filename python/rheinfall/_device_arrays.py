@@ -15,24 +15,44 @@ from rheinfall import _core
 # Device types of DLPack.
 CPU, CUDA, CUDA_HOST, CUDA_MANAGED = 1, 2, 3, 13
 DEFAULT_STREAM = 1  # CUDA's handle, and DLPack's number, of the legacy default stream
+_REFUSALS = (BufferError, RuntimeError, TypeError, ValueError)  # of DLPack, by the packages
 
 
 def place(array: Any, name: str) -> tuple[int, int]:
-    """DLPack's type and number of the device on which an array lies; pinned memory of the host is (CPU, 0)."""
+    """DLPack's type and number of the device on which an array lies; pinned memory of the host is (CPU, 0).
+
+    Raises:
+        TypeError: no such array, or one that lies nowhere, as PyTorch's of device "meta".
+        RuntimeError: CUDA or a device is missing.
+    """
     if hasattr(array, "__dlpack_device__"):
-        kind, device = map(int, array.__dlpack_device__())
+        try:
+            kind, device = map(int, array.__dlpack_device__())
+        except _REFUSALS as error:
+            raise _refusal(array, name, error) from error
         return (CPU, 0) if kind in (CPU, CUDA_HOST) else (kind, device)
     interface = _interface(array, name)
     return CUDA, _core.device_of(name, interface["data"][0] or 0)
 
 
 def on_cuda(array: Any) -> bool:
-    """Whether an object is an array on a CUDA device; never raises."""
+    """Whether an object is an array on a CUDA device; False for one that lies nowhere."""
     if isinstance(array, np.ndarray):
         return False
     if hasattr(array, "__dlpack_device__"):
-        return int(array.__dlpack_device__()[0]) in (CUDA, CUDA_MANAGED)
+        try:
+            return int(array.__dlpack_device__()[0]) in (CUDA, CUDA_MANAGED)
+        except _REFUSALS:
+            return False
     return hasattr(array, "__cuda_array_interface__")
+
+
+def cuda_device(array: Any, name: str) -> int:
+    """The number of the CUDA device on which an array lies; raises as `place`, and a TypeError for other places."""
+    kind, device = place(array, name)
+    if kind not in (CUDA, CUDA_MANAGED):
+        raise TypeError(f"{name}: expected an array on a CUDA device, got one on DLPack's device {(kind, device)}")
+    return device
 
 
 def capsule(array: Any, name: str, stream: int, *, writable: bool = False) -> Any:
@@ -43,15 +63,17 @@ def capsule(array: Any, name: str, stream: int, *, writable: bool = False) -> An
         ValueError: it is read-only.
         RuntimeError: CUDA or a device is missing.
     """
-    kind, device = place(array, name)
-    if kind not in (CUDA, CUDA_MANAGED):
-        raise TypeError(f"{name}: expected an array on a CUDA device, got one on DLPack's device {(kind, device)}")
+    device = cuda_device(array, name)
     if not hasattr(array, "__dlpack__"):
         return _from_interface(_interface(array, name), array, name, device, stream, writable)
     try:
         return array.__dlpack__(stream=stream)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"{name}: {type(array).__qualname__} refuses DLPack: {error}") from error
+    except _REFUSALS as error:
+        raise _refusal(array, name, error) from error
+
+
+def _refusal(array: Any, name: str, error: Exception) -> TypeError:
+    return TypeError(f"{name}: {type(array).__qualname__} refuses DLPack: {error}")
 
 
 def _interface(array: Any, name: str) -> dict[str, Any]:
@@ -101,7 +123,8 @@ def stream_of(x: Any, given: Any = None, name: str = "x") -> int:
     """The handle of a stream: the one given, else that of x's package, else CUDA's default stream.
 
     Given may be a handle, or an object with one as `__cuda_stream__`, `cuda_stream` or `ptr`. CUDA's 0 is the legacy
-    default stream, which DLPack calls 1, as CUDA may, too.
+    default stream, which DLPack calls 1, as CUDA may, too. Without one x must lie on a CUDA device; else raises as
+    `cuda_device`.
     """
     if given is not None:
         if hasattr(given, "__cuda_stream__"):
@@ -110,6 +133,7 @@ def stream_of(x: Any, given: Any = None, name: str = "x") -> int:
         if not isinstance(handle, int) or isinstance(handle, bool) or handle < 0:
             raise TypeError("stream: expected a handle, or an object with one as __cuda_stream__, cuda_stream or ptr")
         return handle or DEFAULT_STREAM
+    cuda_device(x, name)
     package = package_of(x)
     if package == "torch":
         return int(sys.modules["torch"].cuda.current_stream(x.device).cuda_stream) or DEFAULT_STREAM
@@ -147,5 +171,5 @@ def on_host(array: Any, name: str) -> Any:
         return array
     try:
         return np.from_dlpack(array)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"{name}: {type(array).__qualname__} refuses DLPack: {error}") from error
+    except _REFUSALS as error:
+        raise _refusal(array, name, error) from error

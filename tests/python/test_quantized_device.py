@@ -14,7 +14,7 @@ from fake_device_arrays import CUDA, FakeDeviceArray, FakeInterface
 from random_forests import random_document
 from rheinfall import _device_arrays
 from rheinfall.quantized import DeviceNetwork, Network
-from rheinfall.quantized.device import pack
+from rheinfall.quantized.device import _call, pack
 from rheinfall.quantized.fixed_point import parse
 from test_quantized_calls import make, reals
 
@@ -263,8 +263,30 @@ def test_streams_by_handle_and_by_object() -> None:
             _device_arrays.stream_of(x, wrong)
 
 
+def test_torch_elsewhere_is_refused_by_name() -> None:
+    torch = pytest.importorskip("torch")
+    calls = rf._core.DeviceCalls(make()._core, 0, "best")
+    for place, message in (
+        ("cpu", r"x: expected an array on a CUDA device, got one on DLPack's device \(1, 0\)"),
+        ("meta", "x: Tensor refuses DLPack: "),
+    ):
+        x = torch.zeros(4, 3, device=place)
+        for call in (_device_arrays.stream_of, lambda x: _call(calls, x, None)):
+            with pytest.raises(TypeError, match=message):
+                call(x)
+        hits = [torch.zeros(4, device=place)] * 4
+        with pytest.raises(TypeError, match="hits." + message):
+            rf.DeviceHits(*hits)
+        assert not _device_arrays.on_cuda(x)
+    with pytest.raises(TypeError, match="x: Tensor refuses DLPack: "):
+        make()(torch.zeros(4, 3, device="meta"))
+    with pytest.raises(TypeError, match=r"hits\.x: expected a 1-D float32 array, got Tensor"):
+        rf.Hits(*hits, hits[0])
+
+
 def test_results_and_streams_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
+    monkeypatch.setattr(_device_arrays, "place", lambda array, name: (CUDA, 0))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=9))
     x = torch.zeros(2, 3, requires_grad=True)
     assert _device_arrays.stream_of(x) == 9
@@ -287,6 +309,9 @@ def test_results_and_streams_of_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     class Array:
         __module__ = "cupy"
         device = Device()
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return CUDA, 0
 
     monkeypatch.setitem(
         sys.modules,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rheinfall import _core
-from rheinfall._device_arrays import capsule, empty_like, place, stream_of
+from rheinfall._device_arrays import capsule, cuda_device, empty_like, stream_of
 
 if TYPE_CHECKING:
     from rheinfall.tracking.module_map import ModuleMap
@@ -37,12 +37,12 @@ class DeviceHits:
     module_id: Any
 
     def __post_init__(self) -> None:
-        _core.check_hits_on_device(*self.capsules(stream_of(self.x)), self.device)
+        _core.check_hits_on_device(*self.capsules(stream_of(self.x, name="hits.x")), self.device)
 
     @property
     def device(self) -> int:
         """Number of the CUDA device."""
-        return place(self.x, "hits.x")[1]
+        return cuda_device(self.x, "hits.x")
 
     def capsules(self, stream: int) -> tuple[Any, Any, Any, Any]:
         """What the core takes."""
@@ -93,7 +93,7 @@ class DeviceGraph:
 
 def build_graph_on_device(hits: DeviceHits, module_map: ModuleMap, max_doublets: int, max_edges: int) -> DeviceGraph:
     """`build_graph` where the hits lie."""
-    n_hits, device, stream = len(hits), hits.device, stream_of(hits.x)
+    n_hits, device, stream = len(hits), hits.device, stream_of(hits.x, name="hits.x")
     map_on_device = module_map.on_device(device)
     doublets, capacity = min(max_doublets, 24 * n_hits + 1024), min(max_edges, 4 * n_hits + 1024)
     if n_hits == 0:
@@ -119,7 +119,7 @@ def radius_graph_on_device(
     """`radius_graph` where the points lie."""
     if not directed and (max_neighbours is not None or return_counts):
         raise ValueError("directed: on a device, a cap and counts are for both directions alone")
-    stream, device = stream_of(points), place(points, "points")[1]
+    stream, device = stream_of(points, name="points"), cuda_device(points, "points")
     plan = r, max_neighbours, loop, directed
     _core.radius_graph_device_bytes(capsule(points, "points", stream), *plan, 0, device)
     n_points = int(points.shape[0])
