@@ -180,6 +180,18 @@ def test_calls_of_a_network_wait_and_refuse_what_the_cpu_refuses() -> None:
     assert called == [1]
 
 
+def test_results_are_made_for_two_packages_alone() -> None:
+    class Array(FakeDeviceArray):
+        __module__ = "jaxlib.xla_extension"
+
+    calls = rf._core.DeviceCalls(make()._core, 0, "best")
+    message = (
+        r"x: results on a device are made for PyTorch and CuPy; for jaxlib\..*Array give run_into\(x, out\) an array"
+    )
+    with pytest.raises(TypeError, match=message):
+        _call(calls, Array(reals(4)), None)
+
+
 def test_the_producer_hears_of_the_stream() -> None:
     x = FakeDeviceArray(reals(4))
     with pytest.raises((RuntimeError, TypeError)):

@@ -1,7 +1,8 @@
 """Networks on CUDA devices, and arrays that are not NumPy's: DLPack (CuPy, PyTorch, JAX), CUDA's array interface.
 
 The result lives where the input lives: arrays of a CUDA device are computed there, in the order of a stream of the
-caller's; arrays in host memory are read in place, and the result is NumPy's.
+caller's; arrays in host memory are read in place, and the result is NumPy's. Results on a device are made for PyTorch
+and CuPy; for others the caller gives one.
 """
 
 from __future__ import annotations

@@ -36,8 +36,9 @@ class Network(Model):
     nothing holds any more: the network keeps up to two of them, so weak references to results tell nothing, and
     `resize` of a result needs `refcheck=False`.
 
-    x may also be an array of PyTorch, CuPy or JAX. In host memory it is read in place, and the result is NumPy's; on a
-    CUDA device the result is made there, by `to_device`.
+    x may also be another package's, by DLPack. In host memory (PyTorch, JAX) it is read in place, and the result is
+    NumPy's; on a CUDA device (PyTorch, CuPy) the result is made there, by `to_device`. There no results are made for
+    other packages, as JAX and Numba, which a call refuses: `run_into` takes an `out` of yours.
 
     Attributes:
         isa: the kernels that run: "portable", "avx2" or "avx512", or "exact", also where no kernel does what some layer
