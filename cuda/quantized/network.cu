@@ -24,7 +24,7 @@ using detail::DeviceProgram;
 
 constexpr int n_threads = 128;
 constexpr int n_warps = n_threads / 32;
-constexpr int line = 16;  // bytes of an asynchronous copy
+constexpr int line = tensor_core_alignment;  // bytes of an asynchronous copy
 
 __device__ const std::int32_t* load_pool(const std::int32_t* pool, int n, std::byte* shared) {
     auto* copy = reinterpret_cast<std::int32_t*>(shared);
@@ -138,9 +138,6 @@ public:
     void run(CudaStream stream, const LaunchEvents& events) const {
         const std::int32_t* pool = pool_.span().data();
         if (kernel_ == DeviceKernel::tensor_cores) {
-            if (reinterpret_cast<std::uintptr_t>(events.in) % kernels::line != 0)
-                throw std::invalid_argument(
-                    "DeviceNetwork::run: in: the kernel tensor_cores expects an array aligned to 16 bytes");
             const auto bytes = static_cast<std::size_t>(tiles_bytes(events.format));
             const unsigned n_blocks =
                 count_blocks(events.n, std::size_t{kernels::n_warps} * detail::mma_events, n_multiprocessors_);
@@ -187,19 +184,24 @@ struct DeviceNetwork::Impl {
     DeviceLayers layers;
     std::optional<DeviceCode> chain_code;
     std::optional<DeviceChains> chains;
+    DeviceKernel wanted;
     DeviceKernel kernel = DeviceKernel::layers;
 
-    Impl(const Network& given, DeviceKernel wanted, int on)
-        : device(on), network(given), layer_code(lower_layers(given.graph(), given.ranges())), layers(layer_code) {
-        if (wanted != DeviceKernel::layers) chain_code = lower_chain(wanted);
-        if (chain_code) take_chain(wanted);
+    Impl(const Network& given, DeviceKernel asked, int on)
+        : device(on),
+          network(given),
+          layer_code(lower_layers(given.graph(), given.ranges())),
+          layers(layer_code),
+          wanted(asked) {
+        if (wanted != DeviceKernel::layers) chain_code = lower_chain();
+        if (chain_code) take_chain();
         RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(nullptr));
     }
 
     /// With DeviceKernel::best, a chain that the device is too small for is left to `layers`.
-    void take_chain(DeviceKernel wanted) {
+    void take_chain() {
         try {
-            const DeviceKernel chosen = choose(*chain_code, wanted);
+            const DeviceKernel chosen = choose();
             chains.emplace(*chain_code, chosen);
             kernel = chosen;
         } catch (const std::invalid_argument&) {
@@ -208,7 +210,7 @@ struct DeviceNetwork::Impl {
     }
 
     /// Nothing if any kernel will do and those for chains do not.
-    [[nodiscard]] std::optional<DeviceCode> lower_chain(DeviceKernel wanted) const {
+    [[nodiscard]] std::optional<DeviceCode> lower_chain() const {
         try {
             return lower_for_device(network.graph(), network.ranges());
         } catch (const ModelError&) {
@@ -217,8 +219,8 @@ struct DeviceNetwork::Impl {
         }
     }
 
-    static DeviceKernel choose(const DeviceCode& code, DeviceKernel wanted) {
-        const bool fits = fits_tensor_cores(code.program);
+    [[nodiscard]] DeviceKernel choose() const {
+        const bool fits = fits_tensor_cores(chain_code->program);
         if (wanted == DeviceKernel::tensor_cores && !fits)
             throw std::invalid_argument("DeviceNetwork: the network is too large for the kernel tensor_cores");
         if (wanted != DeviceKernel::best) return wanted;
@@ -263,10 +265,10 @@ void DeviceNetwork::run(CudaStream stream, DeviceEvents in, MutableArray out, st
         static_cast<const std::byte*>(in.data), {in.type, in.is_packed}, out.data, out.type, n_events, flags};
     const CurrentDevice scope(impl_->device);
     const bool has_reals = is_floating(out.type) || (!in.is_packed && is_floating(in.type));
-    if (impl_->chains && !has_reals) {
-        impl_->chains->run(stream, events);
-    } else {
+    if (kernel_of_call(impl_->kernel, impl_->wanted, has_reals, in.data) == DeviceKernel::layers) {
         impl_->layers.run(stream, events);
+    } else {
+        impl_->chains->run(stream, events);
     }
 }
 

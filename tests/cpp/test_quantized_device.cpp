@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
 #include <random>
 #include <rheinfall/quantized/network.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -217,6 +220,30 @@ TEST(QuantizedDevice, WhatTheKernelsCannotComputeIsRefusedByName) {
     }
 }
 
+TEST(QuantizedDevice, WhereIntegersBeginChoosesTheKernel) {
+    using enum DeviceKernel;
+    alignas(16) const std::array<std::byte, 32> bytes{};
+    for (std::size_t offset = 0; offset <= 16; ++offset) {
+        const std::byte* in = bytes.data() + offset;
+        const bool is_aligned = offset % 16 == 0;
+        EXPECT_EQ(kernel_of_call(tensor_cores, best, false, in), is_aligned ? tensor_cores : layers);
+        if (is_aligned) {
+            EXPECT_EQ(kernel_of_call(tensor_cores, tensor_cores, false, in), tensor_cores);
+        } else {
+            EXPECT_THROW(static_cast<void>(kernel_of_call(tensor_cores, tensor_cores, false, in)),
+                         std::invalid_argument);
+        }
+        for (const DeviceKernel of_network : {layers, dot_products}) {
+            EXPECT_EQ(kernel_of_call(of_network, best, false, in), of_network);
+            EXPECT_EQ(kernel_of_call(of_network, of_network, false, in), of_network);
+        }
+        for (const DeviceKernel of_network : {layers, dot_products, tensor_cores}) {
+            EXPECT_EQ(kernel_of_call(of_network, best, true, in), layers);
+            EXPECT_EQ(kernel_of_call(of_network, of_network, true, in), layers);
+        }
+    }
+}
+
 #if defined(RHEINFALL_WITH_CUDA)
 
 /// The bits of the CPU from device memory, with both kernels, each packing, whole and broken tiles, through a CUDA
@@ -265,6 +292,33 @@ TEST(QuantizedDevice, CudaGivesTheBitsOfTheCpu) {
         expect_same_bits_on_the_device(axol1tl_v4(2), n);
         expect_same_bits_on_the_device(axol1tl_v5(3), n);
     }
+}
+
+/// All events but the first, as x[1:] of an array: at a multiple of the row's bytes.
+TEST(QuantizedDevice, CudaTakesIntegersThatBeginAnywhere) {
+    if (!rheinfall::cuda_available()) GTEST_SKIP() << "no CUDA device";
+    const Network network = Network::from_json(axol1tl_v5(3));
+    const DeviceCode code = lower_for_device(network.graph(), network.ranges());
+    const Integers x = random_inputs(code.program.input_type, 100 * network.n_inputs(), 5);
+    const detail::DeviceFormat format{ElementType::int16, false};
+    const std::vector<std::byte> bytes = pack(x, format, code.program.n_inputs, code.program.input_type.width);
+    const std::size_t row = bytes.size() / 100;
+    ASSERT_NE(row % 16, 0u);
+    Integers expected = run_exactly(network, x);
+    expected.erase(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(network.n_outputs()));
+    rheinfall::DeviceBuffer<std::byte> in(bytes.size());
+    rheinfall::DeviceBuffer<std::int64_t> out(expected.size());
+    in.copy_from(bytes, nullptr);
+    const auto run = [&](const DeviceNetwork& device) {
+        return device.run_and_wait(nullptr, {in.span().data() + row, format.type},
+                                   {out.span().data(), ElementType::int64}, 99);
+    };
+    const DeviceNetwork device(network);
+    EXPECT_EQ(device.kernel(), DeviceKernel::tensor_cores);
+    EXPECT_EQ(run(device), rheinfall::Status::ok);
+    EXPECT_EQ(out.to_host(nullptr), expected);
+    const DeviceNetwork by_name(network, DeviceKernel::tensor_cores);
+    EXPECT_THROW(static_cast<void>(run(by_name)), std::invalid_argument);
 }
 
 #else

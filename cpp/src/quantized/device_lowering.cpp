@@ -2,6 +2,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <stdexcept>
 
 #include "quantized/device_lowering_steps.hpp"
 
@@ -257,6 +258,16 @@ DeviceCode DeviceLowering::lower() {
 
 DeviceCode lower_for_device(const Graph& graph, const Ranges& ranges, std::string_view file) {
     return DeviceLowering(graph, ranges, file).lower();
+}
+
+DeviceKernel kernel_of_call(DeviceKernel of_network, DeviceKernel wanted, bool has_reals, const void* in) {
+    if (has_reals) return DeviceKernel::layers;
+    const bool is_aligned = reinterpret_cast<std::uintptr_t>(in) % tensor_core_alignment == 0;
+    if (of_network != DeviceKernel::tensor_cores || is_aligned) return of_network;
+    if (wanted == DeviceKernel::tensor_cores)
+        throw std::invalid_argument(
+            "DeviceNetwork::run: in: the kernel tensor_cores expects an array aligned to 16 bytes");
+    return DeviceKernel::layers;
 }
 
 }  // namespace rheinfall::quantized

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <rheinfall/quantized/network_cuda.hpp>
 #include <string_view>
 #include <vector>
 
@@ -28,5 +29,12 @@ DeviceCode lower_for_device(const Graph& graph, const Ranges& ranges, std::strin
 [[nodiscard]] constexpr bool fits_tensor_cores(const detail::DeviceProgram& program) noexcept {
     return program.max_k_tiles > 0;
 }
+
+/// Bytes at a multiple of which integers for tensor cores begin.
+inline constexpr int tensor_core_alignment = 16;
+
+/// The kernel of a call: that of the network, but DeviceKernel::layers for reals, and for integers that do not begin
+/// where tensor cores copy from, unless those were wanted by name: then throws std::invalid_argument.
+[[nodiscard]] DeviceKernel kernel_of_call(DeviceKernel of_network, DeviceKernel wanted, bool has_reals, const void* in);
 
 }  // namespace rheinfall::quantized

@@ -30,7 +30,7 @@ class DeviceNetwork:
     Attributes:
         device: its number.
         kernel: what runs for integers, "layers", "dot_products" or "tensor_cores" (docs/quantized_devices.md); real
-            values always go through "layers".
+            values always go through "layers", and so do integers whose alignment "tensor_cores" does not take.
     """
 
     def __init__(self, network: Network, device: int = 0, kernel: str = "best") -> None:
@@ -72,7 +72,8 @@ class DeviceNetwork:
         overflow says. Both arrays must live until the work is done.
 
         Args:
-            x: the events; where `kernel` is "tensor_cores", integers begin at a multiple of 16 bytes (new arrays do).
+            x: the events. Where `kernel` is "tensor_cores", integers that do not begin at a multiple of 16 bytes (new
+                arrays do; `x[1:]` may not) go through "layers", or are refused if it was asked for by name.
             out: writable; its type says what it holds.
             stream: a stream's handle, or an object with one as `__cuda_stream__`, `cuda_stream` or `ptr`; by default
                 the current stream of x's package, PyTorch or CuPy, or that of its CUDA array interface, else CUDA's

@@ -12,7 +12,7 @@ namespace rheinfall::quantized {
 
 /// Events in device memory, one after the other: stored integers of the inputs' types, or real values.
 struct DeviceEvents {
-    const void* data = nullptr;             ///< aligned to its elements; to 16 bytes for DeviceKernel::tensor_cores
+    const void* data = nullptr;  ///< aligned to its elements (packed: 4 bytes); see DeviceKernel::tensor_cores
     ElementType type = ElementType::int32;  ///< not looked at if packed
     /// True: each event's integers in W bits each (the input type's width), least significant first, one after the
     /// other, each event beginning at a whole 32-bit word (`DeviceNetwork::packed_bytes` from event to event).
@@ -24,7 +24,10 @@ enum class DeviceKernel : std::uint8_t {
     best,          ///< the last of the following that takes the network
     layers,        ///< any network: layer by layer, some threads an event
     dot_products,  ///< chains of dense layers: one event a thread, dp4a
-    tensor_cores,  ///< the same, sixteen events a warp, int8 mma; at most 64 inputs, 64 outputs a layer, 24-bit values
+    /// The same, sixteen events a warp, int8 mma; at most 64 inputs, 64 outputs a layer, 24-bit values. Takes arrays
+    /// that begin at a multiple of 16 bytes; others go through `layers` if it was `best` that chose this one, else are
+    /// refused.
+    tensor_cores,
 };
 
 /// A network whose constants lie on a CUDA device. The same bits as `Network`. Immutable; copies share the device
@@ -44,7 +47,7 @@ public:
 
     [[nodiscard]] std::size_t n_inputs() const noexcept;
     [[nodiscard]] std::size_t n_outputs() const noexcept;
-    [[nodiscard]] DeviceKernel kernel() const noexcept;       ///< for integers; real values go through `layers`
+    [[nodiscard]] DeviceKernel kernel() const noexcept;       ///< for integers, aligned; reals go through `layers`
     [[nodiscard]] std::size_t packed_bytes() const noexcept;  ///< of a packed event; 0: inputs cannot be packed
 
     /// Computes @p n_events events in the order of @p stream on the device of the constructor. Neither allocates nor
