@@ -72,7 +72,8 @@ for packed in .gpu-pack/inputs/*.gz; do [ -f "$packed" ] && gunzip -c "$packed" 
 events=()  # BUNDLE-NAME.hits
 for hits in "$logs"/inputs/*.hits; do
     [ -f "$hits" ] || continue
-    bundle=$(basename "${hits%%-*}")
+    bundle=$(basename "$hits")
+    bundle=${bundle%%-*}
     events+=("$hits" "python/rheinfall/bundles/$bundle/module_map.rfmap")
 done
 [ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/inputs, see make gpu-pack"

@@ -17,6 +17,7 @@ import pytest
 import rheinfall
 from rheinfall.cli import ExitCode, main
 from rheinfall.cli.exit_codes import MEANINGS
+from rheinfall.cli.output import Output, make_table
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -187,6 +188,13 @@ def test_find_errors_are_one_line_with_their_code(tmp_path: Path, capfd: pytest.
     expect_error(capfd, ExitCode.USAGE, "rule: expected one of", *find, "--rule", "best")
     expect_error(capfd, ExitCode.BAD_OUTPUT, "absent", *find, "--out", tmp_path / "absent" / "tracks.csv")
     expect_error(capfd, ExitCode.USAGE, ".parquet", *find, "--out", tmp_path / "tracks.txt")
+    both = tmp_path / "both.csv"
+    expect_error(capfd, ExitCode.USAGE, "would overwrite", *find, "--out", both, "--parameters", both)
+    (tmp_path / "other").mkdir()
+    twin = write_small_event(tmp_path / "other")
+    (tmp_path / "tracks").mkdir()
+    expect_error(capfd, ExitCode.USAGE, "would overwrite", *find, twin, "--out", tmp_path / "tracks")
+    assert not both.exists()
     (tmp_path / "empty").mkdir()
     expect_error(capfd, ExitCode.BAD_INPUT, "no events", "find", tmp_path / "empty", "--finder", "stub")
     hits = Path(f"{prefix}-hits.csv")
@@ -301,3 +309,8 @@ def test_exit_codes_reach_the_shell() -> None:
     assert (missing.returncode, missing.stdout) == (ExitCode.USAGE, "")
     assert "Traceback" not in missing.stderr
     assert run_module("info", "--json").returncode == ExitCode.OK
+
+
+def test_tables_show_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().say(make_table("run[a]", ("name", "n"), [("dense[b]", "[/c]")]))
+    assert {"run[a]", "dense[b]", "[/c]"} <= set(capsys.readouterr().out.split())

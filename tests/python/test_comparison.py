@@ -48,6 +48,13 @@ def test_a_finder_compared_with_itself():
     assert found.n_identical == 2
 
 
+def test_of_equal_tracks_the_first_is_the_partner():
+    truth = truth_of([1] * 4)
+    once, twice = tracks_of([[0, 1, 2, 3]]), tracks_of([[0, 1, 2, 3]] * 2)
+    assert compare_tracks(twice, once, truth, **ALL).partner_of_first.tolist() == [0, -1]
+    assert compare_tracks(once, twice, truth, **ALL).partner_of_first.tolist() == [0]
+
+
 def test_half_of_the_hits_is_not_enough():
     truth = truth_of([1] * 6)
     found = compare_tracks(tracks_of([[0, 1, 2, 3]]), tracks_of([[0, 1]]), truth, **ALL)

@@ -141,6 +141,11 @@ def test_titles_cannot_break_the_page(tmp_path: Path) -> None:
     assert "<script>alert" not in page.read_text()
 
 
+def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
+    event = make_event([5, 5, 5], name="run\udcff")  # a file name in Latin-1, as Python has it
+    assert "run?" in write_display(tmp_path / "e.html", event, make_tracks([0, 1, 2])).read_text()
+
+
 def test_empty_event(tmp_path: Path) -> None:
     meta, arrays = read_payload(write_display(tmp_path / "e.html", make_event([]), make_tracks()))
     assert (meta["n_hits"], meta["n_tracks"], len(arrays["hit_x"])) == (0, 0, 0)

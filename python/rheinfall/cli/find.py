@@ -35,8 +35,14 @@ class Targets:
 
         if self.display is not None:
             require("plotly", "cli")
+        writers: dict[Path, str] = {}
         for prefix in prefixes:
             names = self.names(prefix.name)
+            for kind, target in names.items():
+                what = f"the {kind} of {prefix}"
+                other = writers.setdefault(target.resolve(), what)
+                if other is not what:
+                    raise CommandError(f"{target}: {what} would overwrite {other}", ExitCode.USAGE)
             for option, path in (("--out", names.get("tracks")), ("--parameters", names.get("parameters"))):
                 if path is not None and not path.name.endswith(TRACK_SUFFIXES):
                     expected = ", ".join(TRACK_SUFFIXES)

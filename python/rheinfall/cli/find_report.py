@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.text import Text
 
 from rheinfall.cli.output import Output, make_table
 
@@ -198,11 +199,11 @@ def _warn(out: Output, item: Found) -> None:
 
 def stage_table(item: Found) -> Any:
     """Stages of one event with their times and what came out."""
-    rows = [("read", f"{item.read_ms:.1f}", f"{item.n_hits:,} hits")]
+    rows: list[tuple[str | Text, ...]] = [("read", f"{item.read_ms:.1f}", f"{item.n_hits:,} hits")]
     for stage, ms in item.named_timings().items():
         rows.append((stage, f"{ms:.1f}", _result_of(stage, item)))
     tracks = f"{item.n_tracks:,} tracks with {item.n_track_hits:,} hits"
-    rows.append(("[bold]find, in all[/]", f"[bold]{item.total_ms:.1f}[/]", f"[bold]{tracks}[/]"))
+    rows.append(tuple(Text(cell, style="bold") for cell in ("find, in all", f"{item.total_ms:.1f}", tracks)))
     return make_table(item.name, ("stage", "ms", "result"), rows)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 
 @dataclass
@@ -64,13 +65,17 @@ class Output:
             yield from progress.track(items, description=title)
 
 
-def make_table(title: str, columns: Iterable[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
-    """A table whose first `left` columns are text, which may wrap, and whose others are numbers, which may not."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+def make_table(title: str, columns: Iterable[str], rows: Iterable[Sequence[str | Text]], *, left: int = 1) -> Table:
+    """A table whose first `left` columns are text, which may wrap, and whose others are numbers, which may not.
+
+    Titles and cells are shown as they are: the names of files and layers in them may hold brackets.
+    """
+    heading = Text(title, style="bold") if title else None
+    table = Table(title=heading, title_justify="left", header_style="dim", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 
 

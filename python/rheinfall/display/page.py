@@ -58,7 +58,8 @@ def write_display(
     if match is None:
         match = match_event(event, tracks, min_pt)
     arrays = gather_arrays(event, tracks, match, parameters)
-    heading = title or event.name or "Event"
+    # File names may hold bytes that are no text.
+    heading = (title or event.name or "Event").encode("utf-8", "replace").decode()
     meta = {
         "title": heading,
         "detector": detector or "",

@@ -99,7 +99,7 @@ def compare_tracks(
     partner_a = np.full(a.n_tracks, -1, np.int64)
     partner_b = np.full(b.n_tracks, -1, np.int64)
     # Of the tracks of one finder several may share hits: the most hits decide, then the smaller index.
-    order = np.lexsort((track_a, track_b, shared))[::-1] if len(shared) else np.empty(0, np.int64)
+    order = np.lexsort((track_b, track_a, -shared)) if len(shared) else np.empty(0, np.int64)
     for i in order[same[order]].tolist():
         if partner_a[track_a[i]] < 0 and partner_b[track_b[i]] < 0:
             partner_a[track_a[i]], partner_b[track_b[i]] = track_b[i], track_a[i]
