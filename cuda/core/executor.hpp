@@ -91,8 +91,8 @@ public:
         while (n_threads > 32 && n_threads * row_bytes > most / 2) n_threads /= 2;  // two blocks at once at least
         const std::size_t bytes = n_threads * row_bytes;
         // The attribute is the kernel's, which other threads launch with other sizes: always the same value.
-        RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(
-            kernels::call_for_each_row<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most)));
+        RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(kernels::call_for_each_row<Body>,
+                                                  cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most)));
         const auto n_blocks = static_cast<unsigned>((n + n_threads - 1) / n_threads);
         kernels::call_for_each_row<<<n_blocks, n_threads, bytes, stream_>>>(body, n);
         RHEINFALL_CUDA_CHECK(cudaGetLastError());
