@@ -96,6 +96,31 @@ TEST(TrackFit, FindsTheHelixOfEitherCharge) {
     }
 }
 
+TEST(TrackFit, FindsLongAndShortTracksWithTheErrorsOfTheirLength) {
+    // Without scattering the errors of (offset, direction, curvature) go as 1, 1 / length and 1 / length^2.
+    auto model = rheinfall::default_triplet_model();
+    model.layer_x0 = 0.0F;
+    Event event;
+    constexpr double lengths[] = {1e-3, 1.0, 1e3, 1e5};
+    for (const double length : lengths) {
+        for (int i = 0; i < 9; ++i) event.add_hit(length * i, 0.0, 0.5 * length * i);
+        event.end_track();
+    }
+    const auto out = event.parameters();
+    EXPECT_EQ(rheinfall::fit_tracks(event.view(), event.tracks(), model, out), Status::ok);
+    for (std::size_t t = 0; t < 4; ++t) {
+        const double relative = lengths[t] / lengths[0];
+        const auto expect_near = [](double got, double expected) { EXPECT_NEAR(got / expected, 1.0, 1e-5); };
+        expect_near(out.sigma_d0[t], out.sigma_d0[0]);
+        expect_near(out.sigma_z0[t], out.sigma_z0[0]);
+        expect_near(out.sigma_phi[t] * relative, out.sigma_phi[0]);
+        expect_near(out.sigma_cot_theta[t] * relative, out.sigma_cot_theta[0]);
+        expect_near(out.sigma_q_over_pt[t] * relative * relative, out.sigma_q_over_pt[0]);
+        EXPECT_EQ(out.q_over_pt[t], 0.0F);
+        EXPECT_NEAR(out.cot_theta[t], 0.5F, 1e-6F);
+    }
+}
+
 TEST(TrackFit, GivesAStatusToWhatHasNoHelix) {
     Event event;
     event.end_track();  // no hit at all

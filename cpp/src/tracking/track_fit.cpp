@@ -137,28 +137,30 @@ struct Helix {
 
 /// Where the filtered track is closest to the z axis.
 Helix at_axis(Circle circle, const CircleFilter& plane, const LineFilter& line, double chi2) {
-    circle.x -= circle.sin_phi * plane.x0;
-    circle.y += circle.cos_phi * plane.x0;
-    const double norm = std::sqrt(1.0 + plane.x1 * plane.x1);
-    const double cosine = (circle.cos_phi - circle.sin_phi * plane.x1) / norm;
-    const double sine = (circle.sin_phi + circle.cos_phi * plane.x1) / norm;
+    const CircleFilter::Row state = plane.state();
+    const double offset = state.of[0];
+    const double turn = state.of[1];
+    circle.x -= circle.sin_phi * offset;
+    circle.y += circle.cos_phi * offset;
+    const double norm = std::sqrt(1.0 + turn * turn);
+    const double cosine = (circle.cos_phi - circle.sin_phi * turn) / norm;
+    const double sine = (circle.sin_phi + circle.cos_phi * turn) / norm;
     circle.cos_phi = cosine;
     circle.sin_phi = sine;
-    circle.curvature += plane.x2;
+    circle.curvature += state.of[2];
     const Foot foot = detail::find_foot(circle, 0.0, 0.0);
     const double s = detail::arc_length(circle.curvature, foot);
     const double turned = circle.curvature * foot.sine;
-    const auto offset = CircleFilter::row_at(foot);
     return {circle.curvature,
             cosine * foot.cosine - sine * turned,
             sine * foot.cosine + cosine * turned,
-            line.slope,
+            line.slope(),
             -foot.side,
-            line.z + line.slope * s,
-            plane.variance({0.0, 0.0, 1.0}),
-            plane.variance({-circle.curvature * turned, foot.cosine, foot.sine}),
+            line.z_at(s),
+            plane.variance({{0.0, 0.0, 1.0}}),
+            plane.variance({{-circle.curvature * turned, foot.cosine, foot.sine}}),
             line.slope_variance(),
-            plane.variance(offset),
+            plane.variance(CircleFilter::row_at(foot)),
             line.z_variance(s),
             chi2};
 }
@@ -169,7 +171,7 @@ TrackFitStatus fit_track(const TrackPoints& points, Helix& helix) {
     Circle circle{};
     if (!points.span_a_circle() || !fit_circle(points, circle)) return TrackFitStatus::degenerate;
     LineFilter line = fit_line(points, circle);
-    const double slope = line.slope;
+    const double slope = line.slope();
     const double kink = scattering_var(points.model(), circle.curvature, slope);
     const double z_kink = kink * (1.0 + slope * slope);
     CircleFilter plane;

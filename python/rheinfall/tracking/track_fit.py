@@ -107,9 +107,10 @@ def fit_tracks(tracks: TrackHits, hits: Hits, triplet_model: TripletModel | None
 
     A circle in the transverse plane by the explicit fit of V. Karimäki (Nucl. Instrum. Meth. A305 (1991) 187) about the
     first hit; then, linearised about that circle, a Kalman filter from the outermost hit inwards (P. Billoir, Nucl.
-    Instrum. Meth. 225 (1984) 352) in the plane and for the line z(s), with a kink at each hit from multiple
-    scattering. Constant field along z, no energy loss, no constraint to the beam. The bits are the same on any machine
-    and for any number of threads; `rheinfall.reference.track_fit` is the same estimate as one least-squares problem.
+    Instrum. Meth. 225 (1984) 352; of information, so that it starts from nothing known) in the plane and for the line
+    z(s), with a kink at each hit from multiple scattering. Constant field along z, no energy loss, no constraint to the
+    beam. The bits are the same on any machine and for any number of threads; `rheinfall.reference.track_fit` is the
+    same estimate as one least-squares problem.
 
     Args:
         tracks: anything with int64 `offsets` and `hits`, hits from inside to outside, as `build_tracks` gives them.

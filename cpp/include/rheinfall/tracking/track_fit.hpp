@@ -58,9 +58,9 @@ RHEINFALL_API void check_track_fit(const HitsView& hits, const TrackHitsView& tr
 /// without the logarithm). Constant field along z, no energy loss, no constraint to the beam.
 ///
 /// Of @p model: field, layer_x0 and resolutions, which must be above 0. A path through a layer is longer by
-/// 1 / sin(theta). All in float64 with + - * / and sqrt alone, so that the bits are the same
-/// anywhere and for any number of threads. Returns `empty` without tracks, `not_finite` if some track has such a hit,
-/// else `ok`. Allocates nothing.
+/// 1 / sin(theta). The filter carries information, so that it starts from nothing known, whatever the track's length.
+/// All in float64 with + - * / and sqrt alone, so that the bits are the same anywhere and for any number of threads.
+/// Returns `empty` without tracks, `not_finite` if some track has such a hit, else `ok`. Allocates nothing.
 RHEINFALL_API Status fit_tracks(const HitsView& hits, const TrackHitsView& tracks, const TripletModel& model,
                                 const TrackParametersView& out, const ParallelFor& parallel_for = {}) noexcept;
 
