@@ -58,6 +58,6 @@ $(VENV)/tools: tools/setup.sh tools/venv.sh pyproject.toml
 	@touch $@
 
 clean:  ## remove everything that is built, .venv included
-	rm -rf build dist wheelhouse out .venv .gpu-pack .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist wheelhouse out .venv .gpu-pack .gpu-pack-python .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/rheinfall/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
