@@ -94,10 +94,10 @@ TEST(GraphConstruction, ExactCapacityFitsAndOneLessSaysWhatIsNeeded) {
     EXPECT_EQ(exact.edges(), roomy.edges());
 
     for (const std::size_t n_tasks : {2U, 3U, 8U, 100U}) {
-        auto in_order = [](std::size_t n, ParallelFor::Task task) {
-            for (std::size_t t = 0; t < n; ++t) task(t);
+        auto backwards = [](std::size_t n, ParallelFor::Task task) {
+            for (std::size_t t = n; t-- > 0;) task(t);
         };
-        const ParallelFor tasks(in_order, n_tasks);
+        const ParallelFor tasks(backwards, n_tasks);
         EXPECT_EQ(Attempt(map, event, n_doublets, n_edges, tasks).edges(), roomy.edges()) << n_tasks;
         const Attempt few(map, event, n_doublets - 1, n_edges, tasks);
         EXPECT_EQ(few.result.status, Status::capacity_exceeded);
@@ -239,19 +239,28 @@ auto edges_by(Build&& build, std::size_t bytes) {
 /// Expects the edges of the plain version from every other one; gives their number.
 std::size_t expect_the_plain_edges(const ModuleMap& map, const Event& event) {
     namespace detail = rheinfall::detail;
-    const GraphLimits limits{event.size(), 400000};
+    GraphLimits limits{event.size(), 400000};
     const auto expected = edges_by(
         [&](auto edges, auto& workspace) {
             return detail::build_graph_plain(map, event.view(), limits, edges, workspace);
         },
         detail::graph_workspace_size_plain(map, limits));
-    for (const detail::GraphSteps* steps : versions()) {
-        EXPECT_EQ(edges_by(
-                      [&](auto edges, auto& workspace) {
-                          return detail::build_graph_by(*steps, map, event.view(), limits, edges, workspace);
-                      },
-                      rheinfall::graph_workspace_size(map, limits)),
-                  expected);
+    // The last task first: what one writes beyond its room stays.
+    auto backwards = [](std::size_t n, ParallelFor::Task task) {
+        for (std::size_t t = n; t-- > 0;) task(t);
+    };
+    for (const std::size_t n_tasks : {1U, 2U, 5U, 64U}) {
+        const ParallelFor tasks(backwards, n_tasks);
+        for (const detail::GraphSteps* steps : versions()) {
+            EXPECT_EQ(edges_by(
+                          [&](auto edges, auto& workspace) {
+                              return detail::build_graph_by(*steps, map, event.view(), limits, edges, workspace, tasks);
+                          },
+                          rheinfall::graph_workspace_size(map, limits, n_tasks)),
+                      expected)
+                << n_tasks << " tasks";
+        }
+        limits.n_doublets = std::get<0>(expected);  // no room between the tasks
     }
     return std::get<1>(expected).size();
 }
@@ -270,6 +279,21 @@ TEST(GraphConstruction, EveryVersionFindsTheEdgesOfThePlainOne) {
                 expect_the_plain_edges(random_map(n_modules, reach, seed), event_around(n_hits, n_modules, seed));
             EXPECT_GT(n_edges, 10U);
         }
+    }
+}
+
+/// Rooms of fewer candidates than a vector holds, side by side.
+TEST(GraphConstruction, TasksOfAFewCandidates) {
+    const ModuleMap chains = ModuleMap::from_triplets(
+        {{{1, 2, 3}, 1, {any_pair, any_pair, any, any}}, {{4, 5, 6}, 1, {any_pair, any_pair, any, any}}}, Bend::angle);
+    for (int n_tracks = 1; n_tracks <= 6; ++n_tracks) {
+        SCOPED_TRACE(n_tracks);
+        Event event;
+        for (std::uint64_t module = 1; module <= 6; ++module) {
+            for (int i = 0; i < n_tracks; ++i)
+                event.add(module, 30.0F * static_cast<float>(module), 0, 0.1F * static_cast<float>(i));
+        }
+        EXPECT_EQ(expect_the_plain_edges(chains, event), static_cast<std::size_t>(4 * n_tracks * n_tracks));
     }
 }
 

@@ -176,7 +176,8 @@ private:
         const Float y = Lanes::set(p_.y[i]);
         std::size_t n_found = room_.n;
         const std::size_t first = room_.begin - uncoded_;
-        const std::size_t last = room_.end < room_.begin + Lanes::n ? 0 : room_.end - room_.begin - Lanes::n;
+        // What is found behind so many: a whole vector still fits in the room, also one of which nothing is kept.
+        const std::size_t n_whole = room_.end < room_.begin + Lanes::n ? 0 : room_.end - room_.begin - Lanes::n + 1;
         std::uint32_t* const target = c_.target.data() + room_.begin;
         for (std::size_t b = 0; b < n_blocks; ++b) {
             const std::size_t k = l.block[b];
@@ -194,7 +195,7 @@ private:
             Lanes::store_chosen(&l.dzdr[at], dzdr, kept);
             Lanes::store_chosen(&l.doublets[at], Lanes::load(&l.doublet[k]), kept);
             Lanes::store_chosen(&l.windows[at], Lanes::load(&l.window[k]), kept);
-            if (n_found <= last) [[likely]] {
+            if (n_found < n_whole) [[likely]] {
                 Lanes::store_chosen(target + n_found, hit, kept);
             } else {
                 keep_last(k, kept, room_.begin + n_found);
@@ -273,7 +274,7 @@ private:
         room_.headless |= (~Lanes::bits(fine) & Lanes::bits(Lanes::first(n))) != 0;
         const Float t = Lanes::select(steep, ax, ay) / larger;
         const Float w = t * t;
-        // The arctangent within 0.11 steps: C. Hastings, Approximations for digital computers (1955), sheet 9.
+        // The arctangent within 0.122 steps: C. Hastings, Approximations for digital computers (1955), sheet 9.
         Float angle = Lanes::set(0.0208351f * heading_steps) * w - Lanes::set(0.0851330f * heading_steps);
         angle = angle * w + Lanes::set(0.1801410f * heading_steps);
         angle = angle * w - Lanes::set(0.3302995f * heading_steps);

@@ -170,12 +170,17 @@ private:
     [[nodiscard]] bool search(std::uint32_t doublet, std::uint32_t outer, std::uint32_t& triplet) const {
         const std::uint32_t wanted = index_.first_doublet[w_.map.doublet_outer()[doublet]] + outer;
         const auto known = w_.map.triplet_outer();
-        for (std::uint32_t t = triplet; t < w_.map.triplet_offsets()[doublet + 1]; ++t) {
-            if (known[t] != wanted) continue;
-            triplet = t;
-            return true;
+        const std::uint32_t end = w_.map.triplet_offsets()[doublet + 1];
+        std::uint32_t first = triplet;
+        for (std::uint32_t n = end - first; n > 0;) {  // they rise
+            const std::uint32_t half = n / 2;
+            const bool is_below = known[first + half] < wanted;
+            first = is_below ? first + half + 1 : first;
+            n = is_below ? n - half - 1 : half;
         }
-        return false;
+        if (first == end || known[first] != wanted) return false;
+        triplet = first;
+        return true;
     }
 
     /// Lists those of the first @p n pairs within their own triplet's limits of the change of dz/dr, and of the

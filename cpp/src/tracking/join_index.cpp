@@ -29,9 +29,10 @@ CodeWindow<Code> code_window(const Interval& limits, float steps, float slack) {
     return {static_cast<Code>(static_cast<unsigned>(static_cast<int>(first)) & all), static_cast<Code>(last - first)};
 }
 
-/// Headings are off by half a step for rounding, by 0.11 for their arctangent, and by less than 0.02 for the limits.
+/// Each heading is off by half a step for rounding and by 0.122 for its arctangent, both by less than 0.02 for the
+/// limits.
 CodeWindow<std::uint16_t> turn_window(const Interval& limits) {
-    return code_window<std::uint16_t>(limits, heading_steps, 1.24f);
+    return code_window<std::uint16_t>(limits, heading_steps, 1.27f);
 }
 
 Interval unite(const Interval& a, float low, float high) {

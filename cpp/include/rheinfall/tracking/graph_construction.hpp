@@ -14,7 +14,7 @@ namespace rheinfall {
 
 /// The largest event that a workspace is made for.
 struct GraphLimits {
-    std::size_t n_hits;      ///< at most 2^32 - 1
+    std::size_t n_hits;      ///< at most 2^31 - 1
     std::size_t n_doublets;  ///< hit pairs within their doublet's limits, before triplets: 5 to 20 for each edge; at
                              ///< most 2^31 - 1
 };
