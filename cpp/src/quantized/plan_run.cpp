@@ -194,9 +194,8 @@ constexpr std::size_t least_tile = tile_events / 4;
     return status;
 }
 
-}  // namespace
-
-const Kernels* find_kernels(Isa isa) noexcept {
+/// Of one instruction set by name.
+const Kernels* kernels_of(Isa isa) noexcept {
     switch (isa) {
         case Isa::portable: return &portable_kernels();
 #if defined(__x86_64__)
@@ -208,9 +207,14 @@ const Kernels* find_kernels(Isa isa) noexcept {
                        ? &avx512_kernels()
                        : nullptr;
 #endif
-        case Isa::best: return find_kernels(best_isa());
         default: return nullptr;
     }
+}
+
+}  // namespace
+
+const Kernels* find_kernels(Isa isa) noexcept {
+    return kernels_of(isa == Isa::best ? best_isa() : isa);
 }
 
 bool permutes_bytes() noexcept {
@@ -222,8 +226,8 @@ bool permutes_bytes() noexcept {
 }
 
 Isa best_isa() noexcept {
-    if (find_kernels(Isa::avx512) != nullptr) return Isa::avx512;
-    if (find_kernels(Isa::avx2) != nullptr) return Isa::avx2;
+    if (kernels_of(Isa::avx512) != nullptr) return Isa::avx512;
+    if (kernels_of(Isa::avx2) != nullptr) return Isa::avx2;
     return Isa::portable;
 }
 

@@ -8,7 +8,7 @@
 namespace rheinfall::quantized {
 namespace {
 
-constexpr std::size_t group_bytes = 4 * tile_events;  // of a tile
+constexpr std::size_t group_bytes = std::size_t{4} * tile_events;  // of a tile
 
 /// v = ((x + add) << left) >> right, of one element.
 struct Shifts {
@@ -64,11 +64,12 @@ bool Lowering::pack_tile_weights(Step& step, const Tensor& weight, const std::ve
     };
     if (list_weights(step, at)) return true;
     const std::size_t n_all = n_groups + n_rest_groups;
-    auto* to = plan_.parameters.take<std::uint32_t>(n_all * ((n_out + 3) / 4 * 4) + 16);
+    auto* const to = plan_.parameters.take<std::uint32_t>(n_all * ((n_out + 3) / 4 * 4) + 16);
+    std::size_t n = 0;
     step.weights = reinterpret_cast<const std::byte*>(to);
     for (std::size_t o = 0; o < n_out; o += 4)
         for (std::size_t g = 0; g < n_all; ++g)
-            for (std::size_t k = o; k < std::min(o + 4, n_out); ++k) *to++ = at(g, k);
+            for (std::size_t k = o; k < std::min(o + 4, n_out); ++k) to[n++] = at(g, k);
     return false;
 }
 
@@ -86,7 +87,7 @@ bool Lowering::list_weights(Step& step, const std::function<std::uint32_t(std::s
         }
     // A group of a list loads its inputs for one output, not for four: five loads for four products, where a block
     // has eight for sixteen. What an output adds is its way in and out of the loop.
-    if (5 * list.size() + 2 * step.n_out >= 4 * n_all * step.n_out) return false;
+    if (5 * list.size() + 2 * std::size_t{step.n_out} >= 4 * n_all * step.n_out) return false;
     step.weights = keep_list(list);
     step.taps = keep_counts(counts);
     return true;
