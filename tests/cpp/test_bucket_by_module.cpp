@@ -170,7 +170,7 @@ TEST(BucketByModule, RefusesSizesThatDoNotFit) {
     EXPECT_EQ(call(4, 3, workspace), "accepted");
     constexpr std::size_t too_many = std::size_t{1} << 31;
     EXPECT_EQ(refusal([] { rheinfall::bucket_by_module_workspace_size(rheinfall::Device::cpu, too_many, 1); }),
-              "module_id: expected at most 2147483647 values, got 2147483648");
+              "module_id: expected at most 2147483647, got 2147483648");
 }
 
 #if defined(RHEINFALL_WITH_CUDA)

@@ -234,6 +234,20 @@ void Lowering::emit(const Step& step, StepFunction one, StepFunction tile) {
     if (tile != nullptr) plan_.tile.emplace_back(step).run = tile;
 }
 
+/// Ends a group by @p step, which has its inputs, without gaps, and nothing else: element by element, then its stages.
+void Lowering::finish(const Group& group, Step step, StepFunction one, StepFunction tile, const char* kernel) {
+    const Want want = primary(group, 0);
+    step.out = place(group.value, want);
+    step.n_rows = step.out.rows;
+    step.n_out = step.out.columns;
+    step.in.stride = step.in2.stride = step.out.columns * 4;
+    set_stages(step, group.chain.stages(), want.offset);
+    emit(step, one, tile);
+    plan_.notes.push_back({group.layers, kernel});
+    done_[static_cast<std::size_t>(group.value)] = true;
+    copy_to_wants(group.value, want);
+}
+
 /// The wish that the group's own step fulfils: rows of @p columns elements (0: any rows will do).
 Want Lowering::primary(const Group& group, std::size_t columns) const {
     const std::vector<Want> all = wants(group.value);
@@ -320,18 +334,9 @@ bool Lowering::lower_map(int value) {
         Chain(ranges_.value(variable).all, graph_.type(variable).fraction(), size(variable), 1, plan_.parameters);
     if (!swallow(group.chain, variable, value)) return false;
     extend(group);
-    const Want want = primary(group, 0);
     Step step;
     step.in = plain_operand(variable);
-    step.out = place(group.value, want);
-    step.n_rows = step.out.rows;
-    step.n_out = step.out.columns;
-    step.in.stride = step.out.columns * 4;
-    set_stages(step, group.chain.stages(), want.offset);
-    emit(step, plan_.kernels->map, plan_.kernels->map_tile);
-    plan_.notes.push_back({group.layers, "map"});
-    done_[static_cast<std::size_t>(group.value)] = true;
-    copy_to_wants(group.value, want);
+    finish(group, step, plan_.kernels->map, plan_.kernels->map_tile, "map");
     return true;
 }
 

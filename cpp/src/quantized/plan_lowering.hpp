@@ -148,6 +148,7 @@ private:
     const Stage* keep(const std::vector<Stage>& stages, std::int32_t offset);
     void set_stages(Step& step, const std::vector<Stage>& stages, std::int32_t offset);
     void emit(const Step& step, StepFunction one, StepFunction tile);
+    void finish(const Group& group, Step step, StepFunction one, StepFunction tile, const char* kernel);
     void lower_input(int value);
     bool lower_map(int value);
     void lower_outputs();

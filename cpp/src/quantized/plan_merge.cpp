@@ -118,18 +118,9 @@ bool Lowering::lower_merge(int value) {
     group.chain.convert(l.result, proof(value).result_overflows, proof(value).result.all);
     if (!group.chain.failed().empty()) return false;
     extend(group);
-    const Want want = primary(group, 0);
     step.in = plain_operand(l.inputs[0]);
     step.in2 = plain_operand(l.inputs[1]);
-    step.out = place(group.value, want);
-    step.n_rows = step.out.rows;
-    step.n_out = step.out.columns;
-    step.in.stride = step.in2.stride = step.out.columns * 4;
-    set_stages(step, group.chain.stages(), want.offset);
-    emit(step, plan_.kernels->merge, plan_.kernels->merge_tile);
-    plan_.notes.push_back({group.layers, "merge"});
-    done_[static_cast<std::size_t>(group.value)] = true;
-    copy_to_wants(group.value, want);
+    finish(group, step, plan_.kernels->merge, plan_.kernels->merge_tile, "merge");
     return true;
 }
 

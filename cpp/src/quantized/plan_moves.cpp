@@ -100,18 +100,10 @@ Place Lowering::begin_place(const Group& group, int value) {
 }
 
 void Lowering::finish_moved(const Group& group, const Place& moved, const char* kernel) {
-    const Want want = primary(group, 0);
     Step step;
     step.in = moved;
-    step.out = place(group.value, want);
-    step.n_rows = step.out.rows;
-    step.n_out = step.out.columns;
-    step.in.stride = step.out.columns * 4;
-    set_stages(step, group.chain.stages(), want.offset);
-    if (step.out.one != moved.one) emit(step, plan_.kernels->map, plan_.kernels->map_tile);
-    plan_.notes.push_back({group.layers, kernel});
-    done_[static_cast<std::size_t>(group.value)] = true;
-    copy_to_wants(group.value, want);
+    const bool is_there = place(group.value, primary(group, 0)).one == step.in.one;
+    finish(group, step, is_there ? nullptr : plan_.kernels->map, is_there ? nullptr : plan_.kernels->map_tile, kernel);
 }
 
 bool Lowering::lower_gather(int value) {

@@ -158,20 +158,11 @@ bool Lowering::lower_softmax(int value) {
     }
     const Place sum = reduce_slices(terms, n, true);
     const Place factor = repeat(emit_map(sum, nullptr, Merge::add, invert, temporary(sum.columns)), n);
-    const Want want = primary(group, 0);
     Step step;
     step.in = terms;
     step.in2 = factor;
     step.merge = Merge::multiply;
-    step.out = place(group.value, want);
-    step.n_rows = step.out.rows;
-    step.n_out = step.out.columns;
-    step.in.stride = step.in2.stride = step.out.columns * 4;
-    set_stages(step, group.chain.stages(), want.offset);
-    emit(step, plan_.kernels->merge, plan_.kernels->merge_tile);
-    plan_.notes.push_back({group.layers, "softmax"});
-    done_[static_cast<std::size_t>(group.value)] = true;
-    copy_to_wants(group.value, want);
+    finish(group, step, plan_.kernels->merge, plan_.kernels->merge_tile, "softmax");
     return true;
 }
 

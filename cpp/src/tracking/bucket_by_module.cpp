@@ -1,32 +1,22 @@
 #include <limits>
 #include <rheinfall/tracking/bucket_by_module.hpp>
-#include <stdexcept>
-#include <string>
 
+#include "core/require.hpp"
 #include "tracking/bucket_by_module_backends.hpp"
 
 namespace rheinfall {
 namespace {
 
-void require_size(const char* name, std::size_t size, std::size_t expected) {
-    if (size == expected) return;
-    throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
-                                std::to_string(size));
-}
+using detail::require_at_most;
+using detail::require_size;
 
-void require_at_most(const char* name, std::size_t n) {
-    // CUB counts in int, offsets are 32 bits wide.
-    constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
-    if (n <= most) return;
-    throw std::invalid_argument(std::string(name) + ": expected at most " + std::to_string(most) + " values, got " +
-                                std::to_string(n));
-}
+constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();  // CUB counts in int, offsets have 32 bits
 
 }  // namespace
 
 std::size_t bucket_by_module_workspace_size(Device device, std::size_t n_hits, std::size_t n_modules) {
-    require_at_most("module_id", n_hits);
-    require_at_most("modules", n_modules + 2);
+    require_at_most("module_id", n_hits, most);
+    require_at_most("modules", n_modules + 2, most);
     return device == Device::cuda ? bucket_by_module_workspace_size_cuda(n_hits, n_modules)
                                   : bucket_by_module_workspace_size_cpu(n_hits, n_modules);
 }

@@ -1,25 +1,12 @@
 #include "tracking/graph_construction_device.hpp"
 
-#include <stdexcept>
-#include <string>
+#include "core/require.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
 constexpr std::size_t most_hits = (std::size_t{1} << 29) - 1;      // four sums each, which CUB counts in int
 constexpr std::size_t most_doublets = (std::size_t{1} << 31) - 1;  // likewise
-
-void require_at_most(const char* name, std::size_t n, std::size_t most) {
-    if (n <= most) return;
-    throw std::invalid_argument(std::string(name) + ": expected at most " + std::to_string(most) + ", got " +
-                                std::to_string(n));
-}
-
-void require_size(const char* name, std::size_t size, std::size_t expected) {
-    if (size == expected) return;
-    throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
-                                std::to_string(size));
-}
 
 }  // namespace
 

@@ -4,26 +4,14 @@
 #include <bit>
 #include <cmath>
 #include <stdexcept>
-#include <string>
 
+#include "core/require.hpp"
 #include "tracking/radius_graph_work.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
 constexpr std::size_t most = (std::size_t{1} << 31) - 2;  // CUB counts in int, and one more than there are points
-
-void require_at_most(const char* name, std::size_t n) {
-    if (n <= most) return;
-    throw std::invalid_argument(std::string(name) + ": expected at most " + std::to_string(most) + ", got " +
-                                std::to_string(n));
-}
-
-void require_size(const char* name, std::size_t size, std::size_t expected) {
-    if (size == expected) return;
-    throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
-                                std::to_string(size));
-}
 
 }  // namespace
 
@@ -49,8 +37,8 @@ void set_device_plan(const RadiusGraphPlan& plan, std::size_t n_points, std::siz
 
 void check_device_radius_limits(const RadiusGraphPlan& plan, std::size_t n_points, std::size_t dimension,
                                 std::size_t edge_capacity) {
-    require_at_most("points", n_points);
-    require_at_most("edges", edge_capacity);
+    require_at_most("points", n_points, most);
+    require_at_most("edges", edge_capacity, most);
     const float* somewhere = nullptr;
     check_radius_graph(plan, {{somewhere, n_points * dimension}, n_points, dimension});
 }

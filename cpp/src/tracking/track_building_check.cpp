@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/require.hpp"
 #include "tracking/detail/edge_rows.hpp"
 #include "tracking/track_building_device.hpp"
 
@@ -11,11 +12,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
     throw std::invalid_argument(what);
-}
-
-void require_size(const char* name, std::size_t expected, std::size_t got) {
-    if (expected == got) return;
-    refuse(std::string(name) + ": expected " + std::to_string(expected) + " values, got " + std::to_string(got));
 }
 
 void require_in_range(const char* name, std::span<const std::int64_t> ends, std::size_t n_nodes) {
@@ -45,12 +41,12 @@ void check_track_building_shape(const TrackBuildingPlan& plan, const ScoredGraph
     }
     if (graph.n_nodes >= no_hit) refuse("n_nodes: expected less than 2^32 - 1, got " + std::to_string(graph.n_nodes));
     if (graph.edges.size() >= no_hit) refuse("edge_index: expected less than 2^32 - 1 edges");
-    require_size("edge_index: targets", graph.edges.source.size(), graph.edges.target.size());
-    require_size("scores", graph.edges.size(), graph.scores.size());
+    require_size("edge_index: targets", graph.edges.target.size(), graph.edges.source.size());
+    require_size("scores", graph.scores.size(), graph.edges.size());
     if (graph.hits.size() > 0) {
-        require_size("hits.x", graph.n_nodes, graph.hits.x.size());
-        require_size("hits.y", graph.n_nodes, graph.hits.y.size());
-        require_size("hits.z", graph.n_nodes, graph.hits.z.size());
+        require_size("hits.x", graph.hits.x.size(), graph.n_nodes);
+        require_size("hits.y", graph.hits.y.size(), graph.n_nodes);
+        require_size("hits.z", graph.hits.z.size(), graph.n_nodes);
     } else if (plan.orient && graph.n_nodes > 0) {
         refuse("orient: the hits are needed to tell which end of an edge is the inner one");
     }

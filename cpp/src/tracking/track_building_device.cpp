@@ -3,22 +3,18 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/require.hpp"
+
 namespace rheinfall::detail {
 namespace {
 
 constexpr std::size_t most = (std::size_t{1} << 31) - 2;  // CUB counts in int, and one more than there are hits
 
-void require_at_most(const char* name, std::size_t n) {
-    if (n <= most) return;
-    throw std::invalid_argument(std::string(name) + ": expected at most " + std::to_string(most) + ", got " +
-                                std::to_string(n));
-}
-
 }  // namespace
 
 void check_device_track_limits(const TrackBuildingLimits& limits) {
-    require_at_most("n_nodes", limits.n_nodes);
-    require_at_most("edges", limits.n_edges);
+    require_at_most("n_nodes", limits.n_nodes, most);
+    require_at_most("edges", limits.n_edges, most);
 }
 
 void check_device_tracks(const TrackBuildingPlan& plan, const ScoredGraph& graph, const DeviceTracks& tracks) {
