@@ -19,7 +19,7 @@ run: $(VENV)/installed  ## find tracks in a simulated event; print the table, wr
 # The package without CUDA, as quick to build as it gets; remade when a source is newer.
 $(VENV)/installed: tools/venv.sh $(SOURCES)
 	@tools/venv.sh $(VENV)
-	@echo "Installing rheinfall with the extras cli and onnx (compiles the library: a minute or two) ..."
+	@echo "Installing rheinfall with the extras cli and onnx (compiles the library: about five minutes of one core) ..."
 	@$(BIN)/python -m pip install -qq -C cmake.define.RHEINFALL_CUDA=OFF '.[cli,onnx]'
 	@touch $@
 
