@@ -76,8 +76,9 @@ std::size_t DeviceEdgeClassifier::workspace_size(const EdgeClassifierLimits& lim
     return arena.bytes();
 }
 
-void DeviceEdgeClassifier::run(CudaStream stream, Workspace& workspace, const EdgeClassifierInput& input,
+void DeviceEdgeClassifier::run(CudaStream stream, Workspace& workspace, const DeviceEdgeClassifierInput& on_device,
                                EdgeOutput output, std::span<float> out, Status* status) const {
+    const EdgeClassifierInput& input = on_device.graph;
     gnn::check_device_call(impl_->network, input, out, status);
     const EdgeClassifierLimits graph{input.n_nodes, input.edges.size()};
     const std::size_t left = workspace.capacity() - workspace.mark();
@@ -89,7 +90,7 @@ void DeviceEdgeClassifier::run(CudaStream stream, Workspace& workspace, const Ed
         throw std::invalid_argument("workspace: expected " + std::to_string(workspace_size(graph)) +
                                     " bytes left, got " + std::to_string(left));
     }
-    gnn::set_caller(g, input, output, out, status);
+    gnn::set_caller(g, on_device, output, out, status);
     g.arrays_in = impl_->arrays.span().data();
     g.buffers = impl_->buffers.span().data();
     const detail::CudaExecutor executor(stream, scratch);

@@ -78,7 +78,9 @@ Result on_cpu(const EdgeClassifier& network, const Event& event, EdgeOutput outp
     return result;
 }
 
-Result by_bodies(std::span<const std::byte> bytes, const Event& event, EdgeOutput output, HostExecutor on) {
+/// @p event may have room for more nodes and edges than the words say.
+Result by_bodies(std::span<const std::byte> bytes, const Event& event, EdgeOutput output, HostExecutor on,
+                 const std::uint32_t* n_nodes = nullptr, const std::size_t* n_edges = nullptr) {
     const gnn::DeviceNetwork network = gnn::flatten(gnn::make_plan(gnn::read_graph(bytes, "test"), "test"));
     rheinfall::detail::MeasuringArena measure;
     static_cast<void>(gnn::take_device_event(measure, network, event.n_nodes, event.size()));
@@ -89,7 +91,7 @@ Result by_bodies(std::span<const std::byte> bytes, const Event& event, EdgeOutpu
     EXPECT_FALSE(workspace.overflowed());
     Result result{std::vector<float>(event.size(), -7.0F)};
     gnn::check_device_call(network, event.input(), result.out, &result.status);
-    gnn::set_caller(g, event.input(), output, result.out, &result.status);
+    gnn::set_caller(g, {event.input(), n_nodes, n_edges}, output, result.out, &result.status);
     g.arrays_in = network.arrays.data();
     g.buffers = network.buffers.data();
     gnn::run_device_network(on, network, network.instructions.data(), g);
@@ -221,6 +223,43 @@ TEST(DeviceNetwork, EdgesInAnyOrderHaveTheSameBits) {
     expect_equal(got, expected);
 }
 
+TEST(DeviceNetwork, LooksAtNoNodeOrEdgeBehindTheirNumbers) {
+    const std::vector<std::byte> bytes = every_operation(4, 7);
+    const EdgeClassifier network = EdgeClassifier::parse(bytes, "test");
+    struct Room {
+        std::size_t n_nodes, n_edges, more_nodes, more_edges;
+    };
+    // Also numbers of nodes whose next one needs a bit more, and room for chunks and tiles that nobody needs.
+    for (const Room& room : {Room{5, 30, 1, 1}, Room{62, 97, 1, 50}, Room{63, 97, 1, 0}, Room{64, 48, 900, 2000},
+                             Room{1, 1, 0, 100}, Room{40, 0, 3, 3}, Room{3, 60, 3000, 0}}) {
+        SCOPED_TRACE(testing::Message() << room.n_nodes << " nodes, " << room.n_edges << " edges");
+        const Event event = make_event(network, room.n_nodes, room.n_edges, 8);
+        Result expected = on_cpu(network, event, EdgeOutput::logits);
+        expected.out.resize(room.n_edges + room.more_edges, -7.0F);
+        Event roomy = event;
+        roomy.n_nodes += room.more_nodes;
+        const float bad = std::numeric_limits<float>::quiet_NaN();
+        roomy.nodes.resize(roomy.n_nodes * network.n_node_features(), bad);
+        roomy.features.resize(expected.out.size() * network.n_edge_features(), bad);
+        roomy.source.resize(expected.out.size(), 0);
+        roomy.target.resize(expected.out.size(), -1);
+        const auto n_nodes = static_cast<std::uint32_t>(room.n_nodes);
+        for (const unsigned seed : {1U, 2U}) {
+            expect_equal(by_bodies(bytes, roomy, EdgeOutput::logits, HostExecutor(seed), &n_nodes, &room.n_edges),
+                         expected);
+        }
+        const std::size_t many_edges = expected.out.size() + 1;
+        const auto many_nodes = static_cast<std::uint32_t>(roomy.n_nodes + 1);
+        std::ranges::fill(expected.out, -7.0F);
+        expected.status = Status::capacity_exceeded;
+        const auto over = [&](const std::uint32_t* nodes, const std::size_t* edges) {
+            return by_bodies(bytes, roomy, EdgeOutput::logits, HostExecutor(), nodes, edges);
+        };
+        expect_equal(over(&n_nodes, &many_edges), expected);
+        expect_equal(over(&many_nodes, &room.n_edges), expected);
+    }
+}
+
 TEST(DeviceNetwork, ManyEqualEdgesAreSorted) {
     const std::vector<std::byte> bytes = every_operation(2, 4);
     const EdgeClassifier network = EdgeClassifier::parse(bytes, "test");
@@ -289,7 +328,7 @@ void expect_equal_on_gpu(std::span<const std::byte> bytes, const Event& event, E
     const auto out = uploaded(std::vector<float>(event.size(), -7.0F));
     const DeviceBuffer<Status> status(1);
     const EdgeClassifierInput input{event.n_nodes, nodes.span(), {source.span(), target.span()}, features.span()};
-    network.run(nullptr, workspace, input, output, out.span(), status.span().data());
+    network.run(nullptr, workspace, {input}, output, out.span(), status.span().data());
     expect_equal({out.to_host(nullptr), status.to_host(nullptr)[0]}, expected);
 }
 

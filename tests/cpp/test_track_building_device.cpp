@@ -71,7 +71,7 @@ Built build_on_cpu(const TrackBuildingPlan& plan, const Event& event, const Room
 /// Runs the bodies on @p on, over arrays of the size that the device would take.
 template <class Executor>
 Built build_like_device(Executor on, const TrackBuildingPlan& plan, const Event& event, const Room& room,
-                        const std::size_t* n_edges = nullptr) {
+                        const std::size_t* n_edges = nullptr, const std::uint32_t* n_nodes = nullptr) {
     Built built(room);
     const rheinfall::TrackBuildingLimits limits{event.n_nodes, event.source.size()};
     const bool has_hits = !event.x.empty();
@@ -84,7 +84,7 @@ Built build_like_device(Executor on, const TrackBuildingPlan& plan, const Event&
     EXPECT_FALSE(workspace.overflowed());
     const rheinfall::DeviceTracks tracks{built.offsets, built.hits, built.labels, &built.result};
     detail::check_device_tracks(plan, event.view(), tracks);
-    detail::set_device_tracks({event.view(), n_edges}, tracks, t);
+    detail::set_device_tracks({event.view(), n_edges, n_nodes}, tracks, t);
     detail::build_device_tracks(on, t);
     return built;
 }
@@ -156,6 +156,41 @@ TEST(DeviceTrackBuilding, BodiesGiveTheTracksOfTheCpu) {
     }
     for (const Status status : {Status::ok, Status::empty, Status::not_finite, Status::cycle}) {
         EXPECT_GT(seen[static_cast<std::size_t>(status)], 100U) << to_string(status);
+    }
+}
+
+/// The event in arrays with room for more hits, which hold something.
+Event with_room(Event event, std::size_t n_more) {
+    const bool has_hits = !event.x.empty();
+    event.n_nodes += n_more;
+    for (std::size_t i = 0; i < n_more && has_hits; ++i) {
+        for (auto* axis : {&event.x, &event.y, &event.z}) {
+            axis->push_back(i % 2 == 0 ? std::numeric_limits<float>::quiet_NaN() : 1.0F);
+        }
+        event.module_id.push_back(std::uint64_t{i} << 36U);
+    }
+    return event;
+}
+
+TEST(DeviceTrackBuilding, BodiesLookAtNoHitBehindTheirNumber) {
+    RandomCases cases(3);
+    for (unsigned i = 0; i < 300; ++i) {
+        for (const TrackMethod method : methods_with_hits) {
+            const bool has_hits = i % 2 == 0 || method == TrackMethod::layer_merge;
+            const Event event = cases.event(has_hits);
+            if (event.n_nodes == 0) continue;  // then there are no arrays that say whether there are hits
+            const TrackBuildingPlan plan = cases.plan(method, has_hits);
+            SCOPED_TRACE(testing::Message() << "case " << i << ", method " << static_cast<int>(method));
+            Built expected = build_on_cpu(plan, event, room_for(event));
+            const std::size_t n_more = 1 + i % 4;
+            if (expected.labels.front() != -7) expected.labels.resize(event.n_nodes + n_more, -1);
+            const Event roomy = with_room(event, n_more);
+            const auto n_nodes = static_cast<std::uint32_t>(event.n_nodes);
+            Built built = build_like_device(HostExecutor(i), plan, roomy, room_for(roomy), nullptr, &n_nodes);
+            if (expected.labels.size() < built.labels.size()) built.labels.resize(event.n_nodes);  // none was written
+            built.expect_equal(expected);
+            if (testing::Test::HasFailure()) return;
+        }
     }
 }
 

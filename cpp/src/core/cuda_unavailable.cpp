@@ -95,8 +95,9 @@ std::size_t DeviceEdgeClassifier::n_edge_features() const noexcept {
 std::size_t DeviceEdgeClassifier::workspace_size(const EdgeClassifierLimits& /*limits*/) const {
     refuse("DeviceEdgeClassifier");
 }
-void DeviceEdgeClassifier::run(CudaStream /*stream*/, Workspace& /*workspace*/, const EdgeClassifierInput& /*input*/,
-                               EdgeOutput /*output*/, std::span<float> /*out*/, Status* /*status*/) const {
+void DeviceEdgeClassifier::run(CudaStream /*stream*/, Workspace& /*workspace*/,
+                               const DeviceEdgeClassifierInput& /*input*/, EdgeOutput /*output*/,
+                               std::span<float> /*out*/, Status* /*status*/) const {
     refuse("DeviceEdgeClassifier");
 }
 

@@ -16,7 +16,9 @@ namespace rheinfall::gnn {
 
 /// One event. Edges lie by (target, source), equal ones by their features, as on the CPU.
 struct DeviceEvent {
-    std::uint32_t n_nodes, n_edges;
+    std::uint32_t n_nodes, n_edges;      ///< room: the sizes of the caller's arrays
+    const std::uint32_t* n_nodes_given;  ///< null, or how many of them there are
+    const std::size_t* n_edges_given;
     std::int32_t node_bits;  ///< of a node's number
     std::int32_t n_edge_features;
     const std::int64_t *source_in, *target_in;
@@ -41,13 +43,29 @@ struct DeviceEvent {
     bool scores;
     Status* status;
 
-    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint64_t n_rows(Kind kind) const {
+    /// True if there are more nodes or edges than there is room for: the event then counts as one without edges.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool too_many() const {
+        return (n_nodes_given != nullptr && *n_nodes_given > n_nodes) ||
+               (n_edges_given != nullptr && *n_edges_given > n_edges);
+    }
+    /// Nodes and edges that there are.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t nodes() const {
+        return n_nodes_given == nullptr || too_many() ? n_nodes : *n_nodes_given;
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t edges() const {
+        if (too_many()) return 0;
+        return n_edges_given == nullptr ? n_edges : static_cast<std::uint32_t>(*n_edges_given);
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint64_t room(Kind kind) const {
         return kind == Kind::edge ? n_edges : kind == Kind::node ? n_nodes : 1;
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint64_t n_rows(Kind kind) const {
+        return kind == Kind::edge ? edges() : kind == Kind::node ? nodes() : 1;
     }
     /// The event as programs read it; indices are below 2^31, so that the same bits are signed numbers.
     [[nodiscard]] RHEINFALL_HOST_DEVICE EventView view() const {
-        return {static_cast<std::int32_t>(n_nodes),
-                static_cast<std::int32_t>(n_edges),
+        return {static_cast<std::int32_t>(nodes()),
+                static_cast<std::int32_t>(edges()),
                 reinterpret_cast<const std::int32_t*>(source),
                 target,
                 reinterpret_cast<const std::int32_t*>(caller),
@@ -82,23 +100,28 @@ struct PlaceArray {
         if (array.buffer >= 0) {
             data = g.values;
             for (std::int32_t b = 0; b < array.buffer; ++b) {
-                data += buffer_floats(g.buffers[b], g.n_rows(g.buffers[b].kind));
+                data += buffer_floats(g.buffers[b], g.room(g.buffers[b].kind));
             }
         }
         g.arrays[index] = {data, array.stride};
     }
 };
 
-/// By the caller's edge.
+/// By the caller's edge. Places without an edge go behind all others: no node has the largest number.
 struct MakeEdgeKey {
     DeviceEvent g;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t e) const {
+        g.index[e] = static_cast<std::uint32_t>(e);
+        if (e >= g.edges()) {
+            g.key[e] = (std::uint64_t{1} << static_cast<unsigned>(2 * g.node_bits)) - 1;
+            return;
+        }
         const auto source = static_cast<std::uint64_t>(g.source_in[e]);
         const auto target = static_cast<std::uint64_t>(g.target_in[e]);
-        const bool bad = source >= g.n_nodes || target >= g.n_nodes;
+        const std::uint64_t n_nodes = g.nodes();
+        const bool bad = source >= n_nodes || target >= n_nodes;
         if (bad) *g.invalid = 1;  // all that store here store the same
         g.key[e] = bad ? 0 : target << static_cast<unsigned>(g.node_bits) | source;
-        g.index[e] = static_cast<std::uint32_t>(e);
     }
 };
 
@@ -106,10 +129,12 @@ struct MakeEdgeKey {
 struct SortEqualEdges {
     DeviceEvent g;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t first) const {
+        const std::uint64_t n_edges = g.edges();
+        if (first >= n_edges) return;
         const std::uint64_t key = g.sorted_key[first];
         if (first > 0 && g.sorted_key[first - 1] == key) return;
         std::uint64_t end = first + 1;
-        while (end < g.n_edges && g.sorted_key[end] == key) ++end;
+        while (end < n_edges && g.sorted_key[end] == key) ++end;
         if (end - first == 1 || *g.invalid != 0) return;
         const float* features = g.edge_features;
         const auto width = static_cast<std::size_t>(g.n_edge_features);
@@ -155,8 +180,9 @@ RHEINFALL_HOST_DEVICE std::int32_t lower_bound(const T* sorted, std::uint32_t n,
 struct FindEdges {
     DeviceEvent g;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t i) const {
-        g.first_in[i] = lower_bound(g.target, g.n_edges, i);
-        g.first_out[i] = lower_bound(g.sorted_source, g.n_edges, i);
+        const std::uint32_t n_edges = g.edges();
+        g.first_in[i] = lower_bound(g.target, n_edges, i);
+        g.first_out[i] = lower_bound(g.sorted_source, n_edges, i);
         if (i < g.n_nodes) g.node[i] = static_cast<std::int32_t>(i);
     }
 };
@@ -168,16 +194,10 @@ struct RunRow {
     std::int32_t n_instructions;
     Kind kind;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t row, float* columns, std::int32_t stride) const {
-        if (*g.invalid != 0) return;
+        if (*g.invalid != 0 || row >= g.n_rows(kind) || g.edges() == 0) return;
         const EventView event = g.view();
-        const one::Row r{&event,
-                         kind,
-                         static_cast<std::int32_t>(row),
-                         columns,
-                         stride,
-                         g.statistics,
-                         static_cast<std::int64_t>(g.n_rows(kind)),
-                         g.not_finite};
+        const one::Row r{&event, kind,         static_cast<std::int32_t>(row),          columns,
+                         stride, g.statistics, static_cast<std::int64_t>(g.room(kind)), g.not_finite};
         for (std::int32_t k = 0; k < n_instructions; ++k) one::run_instruction(instructions[k], r);
     }
 };
@@ -196,10 +216,11 @@ struct SumChunk {
         const std::uint64_t chunk = place / static_cast<std::uint64_t>(n_columns);
         const std::uint64_t n = g.n_rows(kind);
         const std::uint64_t end = (chunk + 1) * chunk_rows < n ? (chunk + 1) * chunk_rows : n;
+        const std::uint64_t stride = g.room(kind);
         double sum = 0;
         double squares = 0;
         for (std::uint64_t row = chunk * chunk_rows + lane; row < end; row += statistic_lanes) {
-            const auto x = static_cast<double>(g.statistics[column * n + row]);
+            const auto x = static_cast<double>(g.statistics[column * stride + row]);
             sum += x;
             squares += x * x;
         }
@@ -242,7 +263,8 @@ struct FinishColumn {
 struct WriteStatus {
     DeviceEvent g;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t) const {
-        *g.status = g.n_edges == 0       ? Status::empty
+        *g.status = g.too_many()         ? Status::capacity_exceeded
+                    : g.edges() == 0     ? Status::empty
                     : *g.invalid != 0    ? Status::invalid_argument
                     : *g.not_finite != 0 ? Status::not_finite
                                          : Status::ok;

@@ -10,7 +10,7 @@
 
 namespace rheinfall::gnn {
 
-/// Takes the arrays of an event of so many nodes and edges; the caller sets what is its own.
+/// Takes the arrays of an event of up to so many nodes and edges; the caller sets what is its own.
 template <class Arena>
 DeviceEvent take_device_event(Arena& arena, const DeviceNetwork& network, std::size_t n_nodes, std::size_t n_edges) {
     DeviceEvent g{};
@@ -21,11 +21,11 @@ DeviceEvent take_device_event(Arena& arena, const DeviceNetwork& network, std::s
     g.n_arrays = static_cast<std::int32_t>(network.arrays.size());
     g.n_buffers = static_cast<std::int32_t>(network.buffers.size());
     std::size_t n_values = 0;
-    for (const DeviceBufferShape& b : network.buffers) n_values += buffer_floats(b, g.n_rows(b.kind));
+    for (const DeviceBufferShape& b : network.buffers) n_values += buffer_floats(b, g.room(b.kind));
     std::size_t n_statistics = 0;
     std::size_t n_sums = 0;
     for (const DeviceStage& stage : network.stages) {
-        const std::size_t rows = g.n_rows(stage.kind);
+        const std::size_t rows = g.room(stage.kind);
         const auto columns = static_cast<std::size_t>(stage.statistic_columns);
         n_statistics = std::max(n_statistics, rows * columns);
         n_sums = std::max(n_sums, (rows + chunk_rows - 1) / chunk_rows * columns * 2 * statistic_lanes);
@@ -56,7 +56,8 @@ void sort_device_edges(Executor& on, const DeviceEvent& g) {
     on.for_each(std::uint64_t{g.n_nodes} + 1, FindEdges{g});
 }
 
-/// Runs all steps on @p on; @p instructions: the network's, where the executor's bodies can read them.
+/// Runs all steps on @p on, in grids of the room that there is; @p instructions: the network's, where the executor's
+/// bodies can read them.
 template <class Executor>
 void run_device_network(Executor& on, const DeviceNetwork& network, const Instruction* instructions,
                         const DeviceEvent& g) {
@@ -65,7 +66,7 @@ void run_device_network(Executor& on, const DeviceNetwork& network, const Instru
         on.for_each(network.arrays.size(), PlaceArray{g});
         sort_device_edges(on, g);
         for (const DeviceStage& stage : network.stages) {
-            const std::uint64_t rows = g.n_rows(stage.kind);
+            const std::uint64_t rows = g.room(stage.kind);
             on.for_each_row(rows, network.scratch_columns,
                             RunRow{g, instructions + stage.first_instruction, stage.n_instructions, stage.kind});
             const auto columns = static_cast<std::uint64_t>(stage.statistic_columns);

@@ -34,8 +34,11 @@ void check_device_call(const DeviceNetwork& network, const EdgeClassifierInput& 
     if (status == nullptr) throw std::invalid_argument("status: expected a pointer, got null");
 }
 
-void set_caller(DeviceEvent& g, const EdgeClassifierInput& input, EdgeOutput output, std::span<float> out,
+void set_caller(DeviceEvent& g, const DeviceEdgeClassifierInput& on_device, EdgeOutput output, std::span<float> out,
                 Status* status) noexcept {
+    const EdgeClassifierInput& input = on_device.graph;
+    g.n_nodes_given = on_device.n_nodes;
+    g.n_edges_given = on_device.n_edges;
     g.source_in = input.edges.source.data();
     g.target_in = input.edges.target.data();
     g.node_features = input.node_features.data();

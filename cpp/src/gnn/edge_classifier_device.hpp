@@ -1,6 +1,6 @@
 #pragma once
 
-#include <rheinfall/gnn/edge_classifier.hpp>
+#include <rheinfall/gnn/edge_classifier_cuda.hpp>
 #include <span>
 
 #include "gnn/device_event.hpp"
@@ -15,7 +15,7 @@ void check_device_call(const DeviceNetwork& network, const EdgeClassifierInput& 
                        const Status* status);
 
 /// Writes what the caller gave to @p g.
-void set_caller(DeviceEvent& g, const EdgeClassifierInput& input, EdgeOutput output, std::span<float> out,
+void set_caller(DeviceEvent& g, const DeviceEdgeClassifierInput& on_device, EdgeOutput output, std::span<float> out,
                 Status* status) noexcept;
 
 }  // namespace rheinfall::gnn

@@ -23,7 +23,7 @@ struct Row {
     float* columns;
     std::int32_t stride;
     float* statistics;    ///< [column][row], what statistics are taken of
-    std::int64_t n_rows;  ///< of the stage
+    std::int64_t n_rows;  ///< of the stage: from one column of the statistics to the next
     std::uint32_t* not_finite;
 
     [[nodiscard]] RHEINFALL_HOST_DEVICE float& at(std::int32_t column) const {

@@ -33,6 +33,7 @@ void set_device_tracks(const DeviceScoredGraph& on_device, const DeviceTracks& t
     t.edge_target = graph.edges.target.data();
     t.score = graph.scores.data();
     t.n_edges_given = on_device.n_edges;
+    t.n_nodes_given = on_device.n_nodes;
     t.x = graph.hits.x.data();
     t.y = graph.hits.y.data();
     t.z = graph.hits.z.data();

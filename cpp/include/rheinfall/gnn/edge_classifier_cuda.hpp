@@ -14,6 +14,15 @@
 
 namespace rheinfall {
 
+/// One graph in device memory.
+struct DeviceEdgeClassifierInput {
+    EdgeClassifierInput graph;  ///< nodes, edges and features may be more than what is in use
+    /// Null: all. Else device addresses of their numbers, such as `DeviceHits::n_hits` and `PruneResult::n_edges`, so
+    /// that the host need not know them; with more than there is room for, the status is `capacity_exceeded`.
+    const std::uint32_t* n_nodes = nullptr;
+    const std::size_t* n_edges = nullptr;
+};
+
 /// A graph network on a CUDA device: uploaded once, immutable, copies share it.
 class RHEINFALL_API DeviceEdgeClassifier {
 public:
@@ -33,13 +42,14 @@ public:
     /// views, @p status and the memory of @p workspace lie on the device.
     ///
     /// Returns at once: neither allocates nor waits, and may be captured into a CUDA graph, which replays on other
-    /// features and edges in the same arrays, of the same numbers. Several events may be in flight, each with its
-    /// workspace, output and status.
+    /// features and edges in the same arrays, and on any numbers of them if `input` has words that say how many.
+    /// Several events may be in flight, each with its workspace, output and status.
     ///
-    /// With `Status::invalid_argument` (an edge leads out of range) nothing was written to @p out.
+    /// With `Status::invalid_argument` (an edge leads out of range) nothing was written to @p out, nor behind the edges
+    /// in use.
     /// Throws std::invalid_argument for sizes that do not agree or a workspace that is too small; CudaError if a launch
     /// fails.
-    void run(CudaStream stream, Workspace& workspace, const EdgeClassifierInput& input, EdgeOutput output,
+    void run(CudaStream stream, Workspace& workspace, const DeviceEdgeClassifierInput& input, EdgeOutput output,
              std::span<float> out, Status* status) const;
 
 private:

@@ -17,6 +17,9 @@ struct DeviceScoredGraph {
     /// Null: all edges. Else a device address of their number, `GraphResult::n_edges` for example, so that the host
     /// need not know it; with more than there is room for, the status is `capacity_exceeded`.
     const std::size_t* n_edges = nullptr;
+    /// Null: all of `graph.n_nodes`. Else a device address of their number, `DeviceHits::n_hits` for example; nodes
+    /// behind them are in no track, and have the label -1.
+    const std::uint32_t* n_nodes = nullptr;
 };
 
 /// What the CUDA `build_tracks` leaves on the device; the numbers as in `TracksBuffers`.

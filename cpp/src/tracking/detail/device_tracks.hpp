@@ -45,6 +45,7 @@ struct DeviceTrackBuilder {
     const std::int64_t *edge_source, *edge_target;
     const float* score;
     const std::size_t* n_edges_given;
+    const std::uint32_t* n_nodes_given;
     const float *x, *y, *z;
     const std::uint64_t* module_id;
     std::uint64_t n_offsets, n_hits, n_labels;  ///< sizes of the buffers
@@ -119,6 +120,10 @@ struct DeviceTrackBuilder {
         return needs_no_cycles(plan.method) && !plan.break_cycles;
     }
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool stopped() const { return stops_at_cycles() && flags->cyclic != 0; }
+    /// True if there is such a node: there may be fewer than there is room for.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool has_node(std::uint32_t v) const {
+        return n_nodes_given == nullptr || v < *n_nodes_given;
+    }
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool knows_place_of(std::uint32_t v) const {
         return !has_hits || distance2[v] == distance2[v];
     }
@@ -150,6 +155,10 @@ struct BeginHit {
         if (t.ranks_edges()) t.best_from[v] = t.best_into[v] = 0;
         if (t.deepens()) t.depth[v] = 0;
         if (!t.has_hits) return;
+        if (!t.has_node(index)) {
+            t.distance2[v] = std::bit_cast<double>(0x7ff8000000000000U);
+            return;
+        }
         const auto x = static_cast<double>(t.x[v]);
         const auto y = static_cast<double>(t.y[v]);
         const auto z = static_cast<double>(t.z[v]);

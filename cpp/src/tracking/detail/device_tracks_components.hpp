@@ -160,7 +160,10 @@ struct PlaceMergeEdge {
 /// By hit: sorts by layer.
 struct MakeLayerKey {
     DeviceTrackBuilder t;
-    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t v) const { t.root_key[v] = layer_of(t.module_id[v]); }
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t v) const {
+        // A place without a hit must add no layer.
+        t.root_key[v] = layer_of(t.module_id[t.has_node(static_cast<std::uint32_t>(v)) ? v : 0]);
+    }
 };
 
 /// By hit in the order of layers, and one more: 1 where another layer begins. Uses `begins` and `component`.

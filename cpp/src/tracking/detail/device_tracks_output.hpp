@@ -32,7 +32,7 @@ struct CountTrack {
         const std::uint64_t begin = first_not_below(t.sorted_root, t.n_nodes, root);
         const std::uint64_t end = begin + first_not_below(t.sorted_root + begin, t.n_nodes - begin, root + 1);
         t.track_begin[r] = static_cast<std::uint32_t>(begin);
-        if (end - begin < t.plan.min_length || t.stopped()) return;
+        if (end - begin < t.plan.min_length || t.stopped() || !t.has_node(root)) return;
         t.length[r] = end - begin;
         t.is_track[r] = 1;
     }
