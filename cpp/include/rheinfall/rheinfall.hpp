@@ -20,6 +20,7 @@
 #include <rheinfall/quantized/network_cuda.hpp>
 #include <rheinfall/tracking/bucket_by_module.hpp>
 #include <rheinfall/tracking/edge_features.hpp>
+#include <rheinfall/tracking/edge_features_cuda.hpp>
 #include <rheinfall/tracking/edge_scorer.hpp>
 #include <rheinfall/tracking/graph_construction.hpp>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>

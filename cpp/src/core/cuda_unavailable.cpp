@@ -2,6 +2,7 @@
 #include <rheinfall/core/cuda_device.hpp>
 #include <rheinfall/gnn/edge_classifier_cuda.hpp>
 #include <rheinfall/quantized/network_cuda.hpp>
+#include <rheinfall/tracking/edge_features_cuda.hpp>
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
 #include <rheinfall/tracking/track_building_cuda.hpp>
@@ -75,6 +76,20 @@ void build_graph(CudaStream /*stream*/, const DeviceModuleMap& /*map*/, const De
                  const GraphLimits& /*limits*/, EdgesBuffer /*edges*/, Workspace& /*workspace*/,
                  GraphResult* /*result*/) {
     refuse("build_graph");
+}
+
+std::size_t prune_edges_device_workspace_size(std::size_t /*n_hits*/, std::size_t /*n_edges*/) {
+    refuse("prune_edges");
+}
+void prune_edges(CudaStream /*stream*/, const HitsView& /*hits*/, const DeviceEdges& /*edges*/,
+                 const TripletModel& /*model*/, const PruneCuts& /*cuts*/, EdgesBuffer /*left*/,
+                 ContinuationChi2 /*out*/, Workspace& /*workspace*/, PruneResult* /*result*/) {
+    refuse("prune_edges");
+}
+void graph_features(CudaStream /*stream*/, const DeviceHits& /*hits*/, const DeviceEdges& /*edges*/,
+                    const ContinuationChi2& /*chi2*/, std::span<float> /*node_rows*/, std::span<float> /*edge_rows*/,
+                    Workspace& /*workspace*/) {
+    refuse("graph_features");
 }
 
 struct DeviceEdgeClassifier::Impl {};

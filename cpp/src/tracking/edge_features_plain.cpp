@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tracking/detail/float_math.hpp"
-#include "tracking/detail/hit_geometry.hpp"
+#include "tracking/detail/feature_rows.hpp"
 #include "tracking/detail/triplet_chi2.hpp"
 
 namespace rheinfall::detail {
 namespace {
-
-constexpr int volume_shift = 56;
 
 /// Edges by the hit that they leave (they are sorted by it) and by the hit that they enter.
 struct Rows {
@@ -48,27 +45,8 @@ void fill_rows(const EdgesView& edges, const Rows& rows) {
     rows.in_offsets[0] = 0;
 }
 
-/// The two smallest of the values seen.
-struct BestTwo {
-    float best = no_continuation;
-    float second = no_continuation;
-
-    void add(float value) {
-        if (value < best) {
-            second = best;
-            best = value;
-        } else if (value < second) {
-            second = value;
-        }
-    }
-};
-
 SpacePoint point(const HitsView& hits, std::size_t i) {
     return make_space_point(hits.x[i], hits.y[i], hits.z[i]);
-}
-
-float log_chi2(float chi2) {
-    return 0.25f * log_positive(1.0f + chi2);
 }
 
 }  // namespace
@@ -133,12 +111,7 @@ PruneResult prune_edges_plain(const HitsView& hits, const EdgesBuffer& edges, co
 void node_features_plain(const HitsView& hits, std::span<float> out) noexcept {
     for (std::size_t i = 0; i < hits.size(); ++i) {
         const bool finite = std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]);
-        const SpacePoint p = finite ? point(hits, i) : SpacePoint{};
-        float* row = out.data() + n_node_features * i;
-        row[0] = p.r / 1000.0f;
-        row[1] = p.phi / pi;
-        row[2] = p.z / 1000.0f;
-        row[3] = p.eta;
+        write_node_row(finite ? point(hits, i) : SpacePoint{}, out.data() + n_node_features * i);
     }
 }
 
@@ -147,20 +120,8 @@ void edge_features_plain(const HitsView& hits, const EdgesView& edges, const Con
     for (std::size_t e = 0; e < edges.size(); ++e) {
         const SpacePoint a = point(hits, index(edges.source[e]));
         const SpacePoint b = point(hits, index(edges.target[e]));
-        float* row = out.data() + n_edge_features * e;
-        const float dr = (b.r - a.r) / 1000.0f;
-        const float dphi = delta_phi(a, b) / pi;
-        const float phi_slope = std::clamp(dphi / (dr == 0.0f ? 1e-9f : dr), -100.0f, 100.0f);
-        row[0] = dr;
-        row[1] = dphi;
-        row[2] = (b.z - a.z) / 1000.0f;
-        row[3] = b.eta - a.eta;
-        row[4] = phi_slope;
-        row[5] = 0.5f * ((a.r + b.r) / 1000.0f) * phi_slope;
-        row[6] = log_chi2(chi2.out_best[e]);
-        row[7] = log_chi2(chi2.out_second[e]);
-        row[8] = log_chi2(chi2.in_best[e]);
-        row[9] = log_chi2(chi2.in_second[e]);
+        write_edge_row(a, b, {chi2.out_best[e], chi2.out_second[e]}, {chi2.in_best[e], chi2.in_second[e]},
+                       out.data() + n_edge_features * e);
     }
 }
 

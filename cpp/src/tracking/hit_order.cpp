@@ -2,12 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cmath>
-#include <limits>
-#include <tuple>
 
-#include "tracking/detail/float_math.hpp"
+#include "tracking/detail/hit_order_keys.hpp"
 
 namespace rheinfall::detail {
 namespace {
@@ -17,13 +13,6 @@ struct Key {
     std::uint32_t z;
     std::uint32_t hit;
 };
-
-/// An integer in the order of the floats: -0 as 0, NaN above all.
-std::uint32_t sortable(float value) noexcept {
-    if (std::isnan(value)) return std::numeric_limits<std::uint32_t>::max();
-    const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
-    return bits >> 31 == 1 ? ~bits : bits | 0x80000000u;
-}
 
 /// One stable pass of a radix sort, by the 8 bits that @p digit takes of a key.
 template <class Digit>
@@ -57,13 +46,7 @@ std::span<Key> radix_sort(std::span<Key> keys, std::span<Key> other) noexcept {
 
 /// Sorts hits that agree in module and z by (phi, x, y, index).
 void sort_ties(const HitsView& hits, std::span<Key> keys) noexcept {
-    const auto rest = [&hits](const Key& key) {
-        const float x = hits.x[key.hit];
-        const float y = hits.y[key.hit];
-        const float phi = std::isnan(x) || std::isnan(y) ? x + y : atan2(y, x);
-        return std::tuple(sortable(phi), sortable(x), sortable(y), key.hit);
-    };
-    std::ranges::sort(keys, {}, rest);
+    std::ranges::sort(keys, HitTie{hits.x.data(), hits.y.data()}, &Key::hit);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tracking/bundle.hpp"
+#include "tracking/detail/feature_rows.hpp"
 #include "tracking/hit_order.hpp"
 
 namespace rheinfall {
@@ -113,8 +114,7 @@ TripletModel default_triplet_model() noexcept {
 
 void score_by_chi2(const ContinuationChi2& chi2, float scale, std::span<float> scores) noexcept {
     for (std::size_t e = 0; e < scores.size(); ++e) {
-        const float sum = std::min(chi2.out_best[e], scale) + std::min(chi2.in_best[e], scale);
-        scores[e] = 1.0f / (1.0f + sum / (2.0f * scale));
+        scores[e] = detail::chi2_score(chi2.out_best[e], chi2.in_best[e], scale);
     }
 }
 
