@@ -31,4 +31,5 @@
 #include <rheinfall/tracking/track_building.hpp>
 #include <rheinfall/tracking/track_building_cuda.hpp>
 #include <rheinfall/tracking/track_finder.hpp>
+#include <rheinfall/tracking/track_finder_cuda.hpp>
 #include <rheinfall/tracking/track_fit.hpp>

@@ -6,6 +6,7 @@
 #include <rheinfall/tracking/graph_construction_cuda.hpp>
 #include <rheinfall/tracking/radius_graph_cuda.hpp>
 #include <rheinfall/tracking/track_building_cuda.hpp>
+#include <rheinfall/tracking/track_finder_cuda.hpp>
 #include <string>
 
 #include "tracking/bucket_by_module_backends.hpp"
@@ -134,6 +135,36 @@ std::size_t track_building_workspace_size(const TrackBuildingPlan& /*plan*/, con
 void build_tracks(CudaStream /*stream*/, const TrackBuildingPlan& /*plan*/, Workspace& /*workspace*/,
                   const DeviceScoredGraph& /*on_device*/, const DeviceTracks& /*tracks*/) {
     refuse("build_tracks");
+}
+
+struct DeviceTrackFinder::Impl {
+    TrackFinderOptions options;
+};
+
+DeviceTrackFinder DeviceTrackFinder::load_bundle(const std::string& /*folder*/) {
+    refuse("DeviceTrackFinder");
+}
+DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& /*map*/, const TrackFinderOptions& /*options*/) {
+    refuse("DeviceTrackFinder");
+}
+DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& /*map*/, const TrackFinderOptions& /*options*/,
+                                     DeviceEdgeClassifier /*network*/, EdgeOutput /*output*/) {
+    refuse("DeviceTrackFinder");
+}
+// No object comes into being here, so that none of these is ever called.
+const TrackFinderOptions& DeviceTrackFinder::options() const noexcept {
+    return impl_->options;
+}
+bool DeviceTrackFinder::has_network() const noexcept {
+    return false;
+}
+std::size_t DeviceTrackFinder::workspace_size(const TrackFinderLimits& /*limits*/) const {
+    refuse("DeviceTrackFinder");
+}
+void DeviceTrackFinder::run(CudaStream /*stream*/, Workspace& /*workspace*/, const DeviceHits& /*hits*/,
+                            const TrackFinderLimits& /*limits*/, const DeviceTracks& /*tracks*/,
+                            TrackFinderResult* /*result*/) const {
+    refuse("DeviceTrackFinder");
 }
 
 namespace quantized {

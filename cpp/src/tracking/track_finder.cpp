@@ -8,6 +8,7 @@
 #include "tracking/bundle.hpp"
 #include "tracking/detail/feature_rows.hpp"
 #include "tracking/hit_order.hpp"
+#include "tracking/track_finder_device.hpp"
 
 namespace rheinfall {
 namespace {
@@ -139,9 +140,7 @@ TrackFinder::TrackFinder(ModuleMap map, const TrackFinderOptions& options) : map
 
 TrackFinder::TrackFinder(ModuleMap map, const TrackFinderOptions& options, EdgeClassifier network, EdgeOutput output)
     : TrackFinder(std::move(map), options) {
-    require(network.n_node_features() == n_node_features, "network: expected 4 node features");
-    require(network.n_edge_features() == n_edge_features || network.n_edge_features() == 0,
-            "network: expected 10 edge features, or none");
+    detail::check_finder_network(network.n_node_features(), network.n_edge_features());
     network_ = std::move(network);
     output_ = output;
 }
