@@ -1,18 +1,13 @@
 #include "tracking/edge_features_device.hpp"
 
 #include <stdexcept>
-#include <string>
+
+#include "core/require.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
 constexpr std::size_t most = (std::size_t{1} << 31) - 2;  // CUB counts in int, and one more than there are edges
-
-void require_size(const char* name, std::size_t size, std::size_t expected) {
-    if (size == expected) return;
-    throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
-                                std::to_string(size));
-}
 
 void check_arrays(const HitsView& hits, const EdgesView& edges, const ContinuationChi2& chi2) {
     check_device_edge_limits(hits.size(), edges.size());
@@ -28,11 +23,8 @@ void check_arrays(const HitsView& hits, const EdgesView& edges, const Continuati
 }  // namespace
 
 void check_device_edge_limits(std::size_t n_hits, std::size_t n_edges) {
-    for (const auto& [name, n] : {std::pair{"hits", n_hits}, std::pair{"edges", n_edges}}) {
-        if (n <= most) continue;
-        throw std::invalid_argument(std::string(name) + ": expected at most " + std::to_string(most) + ", got " +
-                                    std::to_string(n));
-    }
+    require_at_most("hits", n_hits, most);
+    require_at_most("edges", n_edges, most);
 }
 
 void check_device_pruning(const HitsView& hits, const DeviceEdges& edges, const PruneCuts& cuts,

@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <string>
 
+#include "core/require.hpp"
 #include "tracking/graph_construction_device.hpp"
 
 namespace rheinfall::detail {
 namespace {
 
 constexpr std::size_t most_edges = (std::size_t{1} << 31) - 49;  // of a network
-
-void require_size(const char* name, std::size_t size, std::size_t expected) {
-    if (size == expected) return;
-    throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(expected) + " values, got " +
-                                std::to_string(size));
-}
 
 }  // namespace
 
@@ -34,10 +28,7 @@ void check_device_finder_options(const TrackFinderOptions& options) {
 
 TrackFinderLimits device_finder_limits(const TrackFinderLimits& limits) {
     check_device_graph_limits({limits.n_hits, limits.n_doublets});
-    if (limits.n_edges > most_edges) {
-        throw std::invalid_argument("limits.n_edges: expected at most " + std::to_string(most_edges) + ", got " +
-                                    std::to_string(limits.n_edges));
-    }
+    require_at_most("limits.n_edges", limits.n_edges, most_edges);
     return {std::max<std::size_t>(limits.n_hits, 1), limits.n_doublets, limits.n_edges, 0};
 }
 
@@ -47,10 +38,7 @@ void check_device_finder(const DeviceHits& hits, const TrackFinderLimits& limits
     require_size("hits.y", hits.arrays.y.size(), n);
     require_size("hits.z", hits.arrays.z.size(), n);
     require_size("hits.module_id", hits.arrays.module_id.size(), n);
-    if (n > limits.n_hits) {
-        throw std::invalid_argument("hits: expected at most " + std::to_string(limits.n_hits) + ", got " +
-                                    std::to_string(n));
-    }
+    require_at_most("hits", n, limits.n_hits);
     if (!tracks.labels.empty()) require_size("labels", tracks.labels.size(), n);
     if (result == nullptr) throw std::invalid_argument("result: expected a device address, got nullptr");
 }
