@@ -8,6 +8,7 @@ from rheinfall.event import Event, Hits, Particles, Truth, decode_module_id, enc
 from rheinfall.gnn import EdgeClassifier
 from rheinfall.tracking.compatibility import build_tracks_like
 from rheinfall.tracking.device import DeviceGraph, DeviceHits
+from rheinfall.tracking.device_finder import DeviceTrackFinder, DeviceTracks
 from rheinfall.tracking.graph import Graph, TripletModel, build_graph
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.radius_graph import knn_graph, radius_graph
@@ -21,6 +22,8 @@ __version__: str = build_info()["version"]
 __all__ = [
     "DeviceGraph",
     "DeviceHits",
+    "DeviceTrackFinder",
+    "DeviceTracks",
     "EdgeClassifier",
     "Event",
     "Graph",

@@ -415,6 +415,30 @@ class ModuleMapOnDevice:
     @property
     def device(self) -> int: ...
 
+class FinderOnDevice:
+    """A finder in the memory of a CUDA device."""
+
+    def __init__(self, map: ModuleMap, network: bytes, name: str, scores: bool, plan: TrackBuildingPlan, chi2_max: float | None, resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, field_spread: float, min_chi2_pt: float, device: int) -> None: ...
+
+    def scratch_bytes(self, n_hits: int, n_doublets: int, n_edges: int) -> int:
+        """Bytes of scratch memory of an event."""
+
+    @property
+    def device(self) -> int: ...
+
+class BoundFinder:
+    """A finder on a device with the arrays of one event in flight."""
+
+    def __init__(self, finder: FinderOnDevice, x: Annotated[NDArray, dict(writable=False)], y: Annotated[NDArray, dict(writable=False)], z: Annotated[NDArray, dict(writable=False)], module_id: Annotated[NDArray, dict(writable=False)], n_hits: Annotated[NDArray, dict(writable=False)] | None, n_doublets: int, n_edges: int, offsets: NDArray, hits: NDArray, labels: NDArray, scratch: NDArray) -> None: ...
+
+    def run(self, stream: int) -> None:
+        """Find the tracks in the order of a stream; returns at once."""
+
+    def read(self, stream: int) -> tuple:
+        """
+        Wait: status, n_tracks, n_track_hits, n_edges, n_pruned_edges, n_doublets, n_unknown_modules, n_not_finite.
+        """
+
 def fit_tracks(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], z: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], module_id: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], hits: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, field_spread: float, min_chi2_pt: float) -> tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None))], Annotated[NDArray[numpy.uint8], dict(shape=(None,))]]:
     """
     Fit a helix to each track; see rheinfall.fit_tracks.

@@ -4,6 +4,7 @@
 
 void bind_core(nanobind::module_& m);
 void bind_device(nanobind::module_& m);
+void bind_device_finder(nanobind::module_& m);
 void bind_forest(nanobind::module_& m);
 void bind_gnn(nanobind::module_& m);
 void bind_graph(nanobind::module_& m);

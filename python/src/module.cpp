@@ -15,5 +15,6 @@ NB_MODULE(_core, m) {
     bind_track_building(m);
     bind_track_finder(m);
     bind_tracking_device(m);
+    bind_device_finder(m);  // after module maps and plans
     bind_track_fit(m);
 }

@@ -91,9 +91,9 @@ def test_what_the_core_fills_is_checked() -> None:
         ({"counts": counts.astype(np.int32)}, TypeError, "counts: expected int64"),
         ({"edges": np.zeros((3, 7), np.int64)}, ValueError, r"edges: expected shape \(2, capacity\)"),
         ({"edges": np.zeros(7, np.int64)}, ValueError, "edges: expected 2 axes, got 1"),
-        ({"scratch": aligned[:0]}, ValueError, "scratch: expected at least 64 bytes"),
-        ({"scratch": aligned[:63]}, ValueError, "scratch: expected at least 64 bytes"),
-        ({"scratch": aligned[1:]}, ValueError, "scratch: expected at least 64 bytes, aligned to 64"),
+        ({"scratch": aligned[:0]}, ValueError, "scratch: expected at least 128 bytes"),
+        ({"scratch": aligned[:127]}, ValueError, "scratch: expected at least 128 bytes"),
+        ({"scratch": aligned[1:]}, ValueError, "scratch: expected at least 128 bytes, aligned to 64"),
         ({"scratch": aligned.view(np.int8)}, TypeError, "scratch: expected uint8"),
         ({}, RuntimeError, "CUDA"),
     ):

@@ -153,9 +153,13 @@ class EdgeClassifier:
         Raises:
             ValueError: another engine runs the network.
         """
+        _write(Path(path), self.lowered()[0])
+
+    def lowered(self) -> tuple[bytes, str, bool]:
+        """What `save_lowered` writes, a name for messages, whether its outputs are logits; raises as that does."""
         if not isinstance(self._runner, FusedNetwork):
             raise ValueError(f"save_lowered: engine {self.engine!r} has no such form; load with engine='fused'")
-        _write(Path(path), self._runner.network)
+        return self._runner.network, self._runner.name, self._is_logits
 
     def _onnx(self) -> bytes:
         if self._model is None:

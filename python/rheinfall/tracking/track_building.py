@@ -101,6 +101,16 @@ def build_tracks(
     return Tracks(offsets, track_hits, labels, max(status, graph_status, key=STATUSES.index))
 
 
+def plan_of(cuts: Any) -> _core.TrackBuildingPlan:
+    """The plan of a finder's `Thresholds`."""
+    plan = _core.TrackBuildingPlan(cuts.method)
+    for name in ("score_cut", "sure", "walk_min", "walk_add"):
+        if getattr(cuts, name) is not None:
+            setattr(plan, name, getattr(cuts, name))
+    plan.min_length = cuts.min_length
+    return plan
+
+
 def _modules(hits: Any, method: str) -> Any:
     """The module ids where the method asks for them."""
     if method != "layer_merge":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from rheinfall.event import Float32, Hits, Int64
 from rheinfall.gnn import EdgeClassifier
 from rheinfall.tracking import bundle
 from rheinfall.tracking.bundle import Thresholds
+from rheinfall.tracking.device import DeviceHits
+from rheinfall.tracking.device_finder import DeviceTrackFinder, DeviceTracks
 from rheinfall.tracking.graph import TripletModel, build_graph
 from rheinfall.tracking.hit_order import canonical_hit_order
 from rheinfall.tracking.module_map import ModuleMap
@@ -75,6 +77,7 @@ class TrackFinder:
         self.name = name
         self.triplet_model = triplet_model or TripletModel()
         self._last = threading.local()
+        self._devices: dict[int, DeviceTrackFinder] = {}
 
     def __repr__(self) -> str:
         return f"TrackFinder({self.name!r}, {self.module_map!r}, {self.edge_classifier!r})"
@@ -115,14 +118,24 @@ class TrackFinder:
             self.edge_classifier.save_lowered(folder / bundle.LOWERED)
         bundle.write_description(folder, self.thresholds, self.triplet_model, load_options, self.provenance)
 
-    def __call__(self, hits: Hits) -> Tracks:
+    @overload
+    def __call__(self, hits: Hits) -> Tracks: ...
+
+    @overload
+    def __call__(self, hits: DeviceHits) -> DeviceTracks: ...
+
+    def __call__(self, hits: Hits | DeviceHits) -> Tracks | DeviceTracks:
         """The tracks among `hits`, as indices into them; numbered by their first hit in canonical order.
+
+        Of `DeviceHits` they are found where these lie, see `to_device`; `timings` and `counts` are not for those.
 
         Nothing in an event raises: `status` of the tracks tells what was wrong with it.
 
         Raises:
             TypeError: not hits.
         """
+        if isinstance(hits, DeviceHits):
+            return self.to_device(hits.device)(hits)
         if not isinstance(hits, Hits):
             raise TypeError(f"hits: expected Hits, got {type(hits).__name__}")
         timings: dict[str, float] = {}
@@ -152,6 +165,12 @@ class TrackFinder:
             on_cycle="break",
         )
         return _renumber(tracks, scored.order, scored.status)
+
+    def to_device(self, device: int = 0) -> DeviceTrackFinder:
+        """The finder in the memory of a CUDA device, uploaded at the first call; raises as `DeviceTrackFinder`."""
+        if device not in self._devices:
+            self._devices[device] = DeviceTrackFinder(self, device)
+        return self._devices[device]
 
     def fit(self, hits: Hits, tracks: Tracks) -> TrackParameters:
         """Helix parameters of `tracks` of these hits, by the finder's `triplet_model`; see `fit_tracks`."""
@@ -194,11 +213,12 @@ class TrackFinder:
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_last"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_last", "_devices")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._last = threading.local()
+        self._devices = {}
 
 
 @contextmanager
