@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: runs the C++ tests; compares with the CPU, then times from device memory: graphs of events and
-# of 271,663 points in 12 dimensions, tracks of scored graphs, quantized networks (10^7 events); runs the GPU tests once
-# more under compute-sanitizer; writes figures and environment to a JSON file. Has 9 minutes; what does not fit is named.
+# of 271,663 points in 12 dimensions, tracks of scored graphs, the chain from hits to tracks, quantized networks (10^7
+# events); runs the GPU tests once more under compute-sanitizer; writes figures and environment to a JSON file. Has 9
+# minutes; what does not fit is named.
 # The programs and their inputs are those that `make gpu-pack` left in .gpu-pack/; without its programs it builds the
 # preset cuda (nvcc, GoogleTest; no Python), without its inputs the radius graph and the networks alone are timed.
 #   bench/gpu.sh [OUT.json]
@@ -67,14 +68,17 @@ on_gpu='*uda*:*evice*-*.Bodies*:*.ExactRoomFits*'  # not the bodies that run on 
 quantized=null
 tracking=null
 tracks=null
+finder=null
 mkdir "$logs/inputs"
 for packed in .gpu-pack/inputs/*.gz; do [ -f "$packed" ] && gunzip -c "$packed" >"$logs/inputs/$(basename "$packed" .gz)"; done
-events=()  # BUNDLE-NAME.hits
+events=()  # BUNDLE-NAME.hits and its map; likewise and the bundle
+finders=()
 for hits in "$logs"/inputs/*.hits; do
     [ -f "$hits" ] || continue
     bundle=$(basename "$hits")
     bundle=${bundle%%-*}
     events+=("$hits" "python/rheinfall/bundles/$bundle/module_map.rfmap")
+    finders+=("$hits" "python/rheinfall/bundles/$bundle")
 done
 [ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/inputs, see make gpu-pack"
 if [ $failed = 0 ]; then
@@ -86,6 +90,8 @@ if [ $failed = 0 ]; then
     else
         echo "tracks: skipped, no graphs in .gpu-pack/inputs, see make gpu-pack"
     fi
+    step finder $programs/gpu_finder "$logs/finder.json" "${finders[@]}" || failed=1
+    [ -s "$logs/finder.json" ] && finder=$(cat "$logs/finder.json") && cat "$logs/finder.log"
     step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
     [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"
     for tool in memcheck racecheck; do
@@ -103,6 +109,7 @@ cat >"$out" <<JSON
  "quantized": $quantized,
  "tracking": $tracking,
  "tracks": $tracks,
+ "finder": $finder,
  "steps": [$(IFS=,; echo "${steps[*]}")]
 }
 JSON

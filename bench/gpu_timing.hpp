@@ -6,12 +6,14 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "core/device_buffer.hpp"
+#include "event_file.hpp"
 
 namespace bench {
 
@@ -55,6 +57,20 @@ double time_median(Work work, cudaStream_t stream = nullptr) {
     RHEINFALL_CUDA_CHECK(cudaEventDestroy(end));
     std::nth_element(ms.begin(), ms.begin() + n_repetitions / 2, ms.end());
     return static_cast<double>(ms[n_repetitions / 2]) * 1e-3;
+}
+
+/// Events a second with several of them in flight, each on its stream, by the host's clock.
+template <class Event, std::size_t n, class Run>
+double measure_rate(std::array<Event, n>& events, Run run) {
+    constexpr int n_rounds = 50;
+    for (Event& e : events) run(e);
+    RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
+    const auto start = Clock::now();
+    for (int i = 0; i < n_rounds; ++i) {
+        for (Event& e : events) run(e);
+    }
+    RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
+    return 1e3 * n_rounds * static_cast<double>(n) / ms_since(start);
 }
 
 /// Bytes a second read and written by a copy of 2 GB within the device.

@@ -54,17 +54,9 @@ struct InFlight {
 
 /// Events a second with some of them in flight, by the host's clock.
 double measure_rate(const DeviceModuleMap& map, const bench::Event& event, const GraphResult& needed) {
-    constexpr int n_rounds = 50;
     std::array<InFlight, 4> events{InFlight(map, event, needed), InFlight(map, event, needed),
                                    InFlight(map, event, needed), InFlight(map, event, needed)};
-    for (InFlight& e : events) e.run(map);
-    RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
-    const auto start = bench::Clock::now();
-    for (int i = 0; i < n_rounds; ++i) {
-        for (InFlight& e : events) e.run(map);
-    }
-    RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
-    return 1e3 * n_rounds * static_cast<double>(events.size()) / bench::ms_since(start);
+    return bench::measure_rate(events, [&map](InFlight& e) { e.run(map); });
 }
 
 std::string time_graph(const char* hits_path, const char* map_path, bool& failed) {

@@ -6,7 +6,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 #include "core/executor.hpp"
 #include "tracking/bundle.hpp"
@@ -23,11 +22,11 @@ struct DeviceTrackFinder::Impl {
 
     Impl(const ModuleMap& module_map, const TrackFinderOptions& given)
         : options(checked(module_map, given)), map(module_map) {}
-    Impl(const ModuleMap& module_map, const TrackFinderOptions& given, DeviceEdgeClassifier classifier,
+    Impl(const ModuleMap& module_map, const TrackFinderOptions& given, const DeviceEdgeClassifier& classifier,
          EdgeOutput score)
         : Impl(module_map, given) {
         detail::check_finder_network(classifier.n_node_features(), classifier.n_edge_features());
-        network = std::move(classifier);
+        network = classifier;
         output = score;
     }
 
@@ -109,8 +108,8 @@ DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& map, const TrackFinderOpti
     : impl_(std::make_shared<const Impl>(map, options)) {}
 
 DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& map, const TrackFinderOptions& options,
-                                     DeviceEdgeClassifier network, EdgeOutput output)
-    : impl_(std::make_shared<const Impl>(map, options, std::move(network), output)) {}
+                                     const DeviceEdgeClassifier& network, EdgeOutput output)
+    : impl_(std::make_shared<const Impl>(map, options, network, output)) {}
 
 const TrackFinderOptions& DeviceTrackFinder::options() const noexcept {
     return impl_->options;

@@ -148,7 +148,7 @@ DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& /*map*/, const TrackFinder
     refuse("DeviceTrackFinder");
 }
 DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& /*map*/, const TrackFinderOptions& /*options*/,
-                                     DeviceEdgeClassifier /*network*/, EdgeOutput /*output*/) {
+                                     const DeviceEdgeClassifier& /*network*/, EdgeOutput /*output*/) {
     refuse("DeviceTrackFinder");
 }
 // No object comes into being here, so that none of these is ever called.

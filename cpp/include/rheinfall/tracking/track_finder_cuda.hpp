@@ -24,7 +24,7 @@ public:
 
     /// A finder without a network, as `TrackFinder`. Throws as above.
     DeviceTrackFinder(const ModuleMap& map, const TrackFinderOptions& options);
-    DeviceTrackFinder(const ModuleMap& map, const TrackFinderOptions& options, DeviceEdgeClassifier network,
+    DeviceTrackFinder(const ModuleMap& map, const TrackFinderOptions& options, const DeviceEdgeClassifier& network,
                       EdgeOutput output = EdgeOutput::scores);
 
     [[nodiscard]] const TrackFinderOptions& options() const noexcept;
