@@ -40,6 +40,7 @@ METHODS: dict[str, tuple[str, dict[str, float]]] = {
     "walk": ("walk", {}),
     "d_walk": ("d_walk", {}),
     "layer merge": ("layer_merge", {}),
+    "layer merge 0.1, 0.995": ("layer_merge", {"score_cut": 0.1}),
 }
 
 

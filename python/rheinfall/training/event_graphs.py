@@ -15,6 +15,7 @@ def make_graph(
     chi2_max: float | None,
     triplet_model: TripletModel | None = None,
     min_pt: float = 0.0,
+    quadruplet_chi2_max: float | None = None,
 ) -> TrainingGraph:
     """The pruned graph of an event, its hits in canonical order, with the answers.
 
@@ -24,6 +25,7 @@ def make_graph(
         chi2_max: of `Graph.prune`; None: no edge is dropped.
         triplet_model: of `build_graph`.
         min_pt: of `label_edges`.
+        quadruplet_chi2_max: of `Graph.prune`.
 
     Raises:
         ValueError: the event has no truth.
@@ -33,6 +35,6 @@ def make_graph(
     order = canonical_hit_order(event.hits)
     graph = build_graph(event.hits.take(order), module_map, triplet_model)
     if chi2_max is not None:
-        graph = graph.prune(chi2_max)
+        graph = graph.prune(chi2_max, quadruplet_chi2_max)
     label, weight = label_edges(graph.edge_index, event.truth.take(order), min_pt)
     return TrainingGraph(graph.node_features, graph.edge_index, graph.edge_features, label, weight)

@@ -105,9 +105,10 @@ GRAPH_SAMPLES = (
     Sample("realistic", 2003, 32, 0.0, _REALISTIC),
     Sample("pions and decays", 2004, 16, 0.0, {**_DENSE_PIONS, "displaced_fraction": 0.25}),
 )
-CHI2_MAX = 50.0
+# The network also learns from the edges that quadruplets keep, so that a finder may keep them; the bundle does not.
+CHI2_MAX, QUADRUPLET_CHI2_MAX = 50.0, 12.0
 N_SECTORS = 4
-CONFIG = TrainingConfig(hidden=16, iterations=3, steps=1000, n_validation=4, seed=1, checkpoint_every=300)
+CONFIG = TrainingConfig(hidden=16, iterations=2, steps=3000, n_validation=4, seed=1, checkpoint_every=500)
 
 # What the thresholds of track building are chosen on: as few hits as leave at most MAX_UNMATCHED of the tracks of the
 # first sample unmatched, then the best mean over the samples of efficiency less a quarter of the unmatched rate. Cuts
@@ -197,7 +198,7 @@ def make_graphs(detectors: str | Path, module_map: ModuleMap, folder: Path, log:
     folder.mkdir(parents=True, exist_ok=True)
     for kind, sample in enumerate(GRAPH_SAMPLES):
         for number, event in enumerate(sample.events(detectors)):
-            graph = make_graph(event, module_map, CHI2_MAX, TRIPLET_MODEL)
+            graph = make_graph(event, module_map, CHI2_MAX, TRIPLET_MODEL, quadruplet_chi2_max=QUADRUPLET_CHI2_MAX)
             place = 1000 * (number + 1) // sample.n_events  # within the kind, so that the kinds alternate
             for sector, part in enumerate(split_sectors(graph, N_SECTORS)):
                 save_graph(folder / f"{place:04d}-{sector}-{kind}.npz", part)
@@ -244,6 +245,7 @@ def describe_recipe() -> dict[str, Any]:
         "map_limits": LIMITS,
         "graph_samples": [sample.to_dict() for sample in GRAPH_SAMPLES],
         "graph_sectors": N_SECTORS,
+        "graph_cuts": {"chi2_max": CHI2_MAX, "quadruplet_chi2_max": QUADRUPLET_CHI2_MAX},
         "threshold_samples": [sample.to_dict() for sample in THRESHOLD_SAMPLES],
         "threshold_grid": THRESHOLD_GRID,
         "pyacts": version("pyacts"),
