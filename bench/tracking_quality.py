@@ -110,10 +110,6 @@ class Tally:
             "tracks": rates,
         }
 
-    def binned(self) -> dict[str, Any]:
-        """The efficiency in bins of pT and eta."""
-        return {v: combine(self.tracks["found"]).binned(v, edges) for v, edges in BINS.items()}
-
 
 def events_of(kind: str, args: argparse.Namespace) -> Iterator[rf.Event]:
     """The events of one kind."""
@@ -176,34 +172,15 @@ def print_table(results: dict[str, Any], min_length: int) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
-def plot(binned: dict[str, dict[str, Any]], folder: Path) -> None:
+def plot(found: dict[str, Any], folder: Path) -> None:
     """One panel per variable, one colour per kind of events."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, len(BINS), figsize=(11, 4.2), sharey=True, constrained_layout=True)
-    for axis, (variable, label) in zip(axes, {"pt": "$p_T$ [GeV]", "eta": r"$\eta$"}.items(), strict=True):
-        for kind, bins in binned.items():
-            b = bins[variable]
-            value = b.efficiency
-            axis.errorbar(
-                b.centers,
-                value,
-                xerr=np.diff(b.edges) / 2,
-                yerr=[value - b.low, b.high - value],
-                fmt="o",
-                markersize=3,
-                label=kind,
-            )
-        axis.set_xlabel(label)
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("double-majority efficiency, $p_T$ > 1 GeV")
-    axes[0].set_ylim(None, 1.002)
-    axes[1].legend(fontsize=8, loc="lower center")
-    figure.savefig(folder / "tracking_efficiency.png", dpi=110)
+    axes = Figure(figsize=(13, 5.5), layout="constrained").subplots(1, len(BINS))
+    for axis, (variable, edges) in zip(axes, BINS.items(), strict=True):
+        rf.metrics.plot_efficiency(found, variable, edges, axes=axis)
+    rf.metrics.save_plot(axes[0], folder / "tracking_efficiency.png")
 
 
 def main() -> None:
@@ -225,14 +202,14 @@ def main() -> None:
         report["quiet_ms"] = {"build": rf.build_info(), "threads": args.threads, **time_kinds(finder, args)}
         args.out.write_text(json.dumps(report, indent=1) + "\n")
         return
-    results, binned = {}, {}
+    results, found = {}, {}
     for kind in [*REAL, *SIMULATED]:
         tally = Tally(finder, args.min_length)
         for event in events_of(kind, args):
             tally.add(event)
         results[kind] = tally.summary()
         if kind in SIMULATED:
-            binned[kind] = tally.binned()
+            found[kind] = combine(tally.tracks["found"])
     print_table(results, args.min_length)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak resident memory {peak:.0f} MB, simulation included; {args.threads} thread(s)")
@@ -242,7 +219,7 @@ def main() -> None:
         report = {"finder": info, "build": rf.build_info(), "threads": args.threads, "kinds": results}
         args.out.write_text(json.dumps(report, indent=1, default=str) + "\n")
     if args.plots:
-        plot(binned, args.plots)
+        plot(found, args.plots)
 
 
 if __name__ == "__main__":

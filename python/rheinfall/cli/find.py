@@ -13,6 +13,7 @@ import typer
 from rheinfall.cli.errors import CommandError, guard, reading, writing
 from rheinfall.cli.events import expand_events, name_output
 from rheinfall.cli.exit_codes import ExitCode
+from rheinfall.cli.find_plots import NAMES, check_folder, judged_finder, write_plots
 from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, report_events
 from rheinfall.cli.options import Events, Json, MinPt, Quiet, Threads, use_threads
 from rheinfall.cli.output import Output
@@ -27,6 +28,7 @@ class Targets:
     tracks: Path | None
     parameters: Path | None
     display: Path | None
+    plots: Path | None
     n_events: int
 
     def check(self, prefixes: Sequence[Path]) -> None:
@@ -36,6 +38,9 @@ class Targets:
         if self.display is not None:
             require("plotly", "cli")
         writers: dict[Path, str] = {}
+        if self.plots is not None:
+            check_folder(self.plots)
+            writers = {(self.plots / name).resolve(): "the plots" for name in NAMES}
         for prefix in prefixes:
             names = self.names(prefix.name)
             for kind, target in names.items():
@@ -79,6 +84,13 @@ def find(
     display: Annotated[
         Path | None, typer.Option(help="Write an event display (.html); for several events as for --out.")
     ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write plots of efficiency, fakes and duplicates over all events into this folder (extra [plots]).",
+        ),
+    ] = None,
     rule: Annotated[str, typer.Option(help="Matching rule of efficiency and unmatched rate.")] = "double_majority",
     min_pt: MinPt = 1.0,
     threads: Threads = None,
@@ -89,15 +101,16 @@ def find(
     use_threads(threads)
     output = Output(quiet, as_json)
     prefixes = expand_events(events)
-    targets = Targets(out, parameters, display, len(prefixes))
+    targets = Targets(out, parameters, display, plots, len(prefixes))
     targets.check(prefixes)
     track_finder = load_finder(finder)
     found = [
         find_in_event(prefix, track_finder, targets, rule=rule, min_pt=min_pt)
         for prefix in output.track(prefixes, "Finding tracks")
     ]
-    report_events(output, found)
-    output.document(describe_events(found, finder, track_finder))
+    pictures = write_plots(output, plots, {finder: judged_finder(found)}) if plots is not None else []
+    report_events(output, found, pictures)
+    output.document({**describe_events(found, finder, track_finder), "plots": pictures})
     _check_statuses(found)
 
 
@@ -124,7 +137,8 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
     if "tracks" in files:
         with writing(files["tracks"]):
             io.write_tracks(files["tracks"], tracks, event.hits)
-    fitted: Any = found.fit(finder) if "parameters" in files or "display" in files else None
+    wanted = "parameters" in files or "display" in files or targets.plots is not None
+    fitted: Any = found.fit(finder) if wanted else None
     if "parameters" in files:
         with writing(files["parameters"]):
             io.write_parameters(files["parameters"], fitted)

@@ -51,6 +51,7 @@ class Found:
     read_ms: float
     counts: dict[str, int] = field(default_factory=dict)
     match: Any = None
+    fitted: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,6 +108,7 @@ class Found:
         """Helix parameters of the tracks; the time counts among the finder's."""
         start = time.perf_counter()
         parameters = finder.fit(self.event.hits, self.tracks)
+        self.fitted = {"pt": parameters.pt, "eta": parameters.eta}
         self.timings["fit"] = 1e3 * (time.perf_counter() - start)
         if "total" in self.timings:
             self.timings["total"] += self.timings["fit"]
@@ -153,11 +155,11 @@ def describe_events(found: Sequence[Found], name: str, finder: Any) -> dict[str,
 
 
 def combine_matches(found: Sequence[Found]) -> Any:
-    """The matches of several events as one, or None."""
+    """The matches of several events as one, or None; also where events with truth for some layers count other ones."""
     from rheinfall.metrics import combine
 
     matches = [item.match for item in found if item.match is not None]
-    return combine(matches) if matches else None
+    return combine(matches) if len({match.selection for match in matches}) == 1 else None
 
 
 def peak_memory_mb() -> float | None:
@@ -169,8 +171,8 @@ def peak_memory_mb() -> float | None:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def report_events(out: Output, found: Sequence[Found]) -> None:
-    """Print the tables."""
+def report_events(out: Output, found: Sequence[Found], plots: Sequence[Path] = ()) -> None:
+    """Print the tables, and the names of the files."""
     if not out.talks:
         for item in found:
             _warn(out, item)
@@ -190,6 +192,8 @@ def report_events(out: Output, found: Sequence[Found]) -> None:
         for kind, path in item.files.items():
             hint = "  (open it in a browser)" if kind == "display" else ""
             out.say_plain(f"{kind:<8} {path}{hint}")
+    for path in plots:
+        out.say_plain(f"{'plot':<8} {path}")
 
 
 def _warn(out: Output, item: Found) -> None:

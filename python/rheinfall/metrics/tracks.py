@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -150,6 +150,48 @@ class TrackMatches:
             raise ValueError(f"variable: expected one of {', '.join(VARIABLES)}, got {variable!r}")
         values = getattr(self.particles, variable)[self.selected]
         return bin_efficiency(variable, values, self.reconstructed[self.selected], edges, level)
+
+    def binned_tracks(
+        self, rate: str, variable: str, values: Any, edges: Any, level: float = ONE_SIGMA
+    ) -> BinnedEfficiency:
+        """A rate of tracks in bins of a variable of theirs, which no truth is needed for, such as the fitted pT.
+
+        Args:
+            rate: "fake_rate", "duplicate_rate" or "unmatched_rate".
+            variable: its name.
+            values: (n_tracks,) of it; tracks with NaN are in no bin.
+            edges, level: as for `binned`.
+
+        Raises:
+            ValueError: another rate, another number of values, or edges that do not increase.
+        """
+        masks = {
+            "fake_rate": (self.is_fake, self.judged),
+            "duplicate_rate": (self.is_duplicate, self.judged & ~self.is_fake),
+            "unmatched_rate": (self.judged & (self.matched_particle == 0), self.judged),
+        }
+        if rate not in masks:
+            raise ValueError(f"rate: expected one of {', '.join(masks)}, got {rate!r}")
+        column = np.asarray(values, np.float64)
+        if column.shape != (self.n_tracks,):
+            raise ValueError(f"values: expected shape ({self.n_tracks},), one per track, got {column.shape}")
+        passed, counted = masks[rate]
+        return bin_efficiency(variable, column[counted], passed[counted], edges, level)
+
+    def reselect(self, **changes: Any) -> TrackMatches:
+        """The same matches with an efficiency of other particles: `min_pt`, `min_hits`, `eta_max`, `primary_only`.
+
+        Raises:
+            TypeError: another argument.
+            ValueError: momenta or vertices matter now, and the event has none.
+        """
+        if unknown := set(changes) - {"min_pt", "min_hits", "eta_max", "primary_only"}:
+            raise TypeError(f"reselect: unexpected {', '.join(sorted(unknown))}")
+        selection = replace(self.selection, **changes)
+        unknown_kinematics = len(self.particles) > 0 and bool(np.isnan(self.particles.pt).all())
+        if selection.needs_kinematics and unknown_kinematics:
+            raise ValueError("reselect: the selection needs momenta and vertices, but no particle has any")
+        return replace(self, selection=selection, selected=selection.apply(self.particles))
 
     def __str__(self) -> str:
         intervals = self.intervals
