@@ -39,10 +39,11 @@ private:
 
 /// Runs the stages of `find_device_tracks` on the host, each by its bodies: what the functions of CUDA do, but for
 /// launches and CUB.
+template <class Executor>
 class HostStages {
 public:
     HostStages(const rheinfall::ModuleMap& map, const rheinfall::TrackFinderOptions& options,
-               const rheinfall::TrackFinderLimits& limits, HostExecutor on)
+               const rheinfall::TrackFinderLimits& limits, Executor on)
         : map_(map), options_(options), limits_(limits), on_(on), first_(rheinfall::detail::first_doublets(map)) {}
 
     void use_network(std::span<const std::byte> bytes, rheinfall::EdgeOutput output) {
@@ -131,7 +132,7 @@ private:
     const rheinfall::ModuleMap& map_;
     rheinfall::TrackFinderOptions options_;
     rheinfall::TrackFinderLimits limits_;
-    HostExecutor on_;
+    Executor on_;
     std::vector<std::uint32_t> first_;
     std::optional<rheinfall::gnn::DeviceNetwork> network_;
     rheinfall::EdgeOutput output_ = rheinfall::EdgeOutput::scores;

@@ -97,7 +97,8 @@ Found on_cpu(const Finder& finder, const HitsView& hits, const TrackFinderLimits
 }
 
 /// @p hits may have room for more hits than the word says.
-Found by_bodies(const Finder& finder, const HitsView& hits, const TrackFinderLimits& given, HostExecutor on,
+template <class Executor>
+Found by_bodies(const Finder& finder, const HitsView& hits, const TrackFinderLimits& given, Executor on,
                 const std::uint32_t* n_hits = nullptr) {
     Found found(hits.size());
     const rheinfall::DeviceTracks tracks{found.offsets, found.hits, found.labels};
@@ -177,6 +178,16 @@ TEST(DeviceTrackFinder, ANetworkScoresOnTheDevice) {
         const Found expected = on_cpu(finder, event.view(), limits_for(event));
         EXPECT_GT(expected.result.n_tracks, 5U);
         by_bodies(finder, event.view(), limits_for(event), HostExecutor(seed)).expect_equal(expected);
+    }
+}
+
+TEST(DeviceTrackFinder, BodiesGiveTheTracksOfTheCpuOnManyThreads) {
+    const Event event = strange_event(500, 4, true);
+    for (const auto method : {rheinfall::TrackMethod::mutual_best, rheinfall::TrackMethod::layer_merge}) {
+        const Finder finder = plain_finder(method);
+        const Found expected = on_cpu(finder, event.view(), limits_for(event));
+        EXPECT_GT(expected.result.n_tracks, 100U);
+        by_bodies(finder, event.view(), limits_for(event), ThreadedExecutor(4)).expect_equal(expected);
     }
 }
 

@@ -109,6 +109,8 @@ class DeviceTrackFinder:
 class BoundTrackFinder:
     """What `DeviceTrackFinder.bind` gives: scratch memory and results of one event in flight, fit for CUDA graphs.
 
+    One thread at a time may call it; each event in flight has its own.
+
     Attributes:
         offsets, hits, labels: int64 (n_hits + 1,), (n_hits,), (n_hits,), filled by `run`, of the package of the hits.
     """
