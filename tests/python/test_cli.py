@@ -109,6 +109,48 @@ def test_find_prints_stages_and_rates(tmp_path: Path, capsys: pytest.CaptureFixt
         assert part in text
 
 
+def test_full_metrics_are_those_of_the_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["event0", "event1"]
+    for name, event in zip(names, rheinfall.simulation.simulate(2, pile_up=3, seed=4), strict=True):
+        assert event.truth is not None
+        event.truth.weight = np.linspace(0, 1, len(event.hits), dtype=np.float32)
+        rheinfall.io.write_event(tmp_path / name, event)
+    find = ("find", tmp_path, "--finder", "demo", "--min-pt", 0.5, "--metrics", "full")
+    document = run_json(capsys, *find)
+    finder, matches, edges = rheinfall.TrackFinder.load("demo"), [], []
+    for name, described in zip(names, document["events"], strict=True):
+        event = rheinfall.io.read_event(tmp_path / name)
+        assert event.truth is not None
+        tracks = finder(event.hits)
+        matches.append(rheinfall.metrics.match_tracks(tracks, event.truth, min_pt=0.5))
+        graph = rheinfall.build_graph(event.hits, finder.module_map, finder.triplet_model)
+        cut = finder.thresholds.chi2_max
+        graph = graph if cut is None else graph.prune(cut, finder.thresholds.quadruplet_chi2_max)
+        scores = finder.edge_classifier(graph)
+        edges.append(rheinfall.metrics.match_edges(graph, event.truth, scores=scores, min_pt=0.5))
+        truth = described["truth"]
+        assert truth["trackml_score"] == rheinfall.metrics.trackml_score(tracks, event.truth)
+        for rate, counts in edges[-1].counts.items():
+            assert (truth["edges"][rate]["passed"], truth["edges"][rate]["total"]) == counts
+        assert truth["edges"]["auc"] == pytest.approx(edges[-1].auc, abs=1e-6)  # sums in another order of hits
+    for variable, described in document["binned"].items():
+        curve = rheinfall.metrics.combine(matches).binned(variable, described["edges"])
+        assert described["n_passed"] == curve.n_passed.tolist()
+        assert described["n_total"] == curve.n_total.tolist()
+        assert sum(described["n_total"]) + described["n_outside"] == document["all_events"]["efficiency"]["total"] > 0
+    assert main([str(argument) for argument in find]) == ExitCode.OK
+    text = capsys.readouterr().out
+    n_passed, n_total = (sum(e.counts["efficiency"][i] for e in edges) for i in (0, 1))
+    assert re.search(rf"efficiency .* {n_passed:,} / {n_total:,} +of the true edges", text)
+    assert re.search(r"TrackML score +\d+\.\d+ % +mean of 2 events", text)
+    for words in ("area under the ROC curve", "pT [GeV]", "-1 to 0"):
+        assert words in text
+    short = run_json(capsys, *find[:-2])
+    assert "binned" not in short
+    assert "edges" not in short["events"][0]["truth"]
+    assert short["events"][0]["truth"]["trackml_score"] == document["events"][0]["truth"]["trackml_score"]
+
+
 @pytest.mark.usefixtures("stub")
 def test_find_writes_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prefix = write_small_event(tmp_path)
@@ -186,6 +228,8 @@ def test_find_errors_are_one_line_with_their_code(tmp_path: Path, capfd: pytest.
     expect_error(capfd, ExitCode.BAD_INPUT, "no such bundle", "find", prefix, "--finder", "other")
     expect_error(capfd, ExitCode.USAGE, "{event}", "find", prefix.parent, "--finder", "stub", "--out", "one.csv")
     expect_error(capfd, ExitCode.USAGE, "rule: expected one of", *find, "--rule", "best")
+    assert main([*map(str, find), "--metrics", "best"]) == ExitCode.USAGE
+    assert "'short', 'full'" in capfd.readouterr().err
     expect_error(capfd, ExitCode.BAD_OUTPUT, "absent", *find, "--out", tmp_path / "absent" / "tracks.csv")
     expect_error(capfd, ExitCode.USAGE, ".parquet", *find, "--out", tmp_path / "tracks.txt")
     both = tmp_path / "both.csv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,29 @@ import typer
 from rheinfall.cli.errors import CommandError, guard, reading, writing
 from rheinfall.cli.events import expand_events, name_output
 from rheinfall.cli.exit_codes import ExitCode
+from rheinfall.cli.find_metrics import describe_binned, match_graph, report_metrics
 from rheinfall.cli.find_plots import NAMES, check_folder, judged_finder, write_plots
-from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, report_events
+from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, report_files, report_rates
 from rheinfall.cli.options import Events, Json, MinPt, Quiet, Threads, use_threads
 from rheinfall.cli.output import Output
 
 TRACK_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+
+class Metrics(str, Enum):
+    """How much of the truth is told."""
+
+    SHORT = "short"
+    FULL = "full"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How tracks are judged where there is truth."""
+
+    rule: str
+    min_pt: float
+    full: bool
 
 
 @dataclass
@@ -93,6 +111,9 @@ def find(
     ] = None,
     rule: Annotated[str, typer.Option(help="Matching rule of efficiency and unmatched rate.")] = "double_majority",
     min_pt: MinPt = 1.0,
+    metrics: Annotated[
+        Metrics, typer.Option(help="Full: the graph's edges and the efficiency in bins of pT and eta as well.")
+    ] = Metrics.SHORT,
     threads: Threads = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -104,13 +125,17 @@ def find(
     targets = Targets(out, parameters, display, plots, len(prefixes))
     targets.check(prefixes)
     track_finder = load_finder(finder)
+    judging = Judging(rule, min_pt, metrics is Metrics.FULL)
     found = [
-        find_in_event(prefix, track_finder, targets, rule=rule, min_pt=min_pt)
-        for prefix in output.track(prefixes, "Finding tracks")
+        find_in_event(prefix, track_finder, targets, judging) for prefix in output.track(prefixes, "Finding tracks")
     ]
     pictures = write_plots(output, plots, {finder: judged_finder(found)}) if plots is not None else []
-    report_events(output, found, pictures)
-    output.document({**describe_events(found, finder, track_finder), "plots": pictures})
+    report_rates(output, found)
+    if judging.full:
+        report_metrics(output, found)
+    report_files(output, found, pictures)
+    document = {**describe_events(found, finder, track_finder), "plots": pictures}
+    output.document({**document, "binned": describe_binned(found)} if judging.full else document)
     _check_statuses(found)
 
 
@@ -122,7 +147,7 @@ def load_finder(name: str) -> Any:
         return TrackFinder.load(name)
 
 
-def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min_pt: float) -> Found:
+def find_in_event(prefix: Path, finder: Any, targets: Targets, judging: Judging) -> Found:
     """Read one event, find its tracks, judge and write them."""
     from rheinfall import io
 
@@ -132,7 +157,9 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
     read_ms = 1e3 * (time.perf_counter() - start)
     tracks = finder(event.hits)
     found = Found(event, tracks, dict(finder.timings), read_ms, dict(getattr(finder, "counts", {})))
-    found.judge(rule, min_pt)
+    found.judge(judging.rule, judging.min_pt)
+    if judging.full and found.match is not None:
+        found.edges = match_graph(found, finder)
     files = targets.names(event.name)
     if "tracks" in files:
         with writing(files["tracks"]):
@@ -143,7 +170,7 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, *, rule: str, min
         with writing(files["parameters"]):
             io.write_parameters(files["parameters"], fitted)
     if "display" in files:
-        _write_display(files["display"], found, fitted, min_pt)
+        _write_display(files["display"], found, fitted, judging.min_pt)
     found.files = files
     found.release()
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Found:
     read_ms: float
     counts: dict[str, int] = field(default_factory=dict)
     match: Any = None
+    score: float | None = None
+    edges: Any = None
     fitted: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
 
@@ -87,7 +89,7 @@ class Found:
 
     def judge(self, rule: str, min_pt: float) -> None:
         """Match the tracks to particles; with partial truth on the hits of known truth alone."""
-        from rheinfall.metrics import match_tracks
+        from rheinfall.metrics import match_tracks, trackml_score
 
         if self.truth == "none":
             return
@@ -103,6 +105,9 @@ class Found:
             primary_only=kinematics,
             min_layers=MIN_LAYERS_PARTIAL if self.truth == "partial" else 0,
         )
+        weight = self.event.truth.weight
+        if weight is not None and weight[self.event.truth.known].sum() > 0:
+            self.score = trackml_score(self.tracks, self.event.truth)
 
     def fit(self, finder: Any) -> Any:
         """Helix parameters of the tracks; the time counts among the finder's."""
@@ -126,7 +131,10 @@ class Found:
         document["timings_ms"] = {**self.timings, "read": self.read_ms}
         document["truth"] = {"kind": self.truth, "n_known_hits": self.n_known}
         if self.match is not None:
-            document["truth"].update(describe_match(self.match))
+            document["truth"].update(describe_match(self.match), trackml_score=self.score)
+        if self.edges is not None:
+            sizes = {"n_edges": self.edges.n_edges, "n_judged": self.edges.n_judged, "auc": self.edges.auc}
+            document["truth"]["edges"] = {**sizes, **describe_rates(self.edges)}
         document["files"] = {kind: str(path) for kind, path in self.files.items()}
         document["notes"] = self.notes
         return document
@@ -134,12 +142,17 @@ class Found:
 
 def describe_match(match: Any) -> dict[str, Any]:
     """Rule, selection, and each rate with its counts and its 68.3 % interval."""
+    head = {"rule": match.rule, "selection": str(match.selection), "n_not_judged": match.n_not_judged}
+    return {**head, **describe_rates(match)}
+
+
+def describe_rates(match: Any) -> dict[str, Any]:
+    """Each rate of tracks or edges with its counts and its 68.3 % interval."""
     intervals = match.intervals
-    rates = {
+    return {
         name: {"value": getattr(match, name), "passed": passed, "total": total, "interval": list(intervals[name])}
         for name, (passed, total) in match.counts.items()
     }
-    return {"rule": match.rule, "selection": str(match.selection), "n_not_judged": match.n_not_judged, **rates}
 
 
 def describe_events(found: Sequence[Found], name: str, finder: Any) -> dict[str, Any]:
@@ -171,12 +184,8 @@ def peak_memory_mb() -> float | None:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def report_events(out: Output, found: Sequence[Found], plots: Sequence[Path] = ()) -> None:
-    """Print the tables, and the names of the files."""
-    if not out.talks:
-        for item in found:
-            _warn(out, item)
-        return
+def report_rates(out: Output, found: Sequence[Found]) -> None:
+    """Print times, sizes and rates."""
     if len(found) == 1:
         out.say(stage_table(found[0]))
     else:
@@ -186,6 +195,10 @@ def report_events(out: Output, found: Sequence[Found], plots: Sequence[Path] = (
     if match := combine_matches(found):
         out.say("")
         out.say(match_table(match, found))
+
+
+def report_files(out: Output, found: Sequence[Found], plots: Sequence[Path] = ()) -> None:
+    """Print warnings and the names of the files."""
     out.say("")
     for item in found:
         _warn(out, item)
@@ -225,7 +238,7 @@ def event_table(found: Sequence[Found]) -> Any:
         row = [item.name, f"{item.n_hits:,}", "" if item.n_edges is None else f"{item.n_edges:,}"]
         row += [f"{item.n_tracks:,}", f"{item.total_ms:.1f}"]
         if item.match is not None:
-            row += [_percent(getattr(item.match, name)) for name in ("efficiency", "fake_rate", "duplicate_rate")]
+            row += [percent(getattr(item.match, name)) for name in ("efficiency", "fake_rate", "duplicate_rate")]
         rows.append(row)
     return make_table(f"{len(found)} events", columns, rows)
 
@@ -243,18 +256,29 @@ def time_table(found: Sequence[Found]) -> Any:
 
 def match_table(match: Any, found: Sequence[Found]) -> Any:
     """Rates with their interval and what they count; the rule stands in the title."""
-    intervals = match.intervals
-    rows = []
-    for name, (passed, total) in match.counts.items():
-        low, high = intervals[name]
-        error = "" if np.isnan(low) else f"{100 * low:.2f}–{100 * high:.2f} %"
-        rows.append(
-            (name.replace("_", " "), _percent(getattr(match, name)), error, f"{passed:,} / {total:,}", RATES[name])
-        )
     where = ", judged on the hits of known truth" if any(item.truth == "partial" for item in found) else ""
     title = f"rule {match.rule}{where}; particles: {match.selection}"
-    return make_table(title, ("rate", "value", "68 %", "count", ""), rows)
+    scores = [item.score for item in found if item.score is not None]
+    mean = f"mean of {len(scores)} events" if len(scores) > 1 else "share of the hits' weight"
+    extra = [("TrackML score", percent(float(np.mean(scores))), "", "", mean)] if scores else []
+    return rate_table(title, match.counts, RATES, extra)
 
 
-def _percent(value: float) -> str:
+def rate_table(
+    title: str, counts: Mapping[str, tuple[int, int]], notes: Mapping[str, str], extra: Sequence[Sequence[str]] = ()
+) -> Any:
+    """One line per rate, given as (passed, total): value, interval, counts, what it is; then `extra` lines."""
+    from rheinfall.metrics.intervals import rate_intervals
+
+    intervals = rate_intervals(counts)
+    rows: list[Sequence[str]] = []
+    for name, (passed, total) in counts.items():
+        low, high = intervals[name]
+        value, error = (percent(passed / total), f"{100 * low:.2f}–{100 * high:.2f} %") if total else ("–", "")
+        rows.append((name.replace("_", " "), value, error, f"{passed:,} / {total:,}", notes[name]))
+    return make_table(title, ("rate", "value", "68 %", "count", ""), [*rows, *extra])
+
+
+def percent(value: float) -> str:
+    """A share for people."""
     return "–" if np.isnan(value) else f"{100 * value:.2f} %"
