@@ -198,7 +198,7 @@ def test_find_writes_plots_where_there_is_truth(
     assert main(find) == ExitCode.OK
     names = [f"efficiency_{v}.png" for v in ("pt", "eta", "radius")]
     names += [f"{rate}_{v}.png" for rate in ("fake_rate", "duplicate_rate") for v in ("pt", "eta")]
-    assert re.findall(r"^plot     (.*)$", capfd.readouterr().out, re.M) == [str(folder / name) for name in names]
+    assert re.findall(r"^plot       (.*)$", capfd.readouterr().out, re.M) == [str(folder / name) for name in names]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
     (tmp_path / "file").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def _list_folder(folder: Path) -> list[Path]:
         message = f"{folder}: no events, expected files named *-hits.csv or *-hits.csv.gz"
         raise CommandError(message, ExitCode.BAD_INPUT)
     return [folder / name for name in sorted(names)]
+
+
+def event_name(path: Path) -> str:
+    """The name that `read_event` gives to the event of a prefix or a hits file."""
+    return re.sub(r"(-hits)?\.csv(\.gz)?$", "", path.name)
 
 
 def name_output(path: Path, event: str, suffix: str, n_events: int, option: str) -> Path:

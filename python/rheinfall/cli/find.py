@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from rheinfall.cli.errors import CommandError, guard, reading, writing
-from rheinfall.cli.events import expand_events, name_output
+from rheinfall.cli.events import event_name, expand_events, name_output
 from rheinfall.cli.exit_codes import ExitCode
+from rheinfall.cli.find_compare import Other, report_comparison
 from rheinfall.cli.find_metrics import describe_binned, match_graph, report_metrics
-from rheinfall.cli.find_plots import NAMES, check_folder, judged_finder, write_plots
+from rheinfall.cli.find_plots import NAMES, check_folder, judged_finder, judged_other, write_plots
 from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, report_files, report_rates
 from rheinfall.cli.options import Events, Json, MinPt, Quiet, Threads, use_threads
 from rheinfall.cli.output import Output
-
-TRACK_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 class Metrics(str, Enum):
@@ -37,6 +37,7 @@ class Judging:
     rule: str
     min_pt: float
     full: bool
+    other: Other | None
 
 
 @dataclass
@@ -48,10 +49,12 @@ class Targets:
     display: Path | None
     plots: Path | None
     n_events: int
+    comparison: bool = False
 
-    def check(self, prefixes: Sequence[Path]) -> None:
+    def check(self, prefixes: Sequence[Path], other: Other | None) -> None:
         """Refuse before the first event what would fail after it."""
         from rheinfall._extras import require
+        from rheinfall.io import TRACK_SUFFIXES
 
         if self.display is not None:
             require("plotly", "cli")
@@ -60,12 +63,16 @@ class Targets:
             check_folder(self.plots)
             writers = {(self.plots / name).resolve(): "the plots" for name in NAMES}
         for prefix in prefixes:
-            names = self.names(prefix.name)
+            read = other.file_of(event_name(prefix)) if other is not None else None
+            if read is not None:
+                writers[read.resolve()] = "the tracks to compare with"
+        for prefix in prefixes:
+            names = self.names(event_name(prefix))
             for kind, target in names.items():
                 what = f"the {kind} of {prefix}"
-                other = writers.setdefault(target.resolve(), what)
-                if other is not what:
-                    raise CommandError(f"{target}: {what} would overwrite {other}", ExitCode.USAGE)
+                earlier = writers.setdefault(target.resolve(), what)
+                if earlier is not what:
+                    raise CommandError(f"{target}: {what} would overwrite {earlier}", ExitCode.USAGE)
             for option, path in (("--out", names.get("tracks")), ("--parameters", names.get("parameters"))):
                 if path is not None and not path.name.endswith(TRACK_SUFFIXES):
                     expected = ", ".join(TRACK_SUFFIXES)
@@ -80,9 +87,13 @@ class Targets:
             ("parameters", self.parameters, "-parameters.csv", "--parameters"),
             ("display", self.display, ".html", "--display"),
         )
-        return {
+        names = {
             kind: name_output(path, event, end, self.n_events, option) for kind, path, end, option in wanted if path
         }
+        if self.comparison and "tracks" in names:
+            stem = re.sub(r"\.(csv|csv\.gz|parquet)$", "", names["tracks"].name)
+            names["comparison"] = names["tracks"].with_name(f"{stem}-comparison.csv")
+        return names
 
 
 @guard
@@ -114,6 +125,14 @@ def find(
     metrics: Annotated[
         Metrics, typer.Option(help="Full: the graph's edges and the efficiency in bins of pT and eta as well.")
     ] = Metrics.SHORT,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OTHER",
+            help="Compare with another finder: a bundle, or its tracks (.csv, .csv.gz, .parquet; for several events a "
+            "folder, or {event} in the name). --out writes beside the tracks which particles only one of both has.",
+        ),
+    ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -122,21 +141,32 @@ def find(
     use_threads(threads)
     output = Output(quiet, as_json)
     prefixes = expand_events(events)
-    targets = Targets(out, parameters, display, plots, len(prefixes))
-    targets.check(prefixes)
+    other = Other(compare, Path(finder).name, len(prefixes)) if compare is not None else None
+    targets = Targets(out, parameters, display, plots, len(prefixes), compare is not None)
+    targets.check(prefixes, other)
     track_finder = load_finder(finder)
-    judging = Judging(rule, min_pt, metrics is Metrics.FULL)
+    judging = Judging(rule, min_pt, metrics is Metrics.FULL, other)
     found = [
         find_in_event(prefix, track_finder, targets, judging) for prefix in output.track(prefixes, "Finding tracks")
     ]
-    pictures = write_plots(output, plots, {finder: judged_finder(found)}) if plots is not None else []
+    pictures = draw(output, plots, found, finder, other) if plots is not None else []
     report_rates(output, found)
     if judging.full:
         report_metrics(output, found)
+    if other is not None:
+        report_comparison(output, found)
     report_files(output, found, pictures)
     document = {**describe_events(found, finder, track_finder), "plots": pictures}
     output.document({**document, "binned": describe_binned(found)} if judging.full else document)
     _check_statuses(found)
+
+
+def draw(output: Output, folder: Path, found: Sequence[Found], finder: str, other: Other | None) -> list[Path]:
+    """Write the plots, of both finders where there are two."""
+    finders = {finder: judged_finder(found)}
+    if other is not None:
+        finders = {other.names[0]: finders[finder], other.names[1]: judged_other(found)}
+    return write_plots(output, folder, finders)
 
 
 def load_finder(name: str) -> Any:
@@ -160,10 +190,15 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, judging: Judging)
     found.judge(judging.rule, judging.min_pt)
     if judging.full and found.match is not None:
         found.edges = match_graph(found, finder)
+    if judging.other is not None:
+        found.other = judging.other.compare(found, finder, judging.rule)
     files = targets.names(event.name)
     if "tracks" in files:
         with writing(files["tracks"]):
             io.write_tracks(files["tracks"], tracks, event.hits)
+    if "comparison" in files:
+        with writing(files["comparison"]):
+            io.write_comparison(files["comparison"], found.other.comparison)
     wanted = "parameters" in files or "display" in files or targets.plots is not None
     fitted: Any = found.fit(finder) if wanted else None
     if "parameters" in files:

@@ -51,6 +51,17 @@ def judged_finder(found: Sequence[Found]) -> Judged | None:
     return Judged(match, {name: np.concatenate([item.fitted[name] for item in judged]) for name in TRACK_LABELS})
 
 
+def judged_other(found: Sequence[Found]) -> Judged | None:
+    """The same of the finder that --compare names."""
+    from rheinfall.metrics import combine
+
+    matches = [item.other.comparison.second for item in found]
+    if len({match.selection for match in matches}) != 1 or not matches[0].selection.needs_kinematics:
+        return None
+    fitted = {name: np.concatenate([item.other.fitted[name] for item in found]) for name in TRACK_LABELS}
+    return Judged(combine(matches), fitted)
+
+
 def write_plots(out: Output, folder: Path, finders: Mapping[str, Judged | None]) -> list[Path]:
     """Write one picture per variable, all finders in it; a warning and nothing where there is no truth to judge by."""
     from rheinfall.metrics import plot_binned, plot_efficiency, save_plot

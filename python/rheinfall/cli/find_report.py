@@ -53,6 +53,7 @@ class Found:
     match: Any = None
     score: float | None = None
     edges: Any = None
+    other: Any = None
     fitted: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
 
@@ -135,6 +136,8 @@ class Found:
         if self.edges is not None:
             sizes = {"n_edges": self.edges.n_edges, "n_judged": self.edges.n_judged, "auc": self.edges.auc}
             document["truth"]["edges"] = {**sizes, **describe_rates(self.edges)}
+        if self.other is not None:
+            document["comparison"] = describe_comparison([self.other.comparison])
         document["files"] = {kind: str(path) for kind, path in self.files.items()}
         document["notes"] = self.notes
         return document
@@ -164,7 +167,32 @@ def describe_events(found: Sequence[Found], name: str, finder: Any) -> dict[str,
     document["events"] = [item.describe() for item in found]
     if judged := combine_matches(found):
         document["all_events"] = describe_match(judged)
+        if compared := [item.other.comparison for item in found if item.other is not None]:
+            document["comparison"] = describe_comparison(compared)
     return document
+
+
+def describe_comparison(comparisons: Sequence[Any]) -> dict[str, Any]:
+    """The JSON document's part: counts and rates of both, summed over events."""
+    from rheinfall.metrics import combine
+
+    particles = {
+        name: sum(len(comparison.particles[name]) for comparison in comparisons)
+        for name in ("both", "first", "second", "neither")
+    }
+    document: dict[str, Any] = {"names": list(comparisons[0].names)}
+    document["n_identical"] = sum(comparison.n_identical for comparison in comparisons)
+    for side in ("first", "second"):
+        alone = [getattr(comparison, f"only_{side}") for comparison in comparisons]
+        matches = [getattr(comparison, side) for comparison in comparisons]
+        document[side] = {
+            "n_tracks": sum(match.n_tracks for match in matches),
+            "n_alone": sum(map(len, alone)),
+            "n_alone_fake": sum(int(m.is_fake[a].sum()) for m, a in zip(matches, alone, strict=True)),
+            "n_particles_alone": particles[side],
+            **describe_match(combine(matches)),
+        }
+    return {**document, "n_particles_both": particles["both"], "n_particles_neither": particles["neither"]}
 
 
 def combine_matches(found: Sequence[Found]) -> Any:
@@ -204,9 +232,9 @@ def report_files(out: Output, found: Sequence[Found], plots: Sequence[Path] = ()
         _warn(out, item)
         for kind, path in item.files.items():
             hint = "  (open it in a browser)" if kind == "display" else ""
-            out.say_plain(f"{kind:<8} {path}{hint}")
+            out.say_plain(f"{kind:<10} {path}{hint}")
     for path in plots:
-        out.say_plain(f"{'plot':<8} {path}")
+        out.say_plain(f"{'plot':<10} {path}")
 
 
 def _warn(out: Output, item: Found) -> None:

@@ -111,7 +111,7 @@ def _read_truth(prefix: Path, hits: Hits) -> tuple[Truth | None, tuple[str, ...]
         return None, ()
     table = read_table(path, _TRUTH, {"weight": "f4", "ambiguous": "i8"})
     table.check_unique("hit_id")
-    row_to_hit = _match_rows(table, hits.hit_id)
+    row_to_hit = match_rows(table, hits.hit_id)
     known: Bool = np.zeros(len(hits), np.bool_)
     known[row_to_hit] = True
     if complete and not known.all():
@@ -132,7 +132,7 @@ def _ambiguity_note(table: Table) -> tuple[str, ...]:
     return (f"{n} coincident hits whose particles may be exchanged, kept as known truth",) if n else ()
 
 
-def _match_rows(table: Table, hit_id: UInt64) -> Int64:
+def match_rows(table: Table, hit_id: UInt64) -> Int64:
     """The hit that each row of `table` tells of; refuses rows of unknown hits."""
     rows = table.column("hit_id")
     order = np.argsort(hit_id, kind="stable")

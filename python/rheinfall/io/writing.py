@@ -17,6 +17,7 @@ from rheinfall.io.reading import SUFFIXES
 from rheinfall.metrics.tracks import TrackHits, check_tracks
 
 if TYPE_CHECKING:
+    from rheinfall.metrics.comparison import TrackComparison
     from rheinfall.tracking.track_fit import TrackParameters
 
 _KINDS = ("hits", "truth", "pixeltruth", "particles")
@@ -111,6 +112,37 @@ def write_parameters(path: str | os.PathLike[str], parameters: TrackParameters) 
         require("pyarrow.parquet", "io").write_table(arrow.table(columns), path)
     else:
         raise ValueError(f"{path}: expected a name that ends in .csv, .csv.gz or .parquet")
+    return path
+
+
+def write_comparison(path: str | os.PathLike[str], comparison: TrackComparison) -> Path:
+    """Write the selected particles that one finder of a comparison has and the other lacks, as `.csv` or `.csv.gz`.
+
+    Columns: particle_id, found_by (the finder's name), pt [GeV], eta, phi [rad], radius [mm], n_hits; by finder, then
+    by particle_id. What is not known of a particle is an empty field.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ValueError: another suffix, or a name with a comma or a line break in it.
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"{path}: expected a name that ends in .csv or .csv.gz")
+    for name in comparison.names:
+        if set(name) & set(",\n\r"):
+            raise ValueError(f"names: expected no comma and no line break, got {name!r}")
+    table = comparison.first.particles
+    found = [np.searchsorted(table.particle_id, comparison.particles[which]) for which in ("first", "second")]
+    rows = np.concatenate(found)
+    columns: dict[str, NDArray[Any]] = {"particle_id": table.particle_id[rows]}
+    columns["found_by"] = np.repeat(comparison.names, [len(part) for part in found])
+    for name in ("pt", "eta", "phi", "radius"):
+        values = getattr(table, name)[rows]
+        columns[name] = _blank(values, np.isfinite(values))
+    columns["n_hits"] = table.n_hits[rows]
+    _write_table(path, columns)
     return path
 
 

@@ -17,8 +17,9 @@ class Tracks:
 
     Attributes:
         offsets: int64 (n_tracks + 1,); track i is `hits[offsets[i]:offsets[i + 1]]`.
-        hits: int64 (n,), indices into the event's hits; each hit is in at most one track.
-        labels: int64 (n_hits of the event,), the track of each hit, -1 for none.
+        hits: int64 (n,), indices into the event's hits; each hit is in at most one track, unless
+            they were read from a file of another finder.
+        labels: int64 (n_hits of the event,), the track of each hit, -1 for none; the first of several.
         status: what the event did to the stages: "ok", "empty", "unknown_modules", "not_finite", "cycle" or
             "capacity_exceeded"; where several hold, the last of them in this order.
     """
