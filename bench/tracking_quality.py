@@ -177,7 +177,8 @@ def plot(found: dict[str, Any], folder: Path) -> None:
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    axes = Figure(figsize=(13, 5.5), layout="constrained").subplots(1, len(BINS))
+    with rf.metrics.plot_style():
+        axes = Figure(figsize=(13, 5.5), layout="constrained").subplots(1, len(BINS))
     for axis, (variable, edges) in zip(axes, BINS.items(), strict=True):
         rf.metrics.plot_efficiency(found, variable, edges, axes=axis)
     rf.metrics.save_plot(axes[0], folder / "tracking_efficiency.png")

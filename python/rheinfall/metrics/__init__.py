@@ -7,7 +7,7 @@ from rheinfall.metrics.comparison import ComponentReport, TrackComparison, compa
 from rheinfall.metrics.edges import EdgeMatches, area_under_curve, find_true_edges, match_edges, perfect_scores
 from rheinfall.metrics.intervals import ONE_SIGMA, clopper_pearson
 from rheinfall.metrics.particles import ParticleTable, Selection, select_particles
-from rheinfall.metrics.plots import bin_efficiencies, plot_binned, plot_efficiency, save_plot
+from rheinfall.metrics.plots import bin_efficiencies, plot_binned, plot_efficiency, plot_style, save_plot
 from rheinfall.metrics.score import trackml_score
 from rheinfall.metrics.tracks import RULES, TrackHits, TrackMatches, combine, match_tracks
 
@@ -33,6 +33,7 @@ __all__ = [
     "perfect_scores",
     "plot_binned",
     "plot_efficiency",
+    "plot_style",
     "report_components",
     "save_plot",
     "select_particles",

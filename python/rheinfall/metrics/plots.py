@@ -97,7 +97,7 @@ def plot_binned(
     mplhep = require("mplhep", "plots")
     from matplotlib.figure import Figure
 
-    with _style():
+    with plot_style():
         if axes is None:
             axes = Figure(figsize=(7.5, 5.5), layout="constrained").add_subplot()
         for i, (name, curve) in enumerate(curves.items()):
@@ -147,13 +147,13 @@ def save_plot(axes: Any, path: str | os.PathLike[str]) -> Path:
     Returns:
         The file written.
     """
-    with _style():
+    with plot_style():
         axes.figure.savefig(path, dpi=110)
     return Path(path)
 
 
-def _style() -> Any:
-    """mplhep's style, smaller; its fonts are chosen when a figure is written, so that needs it too."""
+def plot_style() -> Any:
+    """A context with mplhep's style, smaller, for axes of one's own; fonts are chosen when a figure is written."""
     from matplotlib.style import context
 
     return context([require("mplhep", "plots").style.ROOT, {"font.size": 13}])
