@@ -162,6 +162,13 @@ def test_another_selection_gives_what_matching_anew_gives() -> None:
         by_hits.reselect(min_pt=1.0)
 
 
+@needs_plots
+def test_axes_that_begin_at_zero_are_linear() -> None:
+    matches = metrics.match_tracks(*make_event(7), min_pt=None)
+    assert metrics.plot_efficiency({"a": matches}, "pt", [0, 5, 12]).get_xscale() == "linear"
+    assert metrics.plot_efficiency({"a": matches}, "pt").get_xscale() == "log"
+
+
 def test_bins_begin_at_the_cut_on_the_momentum() -> None:
     assert bins_of("pt", 0.9)[:3] == [0.9, 1, 1.5]
     assert bins_of("pt", 1.0)[:2] == [1.0, 1.5]
@@ -224,3 +231,21 @@ def test_without_truth_there_is_a_warning_and_no_plot(
     assert json.loads(out)["plots"] == []
     assert "no plots" in error
     assert not list((tmp_path / "plots").iterdir())
+
+
+def test_truth_of_two_kinds_is_not_summed(tmp_path: Path, events: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("typer")
+    from rheinfall.cli import ExitCode, main
+
+    for i in (0, 1):
+        event = rf.io.read_event(events / f"event{i}")
+        assert event.truth is not None
+        if i == 1:
+            event.truth.known[::7] = False
+            event.truth.particle_id[::7] = 0
+        rf.io.write_event(tmp_path / f"event{i}", event)
+    assert main(["find", str(tmp_path), "--finder", "demo", "--metrics", "full"]) == ExitCode.OK
+    out, error = capfd.readouterr()
+    assert "no rates over all events" in error
+    assert "efficiency" in out  # of each event
+    assert "pT [GeV]" not in out

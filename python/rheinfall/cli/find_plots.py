@@ -69,7 +69,7 @@ def write_plots(out: Output, folder: Path, finders: Mapping[str, Judged | None])
 
     judged = {name: finder for name, finder in finders.items() if finder is not None}
     if not judged:
-        out.warn("--plots: no plots, since they need events with truth, all hits or all with some, and momenta")
+        out.warn("--plots: no plots, which need truth of one kind in all events, and momenta")
         return []
     axes: dict[str, Any] = {}
     for variable in EFFICIENCIES:

@@ -223,6 +223,8 @@ def report_rates(out: Output, found: Sequence[Found]) -> None:
     if match := combine_matches(found):
         out.say("")
         out.say(match_table(match, found))
+    elif any(item.match is not None for item in found):
+        out.warn("no rates over all events: some have truth for all hits, others for a part of them, or no momenta")
 
 
 def report_files(out: Output, found: Sequence[Found], plots: Sequence[Path] = ()) -> None:

@@ -135,17 +135,22 @@ def _ambiguity_note(table: Table) -> tuple[str, ...]:
 def match_rows(table: Table, hit_id: UInt64) -> Int64:
     """The hit that each row of `table` tells of; refuses rows of unknown hits."""
     rows = table.column("hit_id")
-    order = np.argsort(hit_id, kind="stable")
-    place = np.searchsorted(hit_id, rows, sorter=order)
-    inside = place < len(hit_id)
-    hit: Int64 = np.full(len(rows), -1, np.int64)
-    hit[inside] = order[place[inside]]
-    unknown = np.flatnonzero(~inside)
-    if inside.any():
-        unknown = np.flatnonzero(~inside | (hit_id[hit] != rows))
+    hit = find_hits(rows, hit_id)
+    unknown = np.flatnonzero(hit < 0)
     if len(unknown):
         row = int(unknown[0])
         raise table.error(row, "hit_id", f"unknown hit_id {rows[row]}, expected one of the event's {len(hit_id)} hits")
+    return hit
+
+
+def find_hits(wanted: UInt64, hit_id: UInt64) -> Int64:
+    """Index of each wanted hit_id among the event's, -1 for those that it lacks."""
+    order = np.argsort(hit_id, kind="stable")
+    place = np.searchsorted(hit_id, wanted, sorter=order)
+    inside = place < len(hit_id)
+    hit: Int64 = np.full(len(wanted), -1, np.int64)
+    hit[inside] = order[place[inside]]
+    hit[inside] = np.where(hit_id[hit[inside]] == wanted[inside], hit[inside], -1)
     return hit
 
 

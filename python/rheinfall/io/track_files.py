@@ -11,7 +11,7 @@ import numpy as np
 from rheinfall._extras import require
 from rheinfall.event import Hits, Int64, UInt64
 from rheinfall.io.errors import EventFileError
-from rheinfall.io.reading import SUFFIXES, match_rows
+from rheinfall.io.reading import SUFFIXES, find_hits, match_rows
 from rheinfall.io.table import read_table
 
 if TYPE_CHECKING:
@@ -78,13 +78,12 @@ def _read_parquet(path: Path, hits: Hits) -> tuple[Int64, Int64]:
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         problem = f"expected columns track_id (an integer) and hit_id (a list of them): {_first_line(error)}"
         raise EventFileError(path, problem) from None
-    order = np.argsort(hits.hit_id, kind="stable")
-    place = np.minimum(np.searchsorted(hits.hit_id, hit_id, sorter=order), max(len(hits) - 1, 0))
-    unknown = hit_id if not len(hits) else hit_id[hits.hit_id[order[place]] != hit_id]
+    hit = find_hits(hit_id, hits.hit_id)
+    unknown = hit_id[hit < 0]
     if len(unknown):
         problem = f"unknown hit_id {unknown[0]}, expected one of the event's {len(hits)} hits"
         raise EventFileError(path, problem, column="hit_id")
-    return order[place].astype(np.int64), np.repeat(numbers, [len(hits_of) for hits_of in lists])
+    return hit, np.repeat(numbers, [len(hits_of) for hits_of in lists])
 
 
 def _first_line(error: Any) -> str:

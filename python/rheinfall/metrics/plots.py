@@ -116,7 +116,16 @@ def plot_binned(
                 markersize=5,
                 fillstyle="full" if i % 2 == 0 else "none",
             )
-        _finish(axes, variable, xlabel or LABELS.get(variable, variable), ylabel, title)
+        axes.set_xlabel(xlabel or LABELS.get(variable, variable))
+        axes.set_ylabel(ylabel)
+        if title:
+            axes.set_title(title, fontsize=11, loc="left")
+        if variable == "pt" and min(curve.edges[0] for curve in curves.values()) > 0:
+            axes.set_xscale("log")
+        elif variable == "radius":
+            axes.set_xscale("symlog", linthresh=2)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=10)
     return axes
 
 
@@ -157,16 +166,3 @@ def plot_style() -> Any:
     from matplotlib.style import context
 
     return context([require("mplhep", "plots").style.ROOT, {"font.size": 13}])
-
-
-def _finish(axes: Any, variable: str, xlabel: str, ylabel: str, title: str) -> None:
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    if title:
-        axes.set_title(title, fontsize=11, loc="left")
-    if variable == "pt":
-        axes.set_xscale("log")
-    elif variable == "radius":
-        axes.set_xscale("symlog", linthresh=2)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=10)
