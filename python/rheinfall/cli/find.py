@@ -141,7 +141,8 @@ def find(
     use_threads(threads)
     output = Output(quiet, as_json)
     prefixes = expand_events(events)
-    other = Other(compare, Path(finder).name, len(prefixes)) if compare is not None else None
+    name = Path(finder).name or finder
+    other = Other(compare, name, len(prefixes)) if compare is not None else None
     targets = Targets(out, parameters, display, plots, len(prefixes), compare is not None)
     targets.check(prefixes, other)
     track_finder = load_finder(finder)
@@ -149,7 +150,7 @@ def find(
     found = [
         find_in_event(prefix, track_finder, targets, judging) for prefix in output.track(prefixes, "Finding tracks")
     ]
-    pictures = draw(output, plots, found, finder, other) if plots is not None else []
+    pictures = draw(output, plots, found, name, other) if plots is not None else []
     report_rates(output, found)
     if judging.full:
         report_metrics(output, found)
@@ -161,11 +162,11 @@ def find(
     _check_statuses(found)
 
 
-def draw(output: Output, folder: Path, found: Sequence[Found], finder: str, other: Other | None) -> list[Path]:
+def draw(output: Output, folder: Path, found: Sequence[Found], name: str, other: Other | None) -> list[Path]:
     """Write the plots, of both finders where there are two."""
-    finders = {finder: judged_finder(found)}
+    finders = {name: judged_finder(found)}
     if other is not None:
-        finders = {other.names[0]: finders[finder], other.names[1]: judged_other(found)}
+        finders[other.names[1]] = judged_other(found)
     return write_plots(output, folder, finders)
 
 
