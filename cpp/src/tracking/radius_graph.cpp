@@ -189,6 +189,26 @@ Status write_edges(const RadiusSteps& steps, const RadiusGraphPlan& plan, const 
     return n == 0 ? Status::empty : Status::ok;
 }
 
+Status build_radius_graph(const RadiusSteps& steps, const RadiusGraphPlan& plan, Workspace& workspace,
+                          const PointsView& points, std::span<std::int64_t> counts, RadiusGraphBuffers& edges,
+                          const ParallelFor& parallel_for) noexcept {
+    edges.n_edges = 0;
+    edges.n_truncated = 0;
+    const WorkspaceScope scope(workspace);
+    NeighbourLists lists;
+    lists.counts = counts;
+    lists.first = workspace.take<std::uint64_t>(points.n_points);
+    if (lists.first.size() < points.n_points) return Status::capacity_exceeded;
+    // In the room for sources, which are written last.
+    const std::size_t room = 2 * std::min(edges.source.size(), edges.target.size());
+    lists.targets = {reinterpret_cast<std::uint32_t*>(edges.source.data()), room};
+    const Status found = find_neighbours(steps, plan, workspace, points, lists, parallel_for);
+    edges.n_edges = lists.n_edges;
+    edges.n_truncated = lists.n_truncated;
+    if (found == Status::capacity_exceeded || 2 * edges.n_edges > room) return Status::capacity_exceeded;
+    return worst(found, write_edges(steps, plan, lists, edges, parallel_for));
+}
+
 }  // namespace detail
 
 Status find_neighbours(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
@@ -204,21 +224,7 @@ Status write_edges(const RadiusGraphPlan& plan, const NeighbourLists& lists, Rad
 Status build_radius_graph(const RadiusGraphPlan& plan, Workspace& workspace, const PointsView& points,
                           std::span<std::int64_t> counts, RadiusGraphBuffers& edges,
                           const ParallelFor& parallel_for) noexcept {
-    edges.n_edges = 0;
-    edges.n_truncated = 0;
-    const WorkspaceScope scope(workspace);
-    NeighbourLists lists;
-    lists.counts = counts;
-    lists.first = workspace.take<std::uint64_t>(points.n_points);
-    if (lists.first.size() < points.n_points) return Status::capacity_exceeded;
-    // In the room for sources, which are written last.
-    const std::size_t room = 2 * std::min(edges.source.size(), edges.target.size());
-    lists.targets = {reinterpret_cast<std::uint32_t*>(edges.source.data()), room};
-    const Status found = find_neighbours(plan, workspace, points, lists, parallel_for);
-    edges.n_edges = lists.n_edges;
-    edges.n_truncated = lists.n_truncated;
-    if (found == Status::capacity_exceeded || 2 * edges.n_edges > room) return Status::capacity_exceeded;
-    return worst(found, write_edges(plan, lists, edges, parallel_for));
+    return detail::build_radius_graph(steps_of_this_machine(), plan, workspace, points, counts, edges, parallel_for);
 }
 
 }  // namespace rheinfall

@@ -89,6 +89,9 @@ Status find_neighbours(const RadiusSteps& steps, const RadiusGraphPlan& plan, Wo
                        const PointsView& points, NeighbourLists& lists, const ParallelFor& parallel_for) noexcept;
 Status write_edges(const RadiusSteps& steps, const RadiusGraphPlan& plan, const NeighbourLists& lists,
                    RadiusGraphBuffers& edges, const ParallelFor& parallel_for) noexcept;
+Status build_radius_graph(const RadiusSteps& steps, const RadiusGraphPlan& plan, Workspace& workspace,
+                          const PointsView& points, std::span<std::int64_t> counts, RadiusGraphBuffers& edges,
+                          const ParallelFor& parallel_for) noexcept;
 
 /// Counts and rows of all points from pairs; there is room for both.
 void merge_pairs(const RadiusSteps& steps, const RadiusSearch& search, const PairLists& pairs, NeighbourLists& lists,
