@@ -20,6 +20,10 @@ struct rf_finder {
 
 namespace {
 
+// quadruplet_chi2_max lies where the first release had padding, so that its hosts' structures have the same size, and
+// rf_finder_options_defaults turns quadruplets off for them. What comes next changes the size.
+static_assert(sizeof(std::size_t) != 8 || sizeof(rf_finder_options) == 3136);
+
 TrackFinderOptions to_options(const rf_finder_options& c) {
     if (c.struct_size != sizeof c) throw std::invalid_argument("struct_size: call rf_finder_options_defaults first");
     if (c.method < RF_COMPONENTS || c.method > RF_JUNCTION_REMOVAL) {
@@ -27,6 +31,7 @@ TrackFinderOptions to_options(const rf_finder_options& c) {
     }
     TrackFinderOptions options;
     options.chi2_max = c.chi2_max;
+    options.quadruplet_chi2_max = c.quadruplet_chi2_max;
     options.chi2_scale = c.chi2_scale;
     options.building.method = static_cast<rheinfall::TrackMethod>(c.method);
     options.building.score_cut = c.score_cut;
@@ -122,6 +127,7 @@ void rf_finder_options_defaults(rf_finder_options* c) noexcept {
     c->struct_size = sizeof *c;
     c->method = static_cast<std::int32_t>(building.method);
     c->chi2_max = options.chi2_max;
+    c->quadruplet_chi2_max = options.quadruplet_chi2_max;
     c->score_cut = building.score_cut;
     c->sure = building.sure;
     c->walk_min = building.walk_min;

@@ -268,16 +268,25 @@ int count_edges_and_fail(void* context, const rf_graph* graph, float*) {
     return 1;
 }
 
-TEST(CInterface, finds_the_same_tracks) {
+class CInterfaceCuts : public testing::TestWithParam<rheinfall::PruneCuts> {};
+
+TEST_P(CInterfaceCuts, finds_the_same_tracks) {
     const MapFile file;
     const Event event = straight_tracks(100, 10);
-    const TrackFinder finder = make_finder();
+    rheinfall::TrackFinderOptions cpp_options;
+    cpp_options.chi2_max = GetParam().chi2_max;
+    cpp_options.quadruplet_chi2_max = GetParam().quadruplet_chi2_max;
+    cpp_options.building.min_length = n_layers;
+    const TrackFinder finder(cylinders(), cpp_options);
     Host host(finder, limits_for(event));
     const auto expected = host.run(finder, event);
+    ASSERT_GT(expected.n_tracks, 50u);
 
     rf_finder_options options;
     rf_finder_options_defaults(&options);
-    options.chi2_max = 25.0f;
+    EXPECT_EQ(options.quadruplet_chi2_max, 0.0f);
+    options.chi2_max = cpp_options.chi2_max;
+    options.quadruplet_chi2_max = cpp_options.quadruplet_chi2_max;
     options.min_length = n_layers;
     rf_error error;
     rf_finder* c_finder = rf_finder_load(file.path.c_str(), &options, &error);
@@ -306,6 +315,10 @@ TEST(CInterface, finds_the_same_tracks) {
     rf_finder_free(c_finder);
 }
 
+// By the second pair of cuts no edge would be left without quadruplets.
+INSTANTIATE_TEST_SUITE_P(All, CInterfaceCuts,
+                         testing::Values(rheinfall::PruneCuts{25.0f}, rheinfall::PruneCuts{1e-9f, 16.0f}));
+
 TEST(CInterface, every_failure_to_load_is_an_error_object) {
     const MapFile file;
     rf_error error;
@@ -329,6 +342,14 @@ TEST(CInterface, every_failure_to_load_is_an_error_object) {
     EXPECT_EQ(rf_finder_load(file.path.c_str(), &options, &error), nullptr);
     EXPECT_STREQ(error.file, "");
     EXPECT_STREQ(error.key, "min_length");
+    rf_finder_options_defaults(&options);
+    options.quadruplet_chi2_max = 12.0f;  // with an infinite chi2_max
+    EXPECT_EQ(rf_finder_load(file.path.c_str(), &options, &error), nullptr);
+    EXPECT_STREQ(error.key, "quadruplet_chi2_max");
+    options.chi2_max = 25.0f;
+    options.quadruplet_chi2_max = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_EQ(rf_finder_load(file.path.c_str(), &options, &error), nullptr);
+    EXPECT_STREQ(error.key, "quadruplet_chi2_max");
     options.struct_size = 3;
     EXPECT_EQ(rf_finder_load(file.path.c_str(), &options, nullptr), nullptr);
     EXPECT_EQ(rf_finder_load(nullptr, nullptr, &error), nullptr);

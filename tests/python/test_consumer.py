@@ -71,6 +71,7 @@ class Options(ctypes.Structure):
         ("min_length", ctypes.c_size_t),
         *((name, ctypes.c_float) for name in ("chi2_scale", "field", "layer_x0", "field_spread", "min_chi2_pt")),
         ("resolution", ctypes.c_float * 3 * 256),
+        ("quadruplet_chi2_max", ctypes.c_float),
     ]
 
 

@@ -69,6 +69,9 @@ typedef struct rf_finder_options {
     float field_spread;       /**< relative, from one segment to the next */
     float min_chi2_pt;        /**< [GeV] */
     float resolution[256][3]; /**< by volume: along the azimuth, along z, along the radius [mm] */
+    /** Edges of a quadruplet with a chi2 below this stay, too; needs a finite chi2_max. 0: quadruplets do not matter.
+     * A workspace has room for 4 triplets for each of n_edges. */
+    float quadruplet_chi2_max;
 } rf_finder_options;
 
 /** The largest event that a workspace is made for; each at most 2^31 - 1. */
