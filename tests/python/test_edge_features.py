@@ -77,17 +77,18 @@ def test_pruning_is_two_rounds_of_chi2(seed, chi2_max):
     assert pruned.status == ("empty" if left.shape[1] == 0 else "ok")
 
 
+@pytest.mark.parametrize("triplet_chi2_max", [0.5, 100.0, 2000.0])  # keep 1, 31 and 89 % of the random edges
 @pytest.mark.parametrize("chi2_max", [0.1, 12.0, 1e3])
-def test_pruning_with_quadruplets(graph, chi2_max):
+def test_pruning_with_quadruplets(graph, chi2_max, triplet_chi2_max):
     n_saved = 0
     for g in (graph, *map(random_graph, range(4))):
         chi2 = reference.triplet_chi2(g.hits, g.edge_index, g.triplet_model)
-        stay = np.minimum(chi2[0], chi2[2]) < 0.5
+        stay = np.minimum(chi2[0], chi2[2]) < triplet_chi2_max
         saved = reference.in_quadruplets(g.hits, g.edge_index, g.triplet_model, chi2_max)
-        pruned = g.prune(0.5, chi2_max)
+        pruned = g.prune(triplet_chi2_max, chi2_max)
         np.testing.assert_array_equal(pruned.edge_index, g.edge_index[:, stay | saved])
         n_saved += int((saved & ~stay).sum())
-    assert n_saved > 0 or chi2_max < 1, "quadruplets matter"
+    assert n_saved > 0 or chi2_max < 1 or triplet_chi2_max > 1, "quadruplets matter"
 
 
 def odd_graph(seed):

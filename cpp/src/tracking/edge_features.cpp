@@ -2,15 +2,19 @@
 
 #include <algorithm>
 
+#include "tracking/edge_features_shares.hpp"
 #include "tracking/edge_features_work.hpp"
+#include "tracking/quadruplets.hpp"
 
 namespace rheinfall {
 namespace {
 
 using detail::EdgeSteps;
 using detail::HitRecord;
+using detail::list_by_row;
 using detail::PointRecord;
 using detail::SegmentRecord;
+using detail::share_out;
 
 /// What the chi2 of one event needs; of pruning, the marks and the triplets too.
 struct Scratch {
@@ -30,45 +34,17 @@ struct Scratch {
 
 struct PruneScratch : Scratch {
     detail::EdgeMarks marks;
-    detail::TripletList triplets;
-    std::span<std::uint32_t> triplet_offsets;  ///< by inner edge; empty if no quadruplet is asked for
+    detail::QuadrupletScratch quadruplets;
 
     static std::size_t size(std::size_t n_hits, std::size_t n_edges, std::size_t n_triplets) {
-        const std::size_t bytes = Scratch::size(n_hits, n_edges) + 2 * Workspace::padded<std::uint8_t>(n_edges);
-        if (n_triplets == 0) return bytes;
-        const std::size_t n = n_triplets + detail::TripletList::slack;
-        return bytes + Workspace::padded<detail::TripletRecord>(n) + 2 * Workspace::padded<std::uint32_t>(n) +
-               Workspace::padded<std::uint32_t>(n_edges + 1);
+        return Scratch::size(n_hits, n_edges) + 2 * Workspace::padded<std::uint8_t>(n_edges) +
+               detail::QuadrupletScratch::size(n_hits, n_edges, n_triplets);
     }
     PruneScratch(std::size_t n_hits, std::size_t n_edges, std::size_t n_triplets, Workspace& workspace)
         : Scratch(n_hits, n_edges, workspace),
-          marks{workspace.take<std::uint8_t>(n_edges), workspace.take<std::uint8_t>(n_edges)} {
-        if (n_triplets == 0) return;
-        const std::size_t n = n_triplets + detail::TripletList::slack;
-        triplets = {workspace.take<detail::TripletRecord>(n), workspace.take<std::uint32_t>(n),
-                    workspace.take<std::uint32_t>(n)};
-        triplet_offsets = workspace.take<std::uint32_t>(n_edges + 1);
-    }
+          marks{workspace.take<std::uint8_t>(n_edges), workspace.take<std::uint8_t>(n_edges)},
+          quadruplets(n_hits, n_edges, n_triplets, workspace) {}
 };
-
-/// Calls `step(first, last)` for equal shares of [0, n).
-template <class Step>
-void share_out(const ParallelFor& parallel_for, std::size_t n, Step&& step) {
-    const std::size_t n_tasks = parallel_for.n_threads();
-    parallel_for(n_tasks, [&](std::size_t t) { step(n * t / n_tasks, n * (t + 1) / n_tasks); });
-}
-
-/// Lists what stands sorted by @p rows by its row. The last of a row writes last, so that no sum has to wait for
-/// another.
-template <class Row>
-void list_by_row(std::span<const Row> rows, std::span<std::uint32_t> offsets) {
-    std::ranges::fill(offsets, 0u);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        offsets[static_cast<std::size_t>(rows[i]) + 1] = static_cast<std::uint32_t>(i + 1);
-    }
-    std::uint32_t last = 0;
-    for (auto& offset : offsets) offset = last = std::max(last, offset);
-}
 
 void make_segments(const EdgeSteps& steps, const HitsView& hits, const EdgesView& edges, const TripletModel& model,
                    const Scratch& s, const ParallelFor& parallel_for) {
@@ -100,19 +76,6 @@ void mark_edges(const EdgeSteps& steps, const EdgesView& edges, const TripletMod
     share_out(parallel_for, s.hits.size(), [&](std::size_t first, std::size_t last) {
         steps.mark_segments(work, model, chi2_max, s.marks, first, last);
     });
-}
-
-/// Marks the edges of good quadruplets, on one thread. Returns how many triplets there are: more than there is room
-/// for, and nothing is marked.
-std::size_t mark_quadruplets(const EdgeSteps& steps, const EdgesView& edges, const TripletModel& model,
-                             const PruneCuts& cuts, const PruneScratch& s) {
-    const detail::SegmentWork work{edges, s.out_offsets, s.segments.data()};
-    const std::size_t n = steps.find_triplets(work, s.hits.data(), model, cuts.quadruplet_chi2_max, s.triplets);
-    if (n == 0 || n > cuts.n_triplets) return n;
-    list_by_row<std::uint32_t>(s.triplets.inner.first(n), s.triplet_offsets);
-    steps.mark_quadruplets(s.triplets, n, s.triplet_offsets, model, cuts.quadruplet_chi2_max,
-                           s.marks.continues_outward);
-    return n;
 }
 
 /// Closes the gaps that dropped edges leave; the order stays. Returns how many are left. No branch asks which stay.
@@ -178,8 +141,13 @@ PruneResult detail::prune_edges_by(const EdgeSteps& steps, const HitsView& hits,
     // An edge that no continuation reaches counts as one with a chi2 of `no_continuation`.
     if (!(no_continuation < cuts.chi2_max)) {
         mark_edges(steps, all, model, cuts.chi2_max, s, parallel_for);
-        if (by_quadruplets) result.n_triplets = mark_quadruplets(steps, all, model, cuts, s);
-        if (by_quadruplets && result.n_triplets > cuts.n_triplets) return stop(Status::capacity_exceeded);
+        if (by_quadruplets) {
+            const detail::SegmentWork work{all, s.out_offsets, s.segments.data()};
+            result.n_triplets =
+                detail::mark_quadruplets(steps, work, s.hits.data(), model, cuts, s.quadruplets,
+                                         s.marks.continues_outward, s.marks.continues_inward, parallel_for);
+            if (result.n_triplets > cuts.n_triplets) return stop(Status::capacity_exceeded);
+        }
         result.n_edges = drop_edges(edges, s);
         if (result.n_edges == 0) return stop(Status::empty);
     }

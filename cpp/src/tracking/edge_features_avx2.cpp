@@ -33,6 +33,8 @@ using Ints [[gnu::vector_size(32)]] = std::uint32_t;
 using Masks [[gnu::vector_size(32)]] = std::int32_t;
 
 struct Avx2 : Generic<Floats, Ints, Masks> {
+    using Few = Avx2;  ///< what lists are written by
+
     static std::uint32_t bits(Mask mask) {
         return static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
     }
@@ -63,6 +65,17 @@ struct Avx2 : Generic<Floats, Ints, Masks> {
             to[k] = _mm256_set_m128(_mm_loadu_ps(from + stride * index[k + 4]), _mm_loadu_ps(from + stride * index[k]));
         }
         transpose(to[0], to[1], to[2], to[3]);
+    }
+    /// The same of eight floats, and a stride of eight: a load for each index.
+    static void gather_eight(const float* from, const std::uint32_t* index, Float* to) {
+        Float rows[n];
+        for (std::size_t k = 0; k < n; ++k) rows[k] = _mm256_loadu_ps(from + n * index[k]);
+        transpose(rows[0], rows[1], rows[2], rows[3]);
+        transpose(rows[4], rows[5], rows[6], rows[7]);
+        for (std::size_t k = 0; k < 4; ++k) {
+            to[k] = _mm256_permute2f128_ps(rows[k], rows[k + 4], 0x20);
+            to[k + 4] = _mm256_permute2f128_ps(rows[k], rows[k + 4], 0x31);
+        }
     }
     static void scatter_four(float* to, std::size_t stride, const Float* columns) {
         Float rows[4] = {columns[0], columns[1], columns[2], columns[3]};

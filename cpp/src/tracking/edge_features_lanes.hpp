@@ -56,6 +56,7 @@ inline Single larger_of(Single a, Single b) {
 template <class Lanes>
 struct EdgeLanes {
     using Float = typename Lanes::Float;
+    using Few = typename Lanes::Few;
     static constexpr std::size_t n = Lanes::n;
     static constexpr std::size_t n_vectors = floats_per_record;
 
@@ -77,9 +78,7 @@ struct EdgeLanes {
 
     /// The records of @p index, one vector for each field.
     static void gather(const void* records, const std::uint32_t* index, Float* to) {
-        const float* from = static_cast<const float*>(records);
-        Lanes::gather_four(from, floats_per_record, index, to);
-        Lanes::gather_four(from + 4, floats_per_record, index, to + 4);
+        Lanes::gather_eight(static_cast<const float*>(records), index, to);
     }
 
     /// Writes four columns of @p count rows.
@@ -217,10 +216,10 @@ struct EdgeLanes {
 
         /// Appends (@p edge, k) for @p count values of k, at most as many as there is room for.
         void append(std::uint32_t edge, std::uint32_t k, std::size_t count) {
-            for (std::size_t at = 0; at < count; at += n) {
-                Lanes::store(inner + size + at, Lanes::set(edge));
-                Lanes::store(start + size + at, zero());
-                Lanes::store(outer + size + at, Lanes::load(lanes) + Lanes::set(k + static_cast<std::uint32_t>(at)));
+            for (std::size_t at = 0; at < count; at += Few::n) {
+                Few::store(inner + size + at, Few::set(edge));
+                Few::store(start + size + at, Few::set(0.0f));
+                Few::store(outer + size + at, Few::load(lanes) + Few::set(k + static_cast<std::uint32_t>(at)));
             }
             start[size] = size == 0 ? 0.0f : no_continuation;  // the first ones may be of the edge of the last ones
             size += count;

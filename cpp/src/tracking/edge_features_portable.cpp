@@ -14,6 +14,8 @@ using Ints [[gnu::vector_size(16)]] = std::uint32_t;
 using Masks [[gnu::vector_size(16)]] = std::int32_t;
 
 struct Portable : Generic<Floats, Ints, Masks> {
+    using Few = Portable;  ///< what lists are written by
+
 #if defined(__SSE2__)
     static std::uint32_t bits(Mask mask) {
         return static_cast<std::uint32_t>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
@@ -39,6 +41,11 @@ struct Portable : Generic<Floats, Ints, Masks> {
     static void gather_four(const float* from, std::size_t stride, const std::uint32_t* index, Float* to) {
         for (std::size_t k = 0; k < 4; ++k) to[k] = load(from + stride * index[k]);
         transpose(to[0], to[1], to[2], to[3]);
+    }
+    /// The same of eight floats, and a stride of eight.
+    static void gather_eight(const float* from, const std::uint32_t* index, Float* to) {
+        gather_four(from, 8, index, to);
+        gather_four(from + 4, 8, index, to + 4);
     }
     static void scatter_four(float* to, std::size_t stride, const Float* columns) {
         Float rows[4] = {columns[0], columns[1], columns[2], columns[3]};

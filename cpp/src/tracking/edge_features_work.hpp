@@ -59,6 +59,26 @@ struct alignas(32) TripletRecord {
     float scattering_var;              ///< of the curvature, by multiple scattering at 1 GeV
 };
 
+/// A bit for each edge, and words behind the last that may be read.
+using EdgeBits = const std::uint64_t*;
+
+/// Which pairs of edges that share a hit are looked at: those of an inner edge in `inner`, or of an outer edge in
+/// `outer`; where `done` is not null, without those that have an edge in it.
+struct PairChoice {
+    EdgeBits inner, outer, done;
+    const std::uint8_t* before_outer;  ///< one value per hit: whether edges in `outer` may leave it
+};
+
+/// Where each triplet found that has an edge of `missing` marks its other edge: `follows` its outer one, `precedes` its
+/// inner one. Null: nothing is marked.
+struct TripletMarks {
+    EdgeBits missing;
+    std::uint8_t* follows;
+    std::uint8_t* precedes;
+    std::uint8_t* before;           ///< per hit: edges marked in `precedes` leave it
+    std::uint32_t no_edge, no_hit;  ///< behind the last ones: what is not to be marked goes there
+};
+
 /// Triplets by rising inner edge. The arrays hold `slack` more than there is room for, since whole vectors are written.
 struct TripletList {
     static constexpr std::size_t slack = 16;
@@ -86,15 +106,18 @@ struct EdgeSteps {
     /// As compare_segments, but says only whether there is a chi2 below @p chi2_max; @p marks must hold 0 before.
     void (*mark_segments)(const SegmentWork& work, const TripletModel& model, float chi2_max, const EdgeMarks& marks,
                           std::size_t first, std::size_t last);
-    /// Lists the triplets whose cot(theta) agrees within @p chi2_max; returns how many there are, more than there
-    /// is room for perhaps.
+    /// Lists the chosen triplets of inner edges in [first, last) whose cot(theta) agrees within @p chi2_max; returns
+    /// how many there are, more than there is room for perhaps. All are kept where there are `TripletList::slack` fewer
+    /// than the arrays of @p list hold. Tasks of other edges may write the same marks.
     std::size_t (*find_triplets)(const SegmentWork& work, const HitRecord* hits, const TripletModel& model,
-                                 float chi2_max, const TripletList& list);
-    /// Marks the edges of each quadruplet, two triplets of which the outer edge of one is the inner edge of the other,
-    /// with a chi2 below @p chi2_max. Triplets of inner edge e are [first_by_inner[e], first_by_inner[e + 1]).
-    void (*mark_quadruplets)(const TripletList& list, std::size_t n_triplets,
+                                 float chi2_max, const PairChoice& choice, const TripletMarks& marks,
+                                 const TripletList& list, std::size_t first, std::size_t last);
+    /// Marks the edges of each quadruplet, a triplet of @p inner in [first, last) and one of @p outer whose inner edge
+    /// is the outer edge of the other, with a chi2 below @p chi2_max. The triplets of @p outer with inner edge e are
+    /// [first_by_inner[e], first_by_inner[e + 1]). Tasks of other triplets may write the same marks.
+    void (*mark_quadruplets)(const TripletList& inner, const TripletList& outer,
                              std::span<const std::uint32_t> first_by_inner, const TripletModel& model, float chi2_max,
-                             std::span<std::uint8_t> marks);
+                             std::span<std::uint8_t> marks, std::size_t first, std::size_t last);
     /// Of edges; rows of `n_edge_features`.
     void (*fill_features)(const EdgesView& edges, const PointRecord* points, const ContinuationChi2& chi2, float* rows,
                           std::size_t first, std::size_t last);

@@ -67,7 +67,8 @@ struct PruneCuts {
     /// in a row. Its chi2 (3 degrees of freedom) compares the curvatures of the circles through its first and through
     /// its last three hits, and cot(theta) along both, so that its particle need not come from the beam line.
     float quadruplet_chi2_max = 0.0f;
-    /// Room for triplets whose cot(theta) agrees within quadruplet_chi2_max, at most 2^31 - 1.
+    /// Room for triplets whose cot(theta) agrees within quadruplet_chi2_max, at most 2^31 - 1. Only those count that
+    /// may keep an edge: parts of quadruplets of which chi2_max would drop one.
     std::size_t n_triplets = 0;
 };
 
