@@ -24,9 +24,9 @@ class EventNorm(nn.Module):
         return centred / torch.sqrt(centred.pow(2).mean(0, keepdim=True) + 1e-5) * self.weight + self.bias
 
 
-def mlp(rng, n_in, hidden, n_out, layers, norm):
+def mlp(rng, n_in, hidden, n_out, layers, norm, activations=ACTIVATIONS):
     """Linear layers with a norm ("layer", "batch", "event" or none) and an activation between."""
-    activation = ACTIVATIONS[rng.integers(len(ACTIVATIONS))]
+    activation = activations[rng.integers(len(activations))]
     parts = []
     for k in range(layers):
         last = k + 1 == layers
@@ -48,12 +48,15 @@ def mlp(rng, n_in, hidden, n_out, layers, norm):
 class Network(nn.Module):
     """An interaction network; what it is made of is drawn at random."""
 
-    def __init__(self, seed, n_node_features=3, n_edge_features=None):
+    def __init__(self, seed, n_node_features=3, n_edge_features=None, activations=ACTIVATIONS, hidden=None):
         super().__init__()
         rng = np.random.default_rng(seed)
         torch.manual_seed(seed)
         self.hidden = h = int(rng.choice([8, 12, 16, 31, 64, 67, 128] + ([256] if seed % 10 == 0 else [])))
         self.iterations = int(rng.integers(1, 4))
+        if hidden is not None:  # small ones, in which nodes count: what the last iteration does to them is not read
+            self.hidden, self.iterations = hidden, max(self.iterations, 2)
+            h = hidden
         self.norm = ("layer", "batch", "event", "none")[seed % 4]
         self.aggregation = ("add", "mean", "max")[seed % 3]
         self.recurrent = bool(rng.integers(2))
@@ -63,7 +66,7 @@ class Network(nn.Module):
         layers = int(rng.integers(1, 4))
         self.n_edge_features = n_edge_features
         state = 2 * h if self.concat else h
-        make = lambda n_in, n_out, n=layers: mlp(rng, n_in, h, n_out, n, self.norm)  # noqa: E731
+        make = lambda n_in, n_out, n=layers: mlp(rng, n_in, h, n_out, n, self.norm, activations)  # noqa: E731
         self.encode_nodes = make(n_node_features, h, 2)
         self.encode_edges = make(n_edge_features or 2 * h, h, 2)
         count = 1 if self.recurrent else self.iterations
@@ -105,19 +108,16 @@ class Network(nn.Module):
         return self.decode(e).squeeze(-1)
 
 
-def export(network, graph, opset):
-    """The ONNX model of a network, by the exporter that PyTorch had for years."""
+def export(network, graph, opset, outputs=("out",), dynamo=False):
+    """The ONNX model of a network, by the exporter that PyTorch had for years, or by its present default (`dynamo`)."""
     names = ["x", "edge_index"] + (["edge_attr"] if len(graph) > 2 else [])
-    axes = {"x": {0: "n"}, "edge_index": {1: "e"}, "edge_attr": {0: "e"}, "out": {0: "e"}}
+    sizes = {"x": {0: "n"}, "edge_index": {1: "e"}, "edge_attr": {0: "e"}}
+    shared = {"input_names": names, "output_names": list(outputs), "opset_version": opset, "dynamo": dynamo}
+    if dynamo:
+        named = {name: torch.export.Dim(name) for name in ("n", "e")}
+        shapes = tuple({axis: named[name] for axis, name in sizes[i].items()} for i in names)
+        return torch.onnx.export(network, graph, **shared, dynamic_shapes=shapes, verbose=False).model_proto
+    axes = {**{i: sizes[i] for i in names}, **{o: {0: "e"} for o in outputs}}
     file = io.BytesIO()
-    torch.onnx.export(
-        network,
-        graph,
-        file,
-        input_names=names,
-        output_names=["out"],
-        dynamic_axes={k: axes[k] for k in [*names, "out"]},
-        opset_version=opset,
-        dynamo=False,
-    )
+    torch.onnx.export(network, graph, file, **shared, dynamic_axes=axes)
     return onnx.load_from_string(file.getvalue())

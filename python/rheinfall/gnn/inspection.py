@@ -65,9 +65,13 @@ def inspect_network(path: str | Path) -> Inspection:
     return Inspection(facts, traps)
 
 
+def _name(node: Any) -> str:
+    return str(node.name or node.output[0])
+
+
 def _lost_sums(model: Any, inputs: ModelInputs) -> list[str]:
     return [
-        f"{lost.node.name or lost.node.output[0]} ({lost.node.op_type}) has no reduction: the last write wins where a "
+        f"{_name(lost.node)} ({lost.node.op_type}) has no reduction: the last write wins where a "
         + (
             "sum was meant; repair_scatter=True makes it add"
             if lost.starts_at_zero
@@ -83,10 +87,10 @@ def _training(model: Any) -> list[str]:
         trains = any(a.name == "training_mode" and a.i for a in node.attribute)
         if node.op_type == "BatchNormalization" and (trains or len(node.output) > 1):
             traps.append(
-                f"{node.name} (BatchNormalization) is in training mode: it uses the event's own mean and variance"
+                f"{_name(node)} (BatchNormalization) is in training mode: it uses the event's own mean and variance"
             )
         if node.op_type == "Dropout" and len(node.input) > 2:
-            traps.append(f"{node.name} (Dropout) has an input that may switch training on: scores would be random")
+            traps.append(f"{_name(node)} (Dropout) has an input that may switch training on: scores would be random")
     return traps
 
 
@@ -99,9 +103,9 @@ def _index_casts(model: Any, inputs: ModelInputs) -> list[str]:
             continue
         before = index.producer.get(node.input[0])
         if to in _FLOATS and not index.depends_on(node.input[0], inputs.node_features):
-            traps.append(f"{node.name} (Cast) turns indices into floats, which hold integers up to 2^24 only")
+            traps.append(f"{_name(node)} (Cast) turns indices into floats, which hold integers up to 2^24 only")
         elif to == _INT32 and (before is None or before.op_type != "Cast"):
-            traps.append(f"{node.name} (Cast) turns int64 indices into int32")
+            traps.append(f"{_name(node)} (Cast) turns int64 indices into int32")
     return traps
 
 

@@ -7,61 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from rheinfall.gnn.lower_activations import ACTIVATIONS, limited, unary
+from rheinfall.gnn.lower_conditions import CONDITIONS
+from rheinfall.gnn.lower_indexing import INDEXING
 from rheinfall.gnn.lower_shapes import SHAPE_OPERATORS, Context, Operator
 from rheinfall.gnn.lower_values import (
-    EDGES,
     NODES,
+    Condition,
     Dim,
     Ends,
     Fill,
     LoweringError,
     Rows,
     Tensor,
+    Touched,
     as_ints,
     broadcast,
     shape_of,
 )
-
-
-def _unary(op: str, defaults: dict[str, float] | None = None) -> Operator:
-    def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-        if not isinstance(x[0], Rows):
-            raise LoweringError("expected values of nodes or edges")
-        parameters = {k: float(attributes.get(k, v)) for k, v in (defaults or {}).items()}
-        return [c.rows(c.builder.add(op, x[0].position, **parameters), x[0].flat)]
-
-    return lower
-
-
-def _clip(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    limits = []
-    for i, (name, otherwise) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
-        value = x[i] if len(x) > i and x[i] is not None else attributes.get(name, otherwise)
-        limits.append(float(np.asarray(value).reshape(())))
-    if isinstance(x[0], Fill):
-        return [Fill(min(max(float(x[0].value), limits[0]), limits[1]), x[0].shape)]
-    if isinstance(x[0], Ends):
-        return [x[0]]  # indices, which are checked before a network runs
-    return [c.rows(_limit(c, x[0].position, *limits), x[0].flat)]
-
-
-def _limit(c: Context, position: int, low: float, high: float) -> int:
-    """Values between two limits, of which an infinite one is none: infinity goes through, as in ONNX.
-
-    With one limit it is the larger or the smaller of a value and of that limit, which a clip to it alone gives.
-    """
-    add = c.builder.add
-    if not low < np.inf or not high > -np.inf:
-        raise LoweringError(f"limits {low} and {high}")
-    with np.errstate(over="ignore"):
-        low, high = float(np.float32(low)), float(np.float32(high))
-    if np.isfinite(low) and np.isfinite(high):
-        return add("clip", position, low=low, high=high)
-    if np.isfinite(low):
-        return add("max", position, add("clip", position, low=low, high=low))
-    if np.isfinite(high):
-        return add("min", position, add("clip", position, low=high, high=high))
-    return position
 
 
 def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: bool, shape: Any) -> Tensor:
@@ -74,7 +37,7 @@ def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: b
         if values.size != 1:
             raise LoweringError(f"{op} with one limit per column")
         limits = (values[0], np.inf) if op == "max" else (-np.inf, values[0])
-        return c.rows(_limit(c, position, *limits), rows.flat)
+        return c.rows(limited(c, position, *limits), rows.flat)
     if op == "div" and not rows_first:
         return c.rows(add("affine", add("reciprocal", position), weights={"scale": values}), rows.flat)
     if rows.width == 1 and values.size > 1:  # a column beside one number per column of the result
@@ -103,6 +66,8 @@ def _binary(op: str, fold: Callable[[Any, Any], Any]) -> Operator:
 def _pair(c: Context, op: str, fold: Callable[[Any, Any], Any], a: Any, b: Any) -> Tensor:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.asarray(fold(a, b))
+    if any(isinstance(t, (Condition, Touched)) for t in (a, b)):
+        raise LoweringError("arithmetic with what is no number yet")
     shape = broadcast(shape_of(a), shape_of(b))
     if isinstance(a, Ends) or isinstance(b, Ends):
         return _shifted_index(a, b, shape)
@@ -141,9 +106,12 @@ def _pow(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[T
     ops = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
     if exponent == 1.0:
         return [x[0]]
+    if exponent == 3.0 and isinstance(x[0], Rows):
+        square = c.builder.add("square", x[0].position)
+        return [c.rows(c.builder.add("mul", square, x[0].position), x[0].flat)]
     if exponent not in ops:
         raise LoweringError(f"the exponent {exponent}")
-    return _unary(ops[exponent])(c, x[:1], {}, n)
+    return unary(ops[exponent])(c, x[:1], {}, n)
 
 
 def _gemm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
@@ -204,69 +172,22 @@ def _reduce(how: str) -> Operator:
     return lower
 
 
-def _gather(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    axis, data, index = attributes.get("axis", 0), x[0], x[1]
-    if isinstance(data, np.ndarray):
-        return [np.take(data, as_ints(index, "the index"), axis=axis).reshape(_taken(data.shape, axis, index))]
-    if isinstance(data, Ends) and data.end == "both" and axis == 0:
-        row = as_ints(index, "the row of edge_index")
-        shape = (EDGES,) if np.ndim(index) == 0 else (1, EDGES)
-        if len(row) == 1:
-            return [Ends(("source", "target")[row[0] % 2], shape)]
-    if isinstance(data, Rows) and isinstance(index, Ends) and axis == 0 and index.end != "both":
-        if data.kind != "node" or len(index.shape) != 1:
-            raise LoweringError(f"expected values of nodes at edges, got {data.shape} at {index.shape}")
-        return [c.rows(c.builder.add("gather", data.position, end=index.end), data.flat)]
-    if isinstance(data, Rows) and axis in (1, -1) and isinstance(index, np.ndarray) and not data.flat:
-        columns = [i % data.width for i in as_ints(index, "the columns")]
-        parts = [c.builder.add("slice", data.position, start=i, stop=i + 1) for i in columns]
-        joined = parts[0] if len(parts) == 1 else c.builder.add("concat", *parts)
-        return [c.rows(joined, flat=index.ndim == 0)]
-    raise LoweringError(f"gathers {data!r} at {index!r}")
+def _reduce_of(op: str, root: bool = False) -> Operator:
+    """The sum of each value's square or magnitude, or its root."""
 
+    def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+        result = _reduce("sum")(c, [*unary(op)(c, x[:1], {}, 1), *x[1:]], attributes, n)
+        return unary("sqrt")(c, result, {}, 1) if root else result
 
-def _taken(shape: Any, axis: int, index: Any) -> Any:
-    return (*shape[:axis], *np.shape(index), *shape[axis:][1:])
-
-
-def _scatter(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    data, index, updates = x[:3]
-    how = {"add": "add", "max": "max", "min": "min"}.get(str(attributes.get("reduction", "none")))
-    if how is None:
-        raise LoweringError(f"reduction {attributes.get('reduction', 'none')!r}")
-    if not isinstance(data, Fill) or data.shape[:1] != (NODES,) or attributes.get("axis", 0) != 0:
-        raise LoweringError(f"expected to scatter into one number per node, got {data!r}")
-    if not isinstance(index, Ends) or index.end == "both" or index.shape[0] != EDGES:
-        raise LoweringError("expected indices from edge_index")
-    flat = len(data.shape) == 1
-    if isinstance(updates, Fill):
-        if how != "add" or data.value != 0 or (not flat and data.shape[1] != 1):
-            raise LoweringError("scatters a constant")
-        degree = c.builder.add("degree", end=index.end)
-        if updates.value != 1:
-            degree = c.builder.add("affine", degree, weights={"scale": np.array([float(updates.value)])})
-        return [c.rows(degree, flat)]
-    if not isinstance(updates, Rows) or updates.kind != "edge":
-        raise LoweringError(f"scatters {updates!r}")
-    start = float(data.value)
-    if not np.isfinite(start):
-        raise LoweringError(f"a scatter that starts from {start}")
-    initial = {} if how == "add" else {"initial": start}
-    position = c.builder.add("reduce", updates.position, how=how, end=index.end, **initial)
-    if how == "add" and start != 0:
-        position = c.builder.add("affine", position, weights={"shift": np.array([start])})
-    return [c.rows(position, flat)]
+    return lower
 
 
 OPERATORS: dict[str, Operator] = {
     **SHAPE_OPERATORS,
-    **{name: _unary(name.lower()) for name in ("Relu", "Sigmoid", "Tanh", "Softplus", "Exp", "Log", "Abs", "Erf")},
-    "LeakyRelu": _unary("leaky_relu", {"alpha": 0.01}),
-    "Elu": _unary("elu", {"alpha": 1.0}),
-    "Reciprocal": _unary("reciprocal"),
-    "Sqrt": _unary("sqrt"),
+    **ACTIVATIONS,
+    **CONDITIONS,
+    **INDEXING,
     "Neg": lambda c, x, a, n: [_pair(c, "mul", np.multiply, x[0], np.array(-1.0))],
-    "Clip": _clip,
     "Pow": _pow,
     "Add": _binary("add", np.add),
     "Sum": _binary("add", np.add),
@@ -282,8 +203,8 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMean": _reduce("mean"),
     "ReduceSum": _reduce("sum"),
     "ReduceMax": _reduce("max"),
+    "ReduceL1": _reduce_of("abs"),
+    "ReduceL2": _reduce_of("square", root=True),
+    "ReduceSumSquare": _reduce_of("square"),
     "ReduceProd": _reduce("prod"),
-    "Gather": _gather,
-    "ScatterElements": _scatter,
-    "ScatterND": _scatter,
 }

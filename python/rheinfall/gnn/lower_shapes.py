@@ -35,16 +35,6 @@ def _identity(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> l
     return [x[0]]
 
 
-def _cast(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    to = attributes["to"]
-    if isinstance(x[0], np.ndarray) and x[0].dtype != object:
-        kinds = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64, 10: np.float16}
-        return [x[0].astype(kinds[to])]
-    if isinstance(x[0], Rows) and to not in (1, 11):
-        raise LoweringError(f"a cast of values to ONNX type {to}")
-    return [x[0]]
-
-
 def _shape(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     dims = list(shape_of(x[0]))[attributes.get("start", 0) : attributes.get("end")]
     result = np.empty(len(dims), object)
@@ -160,8 +150,9 @@ def _concat(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
 def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     axis, data = attributes.get("axis", 0), x[0]
     sizes = attributes.get("split") if len(x) < 2 or x[1] is None else as_ints(x[1], "the sizes")
-    if isinstance(data, Ends) and data.end == "both" and axis == 0 and n == 2:
-        return [Ends("source", (1, EDGES)), Ends("target", (1, EDGES))]
+    if isinstance(data, Ends) and data.end == "both" and axis % 2 == data.shape.index(2) and n == 2:
+        shape = (1, EDGES) if axis % 2 == 0 else (EDGES, 1)
+        return [Ends("source", shape), Ends("target", shape)]
     if isinstance(data, Rows) and axis in (1, -1) and not data.flat:
         if sizes is None:
             size = -(-data.width // n)
@@ -185,44 +176,62 @@ def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
         for axis, i, j, step in zip(axes, starts, stops, steps, strict=True):
             index[axis] = slice(i, j, step)
         return [data[tuple(index)]]
+    if isinstance(data, Fill) and set(steps) == {1}:
+        return [Fill(data.value, _cut(data.shape, axes, starts, stops))]
     if isinstance(data, Rows) and axes in ([1], [-1]) and steps == [1] and not data.flat:
         start, stop, _ = slice(starts[0], stops[0]).indices(data.width)
         return [c.rows(c.builder.add("slice", data.position, start=start, stop=stop))]
-    if isinstance(data, Ends) and data.end == "both" and axes == [0] and steps == [1]:
+    if isinstance(data, Ends) and data.end == "both" and steps == [1] and axes[0] % 2 == data.shape.index(2):
         rows = range(2)[starts[0] : stops[0]]
         if len(rows) == 1:
-            return [Ends(("source", "target")[rows[0]], (1, EDGES))]
+            return [Ends(("source", "target")[rows[0]], (1, EDGES) if axes[0] % 2 == 0 else (EDGES, 1))]
     raise LoweringError(f"slices {type(data).__name__} along axes {axes}")
 
 
-def _compare(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    """Indices are checked before a network runs: none is below zero."""
-    if isinstance(x[0], Ends) and np.all(np.asarray(x[1]) == 0):
-        return [Fill(False, x[0].shape)]
-    raise LoweringError("a comparison of values")
+def _cut(shape: tuple[Any, ...], axes: list[int], starts: list[int], stops: list[int]) -> tuple[Any, ...]:
+    """The shape of a slice; of nodes or edges all or the first, of which an event that has edges has one."""
+    result = list(shape)
+    for axis, start, stop in zip(axes, starts, stops, strict=True):
+        d = shape[axis]
+        if isinstance(d, Dim) and (start != 0 or 1 < stop < 2**31 - 1 or stop < 1):
+            raise LoweringError(f"slices {shape} from {start} to {stop}")
+        result[axis] = (1 if stop == 1 else d) if isinstance(d, Dim) else len(range(d)[start:stop])
+    return tuple(result)
 
 
-def _where(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    if isinstance(x[0], Fill) and isinstance(x[0].value, bool):
-        return [x[1] if x[0].value else x[2]]
-    if isinstance(x[0], np.ndarray) and isinstance(x[1], np.ndarray) and isinstance(x[2], np.ndarray):
-        return [np.where(x[0], x[1], x[2])]
-    raise LoweringError("a choice that hangs on values")
+def _transpose(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    order = list(attributes.get("perm", reversed(range(len(shape_of(x[0]))))))
+    if isinstance(x[0], np.ndarray):
+        return [x[0].transpose(order)]
+    shape = tuple(shape_of(x[0])[i] for i in order)
+    if order == sorted(order):
+        return [x[0]]
+    if isinstance(x[0], Ends):
+        return [Ends(x[0].end, shape)]
+    if isinstance(x[0], Fill):
+        return [Fill(x[0].value, shape)]
+    raise LoweringError(f"values {shape_of(x[0])} as {shape}")
 
 
-def _equal(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    if isinstance(x[0], np.ndarray) and isinstance(x[1], np.ndarray):
-        pairs = np.broadcast_arrays(x[0], x[1])
-        equal = [bool(a == b) for a, b in zip(pairs[0].ravel(), pairs[1].ravel(), strict=True)]
-        return [np.array(equal, bool).reshape(pairs[0].shape)]
-    raise LoweringError("a comparison of values")
+def _flatten(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if len(shape_of(x[0])) != 2 or attributes.get("axis", 1) not in (1, -1):
+        raise LoweringError(f"{shape_of(x[0])} flattened at axis {attributes.get('axis', 1)}")
+    return [x[0]]
+
+
+def _tile(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    if isinstance(x[0], np.ndarray) and x[0].dtype != object:
+        return [np.tile(x[0], as_ints(x[1], "the repeats"))]
+    before, repeats = shape_of(x[0]), _dims(x[1])
+    if len(before) != len(repeats) or any(d != 1 and r != 1 for d, r in zip(before, repeats, strict=True)):
+        raise LoweringError(f"{before} repeated {repeats} times")
+    return [_reshaped(c, x[0], tuple(r if d == 1 else d for d, r in zip(before, repeats, strict=True)), expand=True)]
 
 
 SHAPE_OPERATORS: dict[str, Operator] = {
     "Constant": _constant,
     "Identity": _identity,
     "Dropout": _identity,
-    "Cast": _cast,
     "CastLike": _identity,
     "Shape": _shape,
     "Size": _size,
@@ -234,7 +243,7 @@ SHAPE_OPERATORS: dict[str, Operator] = {
     "Concat": _concat,
     "Split": _split,
     "Slice": _slice,
-    "Less": _compare,
-    "Where": _where,
-    "Equal": _equal,
+    "Transpose": _transpose,
+    "Flatten": _flatten,
+    "Tile": _tile,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,38 @@ class Fill:
     shape: Shape
 
 
-Tensor = Rows | Ends | Fill | NDArray[Any]
+@dataclass(frozen=True)
+class Touched:
+    """A number per node: `value` for nodes that are that end of some edge, `without` for the others."""
+
+    end: str
+    value: float
+    without: float
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Condition:
+    """True where a value is above zero, or, if `negated`, where it is not; what is not a number is not above.
+
+    Attributes:
+        position: of the value.
+        shape: of the tensor.
+        negated: it is the opposite.
+        compared: position and number, where it says that this value is above this number.
+    """
+
+    position: int
+    shape: Shape
+    negated: bool = False
+    compared: tuple[int, float] = (-1, 0.0)
+
+    def opposite(self) -> Condition:
+        """True where this is not."""
+        return replace(self, negated=not self.negated)
+
+
+Tensor = Rows | Ends | Fill | Touched | Condition | NDArray[Any]
 
 
 def as_ints(tensor: Any, what: str) -> list[int]:

@@ -14,8 +14,8 @@ FIRST_OPSET_WITH_REDUCTION = 16
 _OLDEST = 11
 # Opset 13 turned these attributes into inputs.
 _ATTRIBUTE_TO_INPUT = {"Squeeze": "axes", "Unsqueeze": "axes", "ReduceSum": "axes", "Split": "split"}
-# Their meaning changed between opsets 11 and 16 in ways that depend on ranks or on training.
-_CHANGED = ("Softmax", "LogSoftmax", "Hardmax", "BatchNormalization", "Dropout")
+# Their meaning changed in opset 13, or their attributes in 12, in ways that depend on ranks or on training.
+_CHANGED = ("Softmax", "LogSoftmax", "Hardmax", "Dropout")
 
 
 def raise_opset(model: Any, name: str) -> None:
@@ -32,7 +32,7 @@ def raise_opset(model: Any, name: str) -> None:
         raise ValueError(f"{where}, and files before opset {_OLDEST} are not converted; export it with opset >= 16")
     nodes = []
     for position, node in enumerate(model.graph.node):
-        if any(a.HasField("g") or len(a.graphs) for a in node.attribute) or (node.op_type in _CHANGED and opset < 15):
+        if any(a.HasField("g") or len(a.graphs) for a in node.attribute) or _changed(node, opset):
             raise ValueError(f"{where}, and node {node.name!r} ({node.op_type}) is not converted; export it anew")
         attribute = _ATTRIBUTE_TO_INPUT.get(node.op_type) if opset < 13 and node.domain in ("", "ai.onnx") else None
         if attribute is not None:
@@ -44,6 +44,12 @@ def raise_opset(model: Any, name: str) -> None:
         if entry.domain in ("", "ai.onnx"):
             entry.version = FIRST_OPSET_WITH_REDUCTION
     model.ir_version = max(model.ir_version, 8)
+
+
+def _changed(node: Any, opset: int) -> bool:
+    """True if the node means something else in the new opset: before 14 a batch norm trains that has more outputs."""
+    trains = node.op_type == "BatchNormalization" and opset < 14 and len(node.output) > 1
+    return trains or (node.op_type in _CHANGED and opset < 13)
 
 
 def _constant_input(node: Any, attribute: str, name: str) -> list[Any]:

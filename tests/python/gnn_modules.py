@@ -1,0 +1,154 @@
+"""Small PyTorch networks of one activation, or of one way to write a sum over edges, each."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gnn_networks import ACTIVATIONS
+
+MORE_ACTIVATIONS = (
+    *ACTIVATIONS,
+    *(nn.SELU, lambda: nn.CELU(0.7), lambda: nn.PReLU(init=0.3), nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.Softsign),
+    *(lambda: nn.Softmax(-1), lambda: nn.GELU("tanh"), nn.LogSigmoid, lambda: nn.Softshrink(0.3), nn.ReLU6),
+)
+
+
+def varied_prelu():
+    layer = nn.PReLU(4)
+    layer.weight.data = torch.tensor([0.25, -0.5, 1.5, 0.0])
+    return layer
+
+
+ONE_ACTIVATION = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "elu": lambda: nn.ELU(0.7),
+    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU("tanh"),
+    "softplus": nn.Softplus,
+    "softplus_early": lambda: nn.Softplus(2.0, 1.5),  # its own kink is larger than any rounding
+    "sigmoid": nn.Sigmoid,
+    "selu": nn.SELU,
+    "celu": lambda: nn.CELU(0.7),
+    "prelu": lambda: nn.PReLU(init=0.3),
+    "prelu_by_column": varied_prelu,
+    "hard_sigmoid": nn.Hardsigmoid,
+    "hard_swish": nn.Hardswish,
+    "mish": nn.Mish,
+    "softsign": nn.Softsign,
+    "relu6": nn.ReLU6,
+    "hard_tanh": lambda: nn.Hardtanh(-0.5, 0.7),
+    "log_sigmoid": nn.LogSigmoid,
+    "tanh_shrink": nn.Tanhshrink,
+    "soft_shrink": lambda: nn.Softshrink(0.3),
+    "hard_shrink": lambda: nn.Hardshrink(0.3),
+    "threshold": lambda: nn.Threshold(0.2, 0.05),
+    "softmax": lambda: nn.Softmax(-1),
+    "log_softmax": lambda: nn.LogSoftmax(1),
+    "softmin": lambda: nn.Softmin(1),
+    "glu": lambda: nn.GLU(-1),
+}
+
+
+class OneActivation(nn.Module):
+    """A linear layer, an activation, the sum of both ends, and a linear layer."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.first, self.activation = nn.Linear(3, 4), ONE_ACTIVATION[name]()
+        nn.init.uniform_(self.first.weight, -3, 3)
+        self.last = nn.Linear(2 if name == "glu" else 4, 1)
+
+    def forward(self, x, edge_index):
+        h = self.activation(self.first(x))
+        return self.last(h[edge_index[0]] + h[edge_index[1]]).squeeze(-1)
+
+
+def zeros(x, m):
+    return torch.zeros(x.shape[0], m.shape[1], dtype=m.dtype)
+
+
+def columns(index, m):
+    return index.unsqueeze(1).expand_as(m)
+
+
+def reduced(how, include_self):
+    return lambda x, e, m: zeros(x, m).scatter_reduce(0, columns(e[1], m), m, how, include_self=include_self)
+
+
+def mean(x, e, m):
+    ones = torch.ones(e.shape[1], dtype=m.dtype)
+    degree = torch.zeros(x.shape[0], dtype=m.dtype).index_add(0, e[1], ones)
+    return zeros(x, m).index_add(0, e[1], m) / degree.clamp(min=1).unsqueeze(1)
+
+
+def attention(x, e, m):
+    """A softmax over the edges that enter a node."""
+    start = torch.full((x.shape[0],), -1e30, dtype=m.dtype)
+    largest = start.scatter_reduce(0, e[1], m[:, 0], "amax")
+    weight = (m[:, 0] - largest[e[1]]).exp()
+    total = torch.zeros(x.shape[0], dtype=m.dtype).index_add(0, e[1], weight)
+    return zeros(x, m).index_add(0, e[1], m * (weight / total[e[1]]).unsqueeze(1))
+
+
+def unpacked(x, e, m):
+    source, target = e
+    return x.new_zeros(x.size(0), m.size(1)).index_add(0, target, m * x[source, :][:, 1:2])
+
+
+def transposed(x, e, m):
+    source, target = e.t()[:, 0], e.t()[:, 1]
+    return zeros(x, m).scatter_add(0, columns(target, m), m * x[source].norm(dim=1, keepdim=True))
+
+
+# What a node gets of its edges' messages m, of which it is the end e[1]; and what becomes of it in a file.
+ONE_SUM = {
+    "index_add": lambda x, e, m: zeros(x, m).index_add(0, e[1], m),
+    "index_add_in_place": lambda x, e, m: zeros(x, m).index_add_(0, e[1], m),
+    "scatter_add": lambda x, e, m: zeros(x, m).scatter_add(0, columns(e[1], m), m),
+    "scatter_add_repeated": lambda x, e, m: zeros(x, m).scatter_add(0, e[1].view(-1, 1).repeat(1, m.shape[1]), m),
+    "scatter_reduce_sum": reduced("sum", True),
+    "scatter_reduce_amax": reduced("amax", True),
+    "scatter_reduce_amin": reduced("amin", True),
+    "scatter_reduce_amax_alone": reduced("amax", False),
+    "scatter_reduce_amin_alone": reduced("amin", False),
+    "index_put": lambda x, e, m: zeros(x, m).index_put((e[1],), m, accumulate=True),
+    "index_select": lambda x, e, m: zeros(x, m).index_add(0, e[1], m * torch.index_select(x, 0, e[0])[:, :1]),
+    "gather": lambda x, e, m: zeros(x, m).index_add(
+        0, e[1], m * torch.gather(x, 0, e[0].unsqueeze(1).expand(-1, 2))[:, 1:]
+    ),
+    "unpacked": unpacked,
+    "transposed": transposed,
+    "mean": mean,
+    "attention": attention,
+    "scatter_reduce_mean": reduced("mean", False),
+    "overwriting_scatter": lambda x, e, m: zeros(x, m).scatter(0, columns(e[1], m), m),
+    "overwriting_index_put": lambda x, e, m: zeros(x, m).index_put((e[1],), m),
+}
+
+
+class OneSum(nn.Module):
+    """Messages of a linear layer, their sum by one of the functions above, and a linear layer."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.first, self.last, self.make = nn.Linear(6, 4), nn.Linear(4, 1), ONE_SUM[name]
+
+    def forward(self, x, edge_index):
+        m = self.first(torch.cat([x[edge_index[0]], x[edge_index[1]]], 1))
+        h = self.make(x, edge_index, m)
+        return self.last(h[edge_index[0]] + h[edge_index[1]]).squeeze(-1)
+
+
+class All(nn.Module):
+    """Several networks with an output each, since one export takes seconds."""
+
+    def __init__(self, networks):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x, edge_index):
+        return tuple(network(x, edge_index) for network in self.networks)
