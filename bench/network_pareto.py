@@ -6,9 +6,9 @@
     python bench/network_pareto.py plot --out bench/results/network_pareto.json --plot docs/network_pareto.png
 
 FOLDER is that of `rheinfall reproduce trackml`: it holds graphs/ and module_map.rfmap. A network is hidden x
-iterations, with an r if its iterations share their weights. `quality` chooses thresholds as the recipe does, on its
-events, then judges held-out pions; `time` runs the chain on the first of them, best on a quiet machine. Needs the
-extras [train] and [acts].
+iterations, with an r if its iterations share their weights, and -3000 for so many steps of training in place of 1,000.
+`quality` chooses thresholds as the recipe does, on its events, then judges held-out pions; `time` runs the chain on the
+first of them, best on a quiet machine. Needs the extras [train] and [acts].
 """
 
 from __future__ import annotations
@@ -30,12 +30,20 @@ from rheinfall.training import trackml
 
 HELD_OUT = trackml.Sample("pions, held out", 9001, 10, 0.0, trackml.GRAPH_SAMPLES[0].options)
 TIMED_EVENTS, REPETITIONS = 3, 3
+USUAL_STEPS = 1000
 
 
 def parse_network(name: str) -> trackml.TrainingConfig:
-    """The recipe's settings with the width, the iterations and the sharing that a name says."""
-    hidden, iterations = name.removesuffix("r").split("x")
-    return replace(trackml.CONFIG, hidden=int(hidden), iterations=int(iterations), recurrent=name.endswith("r"))
+    """The recipe's settings with the width, the iterations, the sharing and the steps that a name says."""
+    shape, _, steps = name.partition("-")
+    hidden, iterations = shape.removesuffix("r").split("x")
+    return replace(
+        trackml.CONFIG,
+        hidden=int(hidden),
+        iterations=int(iterations),
+        recurrent=shape.endswith("r"),
+        steps=int(steps or USUAL_STEPS),
+    )
 
 
 def train(args: argparse.Namespace) -> None:
@@ -159,7 +167,8 @@ def plot(args: argparse.Namespace) -> None:
     for name, n in report["networks"].items():
         rate, ms = n["rates"]["efficiency"], n["ms"]["total"]
         bars = [[rate["value"] - rate["interval"][0]], [rate["interval"][1] - rate["value"]]]
-        axis.errorbar([ms], [rate["value"]], yerr=bars, fmt="o", color="tab:blue", markersize=4)
+        color = "tab:red" if "-" in name else "tab:blue"
+        axis.errorbar([ms], [rate["value"]], yerr=bars, fmt="o", color=color, markersize=4)
         axis.annotate(name, (ms, rate["value"]), textcoords="offset points", xytext=(4, 5), fontsize=8)
     ceiling = report["perfect scores"]["efficiency"]["value"]
     axis.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label="perfect scores")
