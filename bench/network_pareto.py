@@ -167,9 +167,11 @@ def plot(args: argparse.Namespace) -> None:
     for name, n in report["networks"].items():
         rate, ms = n["rates"]["efficiency"], n["ms"]["total"]
         bars = [[rate["value"] - rate["interval"][0]], [rate["interval"][1] - rate["value"]]]
-        color = "tab:red" if "-" in name else "tab:blue"
+        longer = "-" in name
+        color, up = ("tab:red", 1) if longer else ("tab:blue", -1)
         axis.errorbar([ms], [rate["value"]], yerr=bars, fmt="o", color=color, markersize=4)
-        axis.annotate(name, (ms, rate["value"]), textcoords="offset points", xytext=(4, 5), fontsize=8)
+        label = {"textcoords": "offset points", "fontsize": 8, "rotation": 40 * up, "va": "bottom" if longer else "top"}
+        axis.annotate(name, (ms, rate["value"]), xytext=(3, 3 * up), **label)
     ceiling = report["perfect scores"]["efficiency"]["value"]
     axis.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label="perfect scores")
     axis.set_xlabel("hits to tracks, one core [ms]; 10,000 pions")
