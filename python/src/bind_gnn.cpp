@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <rheinfall/adapters/huge_pages.hpp>
 #include <rheinfall/gnn/edge_classifier.hpp>
 #include <stdexcept>
 #include <string>
@@ -11,6 +10,7 @@
 #include "bindings.hpp"
 #include "core/checksum.hpp"
 #include "threads.hpp"
+#include "workspaces.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -38,8 +38,7 @@ Result run(const EdgeClassifier& classifier, const Features& nodes, const EdgeIn
     rheinfall::Status status{};
     {
         nb::gil_scoped_release no_gil;
-        rheinfall::HugePages memory;
-        rheinfall::Workspace workspace(&memory);
+        rheinfall::Workspace& workspace = kept_workspace();
         rheinfall::StdThreads threads(n_threads == 0 ? num_threads() : n_threads);
         const rheinfall::ParallelFor parallel_for = threads.parallel_for();
         workspace.reserve(classifier.workspace_size({nodes.shape(0), n}, parallel_for.n_threads()));

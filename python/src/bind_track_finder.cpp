@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <rheinfall/adapters/huge_pages.hpp>
 #include <rheinfall/tracking/track_finder.hpp>
 #include <string>
 
@@ -10,6 +9,7 @@
 #include "bindings.hpp"
 #include "hits.hpp"
 #include "threads.hpp"
+#include "workspaces.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -37,8 +37,7 @@ Result run(const TrackFinder& finder, const HitFloats& x, const HitFloats& y, co
     {
         const nb::gil_scoped_release no_gil;
         const rheinfall::TrackFinderLimits limits{n, n_doublets, n_edges};
-        rheinfall::HugePages memory;
-        rheinfall::Workspace workspace(&memory);
+        rheinfall::Workspace& workspace = kept_workspace();
         rheinfall::StdThreads threads(n_threads == 0 ? num_threads() : n_threads);
         const rheinfall::ParallelFor parallel_for = threads.parallel_for();
         workspace.reserve(finder.workspace_size(limits, parallel_for.n_threads()));
