@@ -4,18 +4,21 @@
     python bench/gnn.py check --case event21000 --out bench/results/gnn-cpu.json
     python bench/gnn.py peak --out bench/results/gnn-cpu.json  # of multiply-adds, one thread
     python bench/gnn.py time --case event21000 --threads 1 --out bench/results/gnn-cpu.json
+    python bench/gnn.py summary --out bench/results/gnn-cpu.json
 
     python bench/gnn.py check --case bundle --out bench/results/gnn-cpu.json
 
 `check` compares results, with `--case bundle` those of the shipped bundle's whole chain on event 21000. `time` runs
-each engine once, in turns, and appends to the file: call it several times. ONNX Runtime runs the repaired file as it
-is, with ScatterElements(add); PyTorch runs the network operation by operation.
+each engine once and then a few times more, in turns, and appends to the file: call it several times, with all other
+jobs stopped. `summary` takes the repeated calls during which other processes had little CPU. ONNX Runtime runs the
+repaired file as it is, with ScatterElements(add); PyTorch runs the network operation by operation.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -32,7 +35,7 @@ from rheinfall.gnn.onnx_file import load_model, opset_of
 from rheinfall.gnn.onnx_inputs import find_inputs
 
 CACHE = Path(tempfile.gettempdir()) / "rheinfall-bench-gnn"
-REPEATED = 5.0  # seconds, below which a call is repeated
+UNDISTURBED = 0.1  # CPU seconds of others in each second of a call that counts
 CASES = {"golden": None, "event21000": 325_000, "20k": 100_000}
 
 
@@ -88,6 +91,14 @@ class Fused:
 
     def __call__(self, nodes: Any, edges: Any) -> Any:
         return self.model.logits(nodes, edges)
+
+
+class FusedBf16(Fused):
+    """Our engine with the edges' linear operations in bf16."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.model = self.model.with_precision("bf16")
 
 
 class OnnxRuntime:
@@ -154,13 +165,11 @@ class Torch:
         return {"relu": torch.relu, "sigmoid": torch.sigmoid, "add": torch.add, "mul": torch.mul}[o.op](*x)
 
 
-ENGINES = {"fused": Fused, "onnxruntime": OnnxRuntime, "torch": Torch}
+ENGINES = {"fused": Fused, "bf16": FusedBf16, "onnxruntime": OnnxRuntime, "torch": Torch}
 
 
 def fma_peak() -> float:
     """GFLOP/s of one thread of NumPy's largest matrix product, an upper bound that a library reaches."""
-    import os
-
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     a, b = np.ones((1536, 1536), np.float32), np.ones((1536, 1536), np.float32)
     best = min(_timed(lambda: a @ b) for _ in range(5))
@@ -187,7 +196,7 @@ def check(case: str) -> dict[str, Any]:
         f"{threads} threads, shuffled": bool(np.array_equal(Fused(threads)(nodes, shuffled), fused[order]))
         for threads in (1, 2, 8)
     }
-    for name in ("onnxruntime", "torch"):
+    for name in ("onnxruntime", "torch", "bf16"):
         other = ENGINES[name](1)(nodes, edges)
         result[name] = {
             "max_difference": float(np.abs(fused - other).max()),
@@ -222,62 +231,107 @@ def check_bundle(shared: Path) -> dict[str, Any]:
     }
 
 
-def measure(case: str, threads: int, engines: list[str]) -> dict[str, Any]:
-    """Seconds of one call of each engine, after a small one; memory is the growth of the peak during the calls.
+def cpu_of_all() -> float:
+    """Seconds of CPU that all processes of the machine have had."""
+    user, nice, system, _, _, interrupts, soft = (int(x) for x in Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
-    Calls that are short are repeated, in memory that the first has touched: the better of two.
+
+def timed(call: Any) -> dict[str, float]:
+    """Wall and CPU seconds of a call, and the CPU seconds that others had meanwhile."""
+    everybody, own = cpu_of_all(), time.process_time()
+    wall = _timed(call)
+    own = time.process_time() - own
+    others = max(cpu_of_all() - everybody - own, 0.0)
+    return {"wall": round(wall, 4), "cpu": round(own, 4), "others": round(others, 2)}
+
+
+def measure(case: str, threads: int, engines: list[str], calls: int) -> dict[str, Any]:
+    """Seconds of the first call of each engine, after a small one, and of those behind it, engines in turns.
+
+    Memory is the growth of the peak during an engine's first call.
     """
-    data = np.load(CACHE / f"{case}.npz")
-    small = np.load(CACHE / "golden.npz")
-    result: dict[str, Any] = {
-        "threads": threads,
-        "seconds": {},
-        "cpu_seconds": {},
-        "seconds_again": {},
-        "peak_growth_MB": {},
-    }
+    data, small = np.load(CACHE / f"{case}.npz"), np.load(CACHE / "golden.npz")
+    result: dict[str, Any] = {"threads": threads, "first": {}, "again": {}, "peak_growth_MB": {}}
+    made = {}
     for name in engines:
-        engine = ENGINES[name](threads)
-        engine(small["nodes"], small["edges"])
-        before, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        result["seconds"][name] = round(_timed(lambda e=engine: e(data["nodes"], data["edges"])), 4)
-        result["cpu_seconds"][name] = round(time.process_time() - cpu, 4)
-        if result["seconds"][name] < REPEATED:
-            again = min(_timed(lambda e=engine: e(data["nodes"], data["edges"])) for _ in range(2))
-            result["seconds_again"][name] = round(again, 4)
+        made[name] = ENGINES[name](threads)
+        made[name](small["nodes"], small["edges"])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        result["first"][name] = timed(lambda e=made[name]: e(data["nodes"], data["edges"]))
         result["peak_growth_MB"][name] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    for _ in range(calls):
+        for name in engines:
+            rf.set_num_threads(threads)
+            again = timed(lambda e=made[name]: e(data["nodes"], data["edges"]))
+            result["again"].setdefault(name, []).append(again)
+    return result
+
+
+def linear_gflop(case: str) -> float:
+    """Operations of the linear operations of a call, in 10^9."""
+    data = np.load(CACHE / f"{case}.npz")
     model = load_model(CACHE / "gnn.onnx")
     inputs = find_inputs(model, "gnn.onnx", None, None, None)
     network = lower_model(model, inputs, model.graph.output[0].name, opset_of(model), "gnn.onnx")
     rows = {"node": len(data["nodes"]), "edge": data["edges"].shape[1], "event": 1}
-    flops = sum(2 * rows[o.kind] * o.weights["weight"].size for o in network.operations if o.op == "linear")
-    result["linear_GFLOP"] = round(flops / 1e9, 2)
-    if "fused" in engines:
-        seconds = result["seconds_again"].get("fused", result["seconds"]["fused"])
-        result["fused_GFLOP_per_s"] = round(flops / 1e9 / seconds, 1)
-    return result
+    return sum(2e-9 * rows[o.kind] * o.weights["weight"].size for o in network.operations if o.op == "linear")
+
+
+def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """By graph and threads: wall seconds of all repeated calls in which others had little CPU, and their ratios."""
+    summary: dict[str, Any] = {}
+    for case, results in runs.items():
+        for threads in sorted({r["threads"] for r in results}):
+            same = [r for r in results if r["threads"] == threads]
+            engines: dict[str, Any] = {}
+            for name in ENGINES:
+                calls = [c for r in same for c in r["again"].get(name, [])]
+                walls = [c["wall"] for c in calls if c["others"] <= UNDISTURBED * c["wall"]]
+                firsts = [r["first"][name] for r in same if name in r["first"]]
+                first = [c["wall"] for c in firsts if c["others"] <= UNDISTURBED * c["wall"]]
+                if walls:
+                    engines[name] = {
+                        "median": float(np.median(walls)),
+                        "min": min(walls),
+                        "max": max(walls),
+                        "calls": len(walls),
+                        "disturbed": len(calls) - len(walls),
+                        "first": float(np.median(first)) if first else None,
+                        "GFLOP_per_s": round(linear_gflop(case) / float(np.median(walls)), 1),
+                    }
+            if "onnxruntime" in engines:
+                for e in engines.values():
+                    e["times_onnxruntime"] = round(engines["onnxruntime"]["median"] / e["median"], 2)
+            summary[f"{case}, {threads} threads"] = engines
+    return summary
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["prepare", "peak", "check", "time"])
+    parser.add_argument("what", choices=["prepare", "peak", "check", "time", "summary"])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--case", choices=[*CASES, "bundle"], default="event21000")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--engines", default="fused,torch,onnxruntime")
+    parser.add_argument("--engines", default="fused,bf16,onnxruntime")
+    parser.add_argument("--calls", type=int, default=3, help="repeated calls of each engine")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.case == "bundle" and arguments.what != "check":
         parser.error("--case bundle: there is only a check of it")
+    if arguments.what == "summary" and arguments.out is None:
+        parser.error("summary: expected --out, the file of the timings")
     if arguments.what == "prepare":
         return prepare(arguments.shared)
     if arguments.what == "peak":
         result: Any = {"peak_GFLOP_per_s": round(fma_peak(), 1)}
+    elif arguments.what == "summary":
+        result = summarise(json.loads(arguments.out.read_text())["time"])
     elif arguments.what == "check":
         result = check_bundle(arguments.shared) if arguments.case == "bundle" else check(arguments.case)
     else:
-        result = measure(arguments.case, arguments.threads, arguments.engines.split(","))
+        result = measure(arguments.case, arguments.threads, arguments.engines.split(","), arguments.calls)
     json.dump(result, sys.stdout, indent=1)
     if arguments.out is not None:
         keep(arguments.out, arguments.what, arguments.case, result)
@@ -289,8 +343,8 @@ def keep(path: Path, what: str, case: str, result: Any) -> None:
     environment = describe_environment()
     result["commit"] = environment.pop("commit") + ("+" if environment.pop("dirty") else "")
     known["environment"] = environment
-    if what == "peak":
-        known["peak"] = result
+    if what in ("peak", "summary"):
+        known[what] = result
     elif what == "time":
         known.setdefault("time", {}).setdefault(case, []).append(result)
     else:

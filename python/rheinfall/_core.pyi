@@ -67,7 +67,7 @@ class EdgeClassifier:
     """A compiled graph network; see rheinfall.EdgeClassifier."""
 
     @staticmethod
-    def parse(data: bytes, name: str, isa: str) -> EdgeClassifier:
+    def parse(data: bytes, name: str, isa: str, precision: str) -> EdgeClassifier:
         """A network in the format of docs/gnn_format.md."""
 
     @property

@@ -22,13 +22,19 @@ using Features = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device:
 using EdgeIndex = nb::ndarray<const std::int64_t, nb::shape<2, -1>, nb::c_contig, nb::device::cpu>;
 using Result = nb::typed<nb::tuple, nb::ndarray<nb::numpy, float, nb::ndim<1>>, nb::str>;
 
-constexpr std::array<const char*, 4> isa_names = {"best", "portable", "avx2", "avx512"};
+constexpr std::array<const char*, 5> isa_names = {"best", "portable", "avx2", "avx512", "avx512_bf16"};
 
 rheinfall::GnnIsa isa_of(const std::string& name) {
     for (std::size_t i = 0; i < isa_names.size(); ++i) {
         if (name == isa_names[i]) return static_cast<rheinfall::GnnIsa>(i);
     }
-    throw std::invalid_argument("isa: expected best, portable, avx2 or avx512; got " + name);
+    throw std::invalid_argument("isa: expected best, portable, avx2, avx512 or avx512_bf16; got " + name);
+}
+
+rheinfall::GnnPrecision precision_of(const std::string& name) {
+    if (name == "fp32") return rheinfall::GnnPrecision::fp32;
+    if (name == "bf16") return rheinfall::GnnPrecision::bf16;
+    throw std::invalid_argument("precision: expected fp32 or bf16; got " + name);
 }
 
 Result run(const EdgeClassifier& classifier, const Features& nodes, const EdgeIndex& edges, const Features& features,
@@ -57,11 +63,11 @@ void bind_gnn(nb::module_& m) {
     nb::class_<EdgeClassifier>(m, "EdgeClassifier", "A compiled graph network; see rheinfall.EdgeClassifier.")
         .def_static(
             "parse",
-            [](const nb::bytes& data, const std::string& name, const std::string& isa) {
+            [](const nb::bytes& data, const std::string& name, const std::string& isa, const std::string& precision) {
                 return EdgeClassifier::parse({static_cast<const std::byte*>(data.data()), data.size()}, name,
-                                             isa_of(isa));
+                                             isa_of(isa), precision_of(precision));
             },
-            "data"_a, "name"_a, "isa"_a, "A network in the format of docs/gnn_format.md.")
+            "data"_a, "name"_a, "isa"_a, "precision"_a, "A network in the format of docs/gnn_format.md.")
         .def_prop_ro("n_node_features", &EdgeClassifier::n_node_features)
         .def_prop_ro("n_edge_features", &EdgeClassifier::n_edge_features)
         .def_prop_ro("isa", [](const EdgeClassifier& c) { return isa_names[static_cast<std::size_t>(c.isa())]; })

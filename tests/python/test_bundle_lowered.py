@@ -63,6 +63,22 @@ def test_thresholds_and_resolutions_are_those_of_the_description(hits, folder, c
     assert not np.array_equal(track_hits, shipped.hits)
 
 
+def test_a_bundle_in_bf16_is_so_in_both_languages(hits, folder):
+    finder = rf.TrackFinder.load(folder)
+    finder.edge_classifier = finder.edge_classifier.with_precision("bf16")
+    scores = finder.score_edges(hits).scores
+    finder.save(folder)
+    again = rf.TrackFinder.load(folder)
+    assert again.edge_classifier.precision == "bf16"
+    assert np.array_equal(again.score_edges(hits).scores, scores)
+    content = json.loads((folder / "bundle.json").read_text())
+    content["thresholds"] |= {"score_cut": float(np.median(scores)), "min_length": 3}  # at which roundings decide
+    (folder / "bundle.json").write_text(json.dumps(content))
+    expected = rf.TrackFinder.load(folder)(hits)
+    _, track_hits, _ = run(_core.TrackFinder.load_bundle(str(folder)), hits)
+    assert np.array_equal(track_hits, expected.hits)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_finds_the_tracks_of_python_in_cpp(hits, folder, method):
     content = json.loads((folder / "bundle.json").read_text())
@@ -111,6 +127,7 @@ BROKEN = [
     (lambda c: c["triplet_model"]["resolution"].update({"256": [1, 1, 1]}), "256"),
     (lambda c: c["triplet_model"].update(default_resolution=[1, 2]), "default_resolution"),
     (lambda c: c["edge_classifier"].update(output="tracks"), "output"),
+    (lambda c: c["edge_classifier"].update(precision="fp8"), "precision"),
 ]
 
 

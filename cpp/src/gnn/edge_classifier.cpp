@@ -20,19 +20,21 @@ constexpr std::size_t most = 0x7fffffff - tile_rows;
 
 bool machine_has(GnnIsa isa) noexcept {
 #if defined(__x86_64__)
-    if (isa == GnnIsa::avx512) {
+    if (isa == GnnIsa::avx512 || isa == GnnIsa::avx512_bf16) {
+        if (isa == GnnIsa::avx512_bf16 && !__builtin_cpu_supports("avx512bf16")) return false;
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     }
     if (isa == GnnIsa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
-    if (isa == GnnIsa::avx512 || isa == GnnIsa::avx2) return false;
+    if (isa != GnnIsa::best && isa != GnnIsa::portable) return false;
 #endif
     return true;
 }
 
-GnnIsa resolve(GnnIsa isa) {
+GnnIsa resolve(GnnIsa isa, GnnPrecision precision) {
     if (isa == GnnIsa::best) {
+        if (precision == GnnPrecision::bf16 && machine_has(GnnIsa::avx512_bf16)) return GnnIsa::avx512_bf16;
         if (machine_has(GnnIsa::avx512)) return GnnIsa::avx512;
         return machine_has(GnnIsa::avx2) ? GnnIsa::avx2 : GnnIsa::portable;
     }
@@ -41,6 +43,7 @@ GnnIsa resolve(GnnIsa isa) {
 }
 
 const Kernels& kernels_of(GnnIsa isa) noexcept {
+    if (isa == GnnIsa::avx512_bf16) return avx512_bf16_kernels();
     if (isa == GnnIsa::avx512) return avx512_kernels();
     return isa == GnnIsa::avx2 ? avx2_kernels() : portable_kernels();
 }
@@ -88,8 +91,10 @@ struct Scratch {
     }
 
     [[nodiscard]] static std::size_t thread_floats(const Plan& plan) noexcept {
-        return size(plan.scratch_columns + (plan.reduce_width + 15) / 16 * 16) * tile_rows;
+        return size(plan.scratch_columns + reduce_columns(plan) + plan.rounded_columns) * tile_rows;
     }
+
+    [[nodiscard]] static int reduce_columns(const Plan& plan) noexcept { return (plan.reduce_width + 15) / 16 * 16; }
 };
 
 /// Sums over chunks in their order, then over lanes: the same for any number of threads.
@@ -132,8 +137,13 @@ struct EdgeClassifier::Impl {
     Plan plan;
     GnnIsa isa = GnnIsa::portable;
 
-    Impl(std::span<const std::byte> bytes, std::string_view name, GnnIsa wanted)
-        : plan(make_plan(read_graph(bytes, name), name)), isa(resolve(wanted)) {}
+    GnnPrecision precision = GnnPrecision::fp32;
+
+    Impl(std::span<const std::byte> bytes, std::string_view name, GnnIsa wanted, GnnPrecision p)
+        : isa(resolve(wanted, p)), precision(p) {
+        const PlanOptions options{p == GnnPrecision::bf16, isa == GnnIsa::avx512_bf16};
+        plan = make_plan(read_graph(bytes, name), name, options);
+    }
 
     /// Runs a stage's tiles; true if an output was not finite.
     bool run_stage(const Stage& stage, const EventView& event, const Scratch& s, std::size_t n_threads,
@@ -147,7 +157,8 @@ struct EdgeClassifier::Impl {
         std::atomic<bool> not_finite{false};
         const auto work = [&](std::size_t thread) {
             float* columns = s.threads.data() + thread * Scratch::thread_floats(plan);
-            TileScratch scratch{columns, columns + size(plan.scratch_columns) * tile_rows, nullptr, false};
+            float* rows = columns + size(plan.scratch_columns) * tile_rows;
+            TileScratch scratch{columns, rows, rows + size(Scratch::reduce_columns(plan)) * tile_rows, nullptr, false};
             for (std::size_t c = next.fetch_add(1); c < chunks; c = next.fetch_add(1)) {
                 scratch.statistics = s.statistics.data() + c * sums;
                 const std::size_t last = std::min((c + 1) * chunk_tiles, tiles);
@@ -170,12 +181,13 @@ struct EdgeClassifier::Impl {
     }
 };
 
-EdgeClassifier EdgeClassifier::load(const std::string& path, GnnIsa isa) {
-    return parse(detail::map_file(path)->view(), path, isa);
+EdgeClassifier EdgeClassifier::load(const std::string& path, GnnIsa isa, GnnPrecision precision) {
+    return parse(detail::map_file(path)->view(), path, isa, precision);
 }
 
-EdgeClassifier EdgeClassifier::parse(std::span<const std::byte> bytes, std::string_view name, GnnIsa isa) {
-    return EdgeClassifier(std::make_shared<const Impl>(bytes, name, isa));
+EdgeClassifier EdgeClassifier::parse(std::span<const std::byte> bytes, std::string_view name, GnnIsa isa,
+                                     GnnPrecision precision) {
+    return EdgeClassifier(std::make_shared<const Impl>(bytes, name, isa, precision));
 }
 
 std::size_t EdgeClassifier::n_node_features() const noexcept {
@@ -188,6 +200,10 @@ std::size_t EdgeClassifier::n_edge_features() const noexcept {
 
 GnnIsa EdgeClassifier::isa() const noexcept {
     return impl_->isa;
+}
+
+GnnPrecision EdgeClassifier::precision() const noexcept {
+    return impl_->precision;
 }
 
 std::string EdgeClassifier::explain(const EdgeClassifierLimits& graph) const {

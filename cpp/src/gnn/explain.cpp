@@ -68,6 +68,7 @@ std::string describe(const Instruction& i) {
             text += std::string(", rows of their ") + index_names[static_cast<std::size_t>(i.index)];
         if (i.array2 >= 0) text += ", times a factor";
     }
+    if (i.bf16) text += " bf16";
     if (i.accumulate) text += " onto";
     if (i.code == Code::linear && i.in2 >= 0) text += " + value";
     if (i.relu) text += ", relu";
@@ -81,6 +82,7 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
     char line[256];
     double all_flops = 0;
     double all_bytes = 0;
+    double bf16_flops = 0;
     for (std::size_t s = 0; s < plan.stages.size(); ++s) {
         const Stage& stage = plan.stages[s];
         const double rows = rows_of(stage.kind, n_nodes, n_edges);
@@ -91,6 +93,7 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
         for (std::size_t k = 0; k < stage.instructions.size(); ++k) {
             const Instruction& i = stage.instructions[k];
             flops += rows * flops_per_row(i, degree);
+            if (i.bf16) bf16_flops += rows * flops_per_row(i, degree);
             bytes += rows * bytes_per_row(i, degree);
             std::snprintf(line, sizeof line, "    %-48s %s\n", describe(i).c_str(),
                           stage.names[k].substr(0, 60).c_str());
@@ -105,7 +108,12 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
     }
     std::snprintf(line, sizeof line, "all: %.3f GFLOP, of which linear %.3f; %.1f MB moved\n", all_flops / 1e9,
                   linear_flops(plan, n_nodes, n_edges) / 1e9, all_bytes / 1e6);
-    return text + line;
+    text += line;
+    if (plan.options.bf16) {
+        std::snprintf(line, sizeof line, "precision bf16: %.3f GFLOP of the linear operations\n", bf16_flops / 1e9);
+        text += line;
+    }
+    return text;
 }
 
 double linear_flops(const Plan& plan, double n_nodes, double n_edges) noexcept {

@@ -14,7 +14,11 @@
 namespace rheinfall::gnn {
 
 inline constexpr int tile_rows = 48;
-inline constexpr int output_block = 8;     ///< outputs of a linear operation that are packed together
+inline constexpr int output_block = 8;  ///< outputs of a linear operation that are packed together
+/// What counts as zero where a linear operation is in bf16: see bf16.hpp.
+inline constexpr float least_bf16_input = 0x1p-63f;
+inline constexpr float least_bf16_weight = 0x1p-47f;
+inline constexpr float least_bf16_bias = 0x1p-101f;
 inline constexpr int statistic_lanes = 8;  ///< float64 sums of a column, one for each row number modulo this
 
 enum class Code : std::uint8_t {
@@ -59,6 +63,7 @@ struct Instruction {
     bool relu = false;  ///< applied to the result
     bool centred = false;
     bool accumulate = false;  ///< of a linear operation: onto out
+    bool bf16 = false;        ///< of a linear operation: inputs are rounded, weights packed accordingly
     std::int32_t in = -1;
     std::int32_t in2 = -1;  ///< -1: none
     std::int32_t out = -1;
@@ -106,6 +111,7 @@ struct EventView {
 struct TileScratch {
     float* columns = nullptr;      ///< of the program
     float* rows = nullptr;         ///< tile_rows rows of the widest reduction
+    float* rounded = nullptr;      ///< columns of the widest linear operation in bf16
     double* statistics = nullptr;  ///< of this chunk: per column sums, then sums of squares, statistic_lanes each
     bool not_finite = false;       ///< set where an output is
 };
@@ -120,5 +126,7 @@ struct Kernels {
 const Kernels& portable_kernels() noexcept;
 const Kernels& avx2_kernels() noexcept;  ///< `run` is null where the build has none
 const Kernels& avx512_kernels() noexcept;
+/// The same with AVX512-BF16, whose linear operations in bf16 take weights in pairs.
+const Kernels& avx512_bf16_kernels() noexcept;
 
 }  // namespace rheinfall::gnn

@@ -5,6 +5,7 @@
 #include "gnn/vector_avx2.hpp"
 #define RHEINFALL_GNN_FUNCTION inline
 #define RHEINFALL_GNN_OUTPUTS 4
+#define RHEINFALL_GNN_PAIRS 0
 
 namespace rheinfall::gnn {
 namespace avx2 {

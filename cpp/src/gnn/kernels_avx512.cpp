@@ -10,6 +10,7 @@
 #include "gnn/vector_avx512.hpp"
 #define RHEINFALL_GNN_FUNCTION inline
 #define RHEINFALL_GNN_OUTPUTS 8
+#define RHEINFALL_GNN_PAIRS 0
 
 namespace rheinfall::gnn {
 namespace avx512 {

@@ -57,9 +57,50 @@ template <int N, class F>
     }
 }
 
+/// A product and its sum in float32.
+struct SingleProduct {
+    static Vector add(Vector value, Vector weight, Vector sum) { return fma(value, weight, sum); }
+};
+
+#if RHEINFALL_GNN_PAIRS == 1
+
+using Bf16Product = PairProduct;
+
+/// Rounds columns to bf16, two side by side; a zero behind the last of an odd number. How many columns that makes.
+inline int round_columns(const float* in, int width, float* out) {
+    for (int c = 0; c < width; c += 2, out += tile_rows) {
+        for (int p = 0; p < tile_rows; p += lanes) {
+            const float* even = in + c * column_size + p;
+            store(out + p, bf16_pair(load(even), c + 1 < width ? load(even + column_size) : all(0.0f)));
+        }
+    }
+    return (width + 1) / 2;
+}
+
+#else
+
+using Bf16Product = SingleProduct;
+
+/// Rounds columns to bf16, in the order in which their products are added; a zero stands for the one that makes them
+/// even. How many columns that makes.
+inline int round_columns(const float* in, int width, float* out) {
+    const int n = (width + 1) / 2 * 2;
+    for (int c = 0; c < n; ++c) {
+        float* to = out + (c ^ 1) * column_size;
+        for (int p = 0; p < tile_rows; p += lanes) {
+            const Vector x = c < width ? load(in + c * column_size + p) : all(0.0f);
+            const Vector nonzero = select(less(max(all(0.0f) - x, x), all(least_bf16_input)), all(0.0f), round_bits(x));
+            store(to + p, select(not_number(x), x, nonzero));
+        }
+    }
+    return n;
+}
+
+#endif
+
 /// N outputs for tile_vectors · lanes rows, sums in registers, inputs in order: out = (bias or out) + in · weights,
 /// each product fused with its addition, then + residual. @p stride: outputs packed together.
-template <int N>
+template <class Product, int N>
 inline void linear_block(const LinearCall& c, int stride) {
     constexpr int n_vectors = Vector::tile_vectors;
     for (int row = 0; row < tile_rows; row += n_vectors * lanes) {
@@ -84,7 +125,7 @@ inline void linear_block(const LinearCall& c, int stride) {
             repeat<n_vectors>([&](auto l) { value[l] = load(x + l * vector_size); });
             repeat<N>([&](auto o) {
                 const Vector factor = all(w[o]);
-                repeat<n_vectors>([&](auto l) { sum[o][l] = fma(value[l], factor, sum[o][l]); });
+                repeat<n_vectors>([&](auto l) { sum[o][l] = Product::add(value[l], factor, sum[o][l]); });
             });
         }
         if (c.residual != nullptr) {
@@ -95,17 +136,18 @@ inline void linear_block(const LinearCall& c, int stride) {
     }
 }
 
+template <class Product>
 inline void linear_some(const LinearCall& c, int n, int stride) {
     switch (n) {
-        case 1: return linear_block<1>(c, stride);
-        case 2: return linear_block<2>(c, stride);
-        case 3: return linear_block<3>(c, stride);
-        case 4: return linear_block<4>(c, stride);
+        case 1: return linear_block<Product, 1>(c, stride);
+        case 2: return linear_block<Product, 2>(c, stride);
+        case 3: return linear_block<Product, 3>(c, stride);
+        case 4: return linear_block<Product, 4>(c, stride);
 #if RHEINFALL_GNN_OUTPUTS == 8
-        case 5: return linear_block<5>(c, stride);
-        case 6: return linear_block<6>(c, stride);
-        case 7: return linear_block<7>(c, stride);
-        default: return linear_block<8>(c, stride);
+        case 5: return linear_block<Product, 5>(c, stride);
+        case 6: return linear_block<Product, 6>(c, stride);
+        case 7: return linear_block<Product, 7>(c, stride);
+        default: return linear_block<Product, 8>(c, stride);
 #else
         default: return;
 #endif
@@ -114,22 +156,29 @@ inline void linear_some(const LinearCall& c, int n, int stride) {
 
 inline void run_linear(const Instruction& i, const Tile& t) {
     const float* weights = i.weights;
+    const float* in = column(t.scratch, i.in);
+    int in_width = i.in_width;
+    if (i.bf16) {
+        in_width = round_columns(in, in_width, t.scratch.rounded);
+        in = t.scratch.rounded;
+    }
     for (int first = 0; first < i.width; first += output_block) {
         const int packed = smaller(output_block, i.width - first);
         for (int part = 0; part < packed; part += Vector::tile_outputs) {
             const int o = first + part;
-            const LinearCall call{column(t.scratch, i.in),
+            const LinearCall call{in,
                                   weights + part,
                                   i.scale == nullptr ? nullptr : i.scale + o,
                                   i.in2 < 0 ? nullptr : column(t.scratch, i.in2 + o),
                                   column(t.scratch, i.out + o),
-                                  i.in_width,
+                                  in_width,
                                   i.accumulate,
                                   i.relu};
-            linear_some(call, smaller(Vector::tile_outputs, packed - part), packed);
+            const int n = smaller(Vector::tile_outputs, packed - part);
+            i.bf16 ? linear_some<Bf16Product>(call, n, packed) : linear_some<SingleProduct>(call, n, packed);
         }
         if (t.ahead != nullptr) fetch_some(*t.ahead);
-        weights += static_cast<std::ptrdiff_t>(packed) * i.in_width;
+        weights += static_cast<std::ptrdiff_t>(packed) * in_width;
     }
 }
 

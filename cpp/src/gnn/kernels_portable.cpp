@@ -3,6 +3,7 @@
 #include "gnn/vector_portable.hpp"
 #define RHEINFALL_GNN_FUNCTION inline
 #define RHEINFALL_GNN_OUTPUTS 4
+#define RHEINFALL_GNN_PAIRS 0
 
 namespace rheinfall::gnn {
 namespace portable {

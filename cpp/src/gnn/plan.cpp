@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "gnn/bf16.hpp"
 #include "gnn/plan_emit.hpp"
 #include "gnn/plan_levels.hpp"
 
@@ -94,8 +95,9 @@ void share_buffers(Plan& plan) {
 
 }  // namespace
 
-Plan make_plan(Graph graph, std::string_view file) {
+Plan make_plan(Graph graph, std::string_view file, PlanOptions options) {
     Plan plan;
+    plan.options = options;
     if (const Op op = graph.operations[static_cast<std::size_t>(graph.output)].op;
         op == Op::input || op == Op::gather) {
         Operation copy;  // those two are loaded by whoever reads them
@@ -108,6 +110,7 @@ Plan make_plan(Graph graph, std::string_view file) {
     }
     plan.graph = expand_batch_norms(std::move(graph));
     const Levels levels(plan.graph);
+    if (options.bf16) plan.bf16 = find_bf16(levels, file);
     const std::vector<int> array_of = make_arrays(levels, plan);
     const std::vector<std::vector<int>> groups = group_by_stage(levels);
     for (std::size_t g = 0; g < groups.size(); ++g) {

@@ -63,6 +63,11 @@ struct Stage {
     }
 };
 
+struct PlanOptions {
+    bool bf16 = false;   ///< linear operations of the edges' networks in bf16
+    bool pairs = false;  ///< their weights for avx512_bf16_kernels
+};
+
 struct Plan {
     Graph graph;
     std::vector<Stage> stages;
@@ -72,11 +77,15 @@ struct Plan {
     int scratch_columns = 0;
     int reduce_width = 0;
     int statistic_columns = 0;
+    int rounded_columns = 0;  ///< of the widest linear operation in bf16
+    PlanOptions options;
+    std::vector<bool> bf16;  ///< by operation; empty: none
     bool all_nodes = false;  ///< nodes without edges count too: a sum over all nodes reads them
 };
 
-/// Throws std::runtime_error, naming @p file, where a stage needs more than max_scratch_columns.
-Plan make_plan(Graph graph, std::string_view file);
+/// Throws std::runtime_error, naming @p file, where a stage needs more than max_scratch_columns, and for what bf16
+/// cannot serve.
+Plan make_plan(Graph graph, std::string_view file, PlanOptions options = {});
 
 /// The plan as text, with operations and bytes for a graph of that size.
 std::string explain(const Plan& plan, double n_nodes, double n_edges);

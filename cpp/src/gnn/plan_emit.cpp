@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gnn/bf16.hpp"
+
 namespace rheinfall::gnn {
 
 StageEmitter::StageEmitter(Plan& plan, const Levels& levels, const std::vector<int>& array_of, int stage_number)
@@ -219,11 +221,13 @@ StageEmitter::Place StageEmitter::linear(int i, int residual, bool relu) {
     Place added;
     if (residual >= 0) added = operand(residual);
     const Place out = new_register(o.width);
+    const bool bf16 = !plan_.bf16.empty() && plan_.bf16[static_cast<std::size_t>(i)];
     int first = 0;
     for (std::size_t k = 0; k < inputs.size(); ++k) {
         const int in_width = at(o.inputs[k]).width;
-        const float* weights = pack(o.weight, first, in_width, o.width);
-        const float* bias = k > 0 || o.bias.empty() ? nullptr : keep(o.bias);
+        const float* weights =
+            bf16 ? pack_rounded(o.weight, first, in_width, o.width) : pack(o.weight, first, in_width, o.width);
+        const float* bias = k > 0 || o.bias.empty() ? nullptr : keep(bf16 ? bf16_bias(o.bias) : o.bias);
         first += in_width;
         const bool is_last = k + 1 == inputs.size();
         Draft& draft = push(Code::linear, i, o.width);
@@ -235,6 +239,7 @@ StageEmitter::Place StageEmitter::linear(int i, int residual, bool relu) {
         draft.instruction.scale = bias;
         draft.instruction.accumulate = k > 0;
         draft.instruction.relu = relu && is_last;
+        draft.instruction.bf16 = bf16;
     }
     return out;
 }
@@ -322,6 +327,11 @@ const float* StageEmitter::pack(const std::vector<float>& weight, int first, int
         }
     }
     return keep(std::move(packed));
+}
+
+const float* StageEmitter::pack_rounded(const std::vector<float>& weight, int first, int in, int out) {
+    plan_.rounded_columns = std::max(plan_.rounded_columns, even(in));
+    return keep(plan_.options.pairs ? pack_bf16_pairs(weight, first, in, out) : pack_bf16(weight, first, in, out));
 }
 
 }  // namespace rheinfall::gnn

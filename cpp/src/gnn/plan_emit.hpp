@@ -49,6 +49,7 @@ private:
     int read_array(int i);
     const float* keep(std::vector<float> values);
     const float* pack(const std::vector<float>& weight, int first, int in, int out);
+    const float* pack_rounded(const std::vector<float>& weight, int first, int in, int out);
     void allocate_columns();
 
     Plan& plan_;

@@ -80,6 +80,13 @@ inline Vector mantissa(Vector a, Vector& exponent) {
         _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff)), _mm256_set1_epi32(0x3f000000)))};
 }
 
+inline Vector round_bits(Vector a) {
+    const __m256i bits = _mm256_castps_si256(a.v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    return {_mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(-0x10000)))};
+}
+
 inline void transpose(Vector* r) {
     __m256 t[8];
     for (std::ptrdiff_t i = 0; i < 4; ++i) {

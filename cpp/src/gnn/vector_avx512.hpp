@@ -80,6 +80,14 @@ inline Vector mantissa(Vector a, Vector& exponent) {
         _mm512_or_epi32(_mm512_and_epi32(bits, _mm512_set1_epi32(0x007fffff)), _mm512_set1_epi32(0x3f000000)))};
 }
 
+/// Bits rounded to those of a bf16, to nearest even.
+inline Vector round_bits(Vector a) {
+    const __m512i bits = _mm512_castps_si512(a.v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return {_mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(-0x10000)))};
+}
+
 inline void transpose(Vector* r) {
     __m512 t[16];
     for (std::ptrdiff_t i = 0; i < 8; ++i) {

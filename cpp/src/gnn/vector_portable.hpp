@@ -91,6 +91,13 @@ inline Vector mantissa(const Vector& a, Vector& exponent) {
     });
 }
 
+inline Vector round_bits(const Vector& a) {
+    return each([&](int i) {
+        const auto bits = std::bit_cast<std::uint32_t>(a.v[i]);
+        return std::bit_cast<float>((bits + 0x7fffU + ((bits >> 16U) & 1U)) & 0xffff0000U);
+    });
+}
+
 inline void transpose(Vector* r) {
     for (std::ptrdiff_t i = 0; i < Vector::lanes; ++i) {
         for (int j = 0; j < i; ++j) {

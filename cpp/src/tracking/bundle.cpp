@@ -118,6 +118,14 @@ TripletModel read_triplet_model(Fields model) {
     return result;
 }
 
+GnnPrecision read_precision(Fields network) {
+    if (!network.has("precision")) return GnnPrecision::fp32;
+    const std::string precision = network.text("precision");
+    network.check(precision == "fp32" || precision == "bf16", "precision",
+                  "expected 'fp32' or 'bf16', got " + detail::quoted(precision));
+    return precision == "bf16" ? GnnPrecision::bf16 : GnnPrecision::fp32;
+}
+
 EdgeOutput read_output(Fields network) {
     const std::string output = network.text("output");
     network.check(output == "logits" || output == "scores", "output",
@@ -149,6 +157,7 @@ Bundle read_bundle(const std::string& folder) {
     read_thresholds(fields.object("thresholds"), bundle.options);
     bundle.options.triplet_model = read_triplet_model(fields.object("triplet_model"));
     bundle.output = read_output(fields.object("edge_classifier"));
+    bundle.precision = read_precision(fields.object("edge_classifier"));
     return bundle;
 }
 

@@ -12,6 +12,7 @@ struct Bundle {
     std::string network_path;  ///< of the lowered network
     TrackFinderOptions options;
     EdgeOutput output = EdgeOutput::scores;  ///< of the network, that is a score
+    GnnPrecision precision = GnnPrecision::fp32;
 };
 
 /// Reads `bundle.json` in @p folder. Throws std::runtime_error naming the file, the key and what was expected: also for

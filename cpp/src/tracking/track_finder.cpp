@@ -126,8 +126,8 @@ TrackFinder TrackFinder::load(const std::string& map_path, const TrackFinderOpti
 TrackFinder TrackFinder::load_bundle(const std::string& folder, GnnIsa isa) {
     const detail::Bundle bundle = detail::read_bundle(folder);
     try {
-        return {ModuleMap::load(bundle.map_path), bundle.options, EdgeClassifier::load(bundle.network_path, isa),
-                bundle.output};
+        return {ModuleMap::load(bundle.map_path), bundle.options,
+                EdgeClassifier::load(bundle.network_path, isa, bundle.precision), bundle.output};
     } catch (const std::invalid_argument& error) {
         throw std::runtime_error(folder + ": " + error.what());
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rheinfall import _core
 from rheinfall.gnn.edge_order import canonical_edge_order
-from rheinfall.gnn.fused import FusedNetwork, compile_model
+from rheinfall.gnn.fused import FusedNetwork, compile_model, compile_network
 from rheinfall.gnn.onnx_checks import LOST_SUM, find_lost_sums
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
 from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
@@ -20,6 +20,7 @@ from rheinfall.gnn.ort_session import OrtSessions
 from rheinfall.gnn.state_dicts import compile_state_dict
 
 Engine = Literal["auto", "onnxruntime", "fused"]
+Precision = Literal["fp32", "bf16"]
 Float32 = NDArray[np.float32]
 
 
@@ -33,6 +34,7 @@ class EdgeClassifier:
 
     Attributes:
         engine: the engine that runs the network, "onnxruntime" or "fused".
+        precision: "fp32", or "bf16" where the linear operations of edges are in bf16.
         inputs: names and widths of the network's inputs.
         info: what is known of the file: path, where the scores come from; opset, producer, what was repaired, or the
             architecture.
@@ -48,6 +50,7 @@ class EdgeClassifier:
         info: dict[str, Any],
     ) -> None:
         self.engine: str = "fused" if isinstance(runner, FusedNetwork) else "onnxruntime"
+        self.precision: str = runner.precision if isinstance(runner, FusedNetwork) else "fp32"
         self.inputs = inputs
         self._model = model
         self.info = info
@@ -67,6 +70,7 @@ class EdgeClassifier:
         edge_features: str | None = None,
         output: Output = "auto",
         output_name: str | None = None,
+        precision: Precision = "fp32",
     ) -> EdgeClassifier:
         """Load a network from an ONNX file with node features, edge_index and optionally edge features as inputs.
 
@@ -78,6 +82,8 @@ class EdgeClassifier:
             output: what the file gives: "logits", "scores" (probabilities), or "auto": logits, unless it ends in a
                 Sigmoid, in which case the value before that is taken.
             output_name: the output with one value per edge, where there are several.
+            precision: "fp32"; "bf16" rounds inputs and weights of the edges' linear operations to bf16, on the fused
+                engine only (docs/edge_classification.md).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -86,6 +92,7 @@ class EdgeClassifier:
         """
         if engine not in ("auto", "onnxruntime", "fused"):
             raise ValueError(f"engine: expected 'auto', 'onnxruntime' or 'fused', got {engine!r}")
+        _check_precision(precision, engine)
         path = Path(path)
         name = str(path)
         with naming_damage(name):
@@ -96,7 +103,7 @@ class EdgeClassifier:
             fetch, is_logits = find_logits(model, name, output, output_name)
             saved = model.SerializeToString()
             if engine != "onnxruntime":
-                runner: OrtSessions | FusedNetwork = compile_model(model, inputs, fetch, info["opset"], name)
+                runner: OrtSessions | FusedNetwork = compile_model(model, inputs, fetch, info["opset"], name, precision)
             else:
                 runner = _open_sessions(model, name)
         info["output"] = fetch
@@ -105,7 +112,9 @@ class EdgeClassifier:
         return cls(runner, saved, inputs, fetch, is_logits, info)
 
     @classmethod
-    def load_state_dict(cls, path: str | Path, description: str | Path) -> EdgeClassifier:
+    def load_state_dict(
+        cls, path: str | Path, description: str | Path, precision: Precision = "fp32"
+    ) -> EdgeClassifier:
         """Load the state dict of an InteractionGNN or InteractionGNN2 of ACORN, or a ResAGNN of Exa.TrkX.
 
         PyTorch is not needed, and nothing that the file holds is run.
@@ -114,12 +123,14 @@ class EdgeClassifier:
             path: a safetensors or npz file, or one of torch.save that holds tensors in dictionaries only.
             description: a JSON file with the architecture, its sizes and the names of its keys
                 (docs/gnn_state_dicts.md).
+            precision: as of `load`.
 
         Raises:
             FileNotFoundError: a file is missing.
             ValueError: a file is damaged, or they do not fit; names the file, the field or key, and what was expected.
         """
-        runner, told = compile_state_dict(Path(path), Path(description))
+        _check_precision(precision, "fused")
+        runner, told = compile_state_dict(Path(path), Path(description), precision)
         n_edge_features = told.options.get("edge_features") or None
         edge_features = "edge_features" if n_edge_features else None
         inputs = ModelInputs("node_features", "edge_index", edge_features, told.node_features, n_edge_features)
@@ -138,6 +149,18 @@ class EdgeClassifier:
         if not isinstance(self._runner, FusedNetwork):
             raise ValueError(f"explain: engine {self.engine!r} has no plan; load the network with engine='fused'")
         return self._runner.explain(n_nodes, n_edges)
+
+    def with_precision(self, precision: Precision) -> EdgeClassifier:
+        """The same network in another precision.
+
+        Raises:
+            ValueError: another engine runs the network, or it has no linear operation of edges to be in bf16.
+        """
+        _check_precision(precision, "fused")
+        if not isinstance(self._runner, FusedNetwork):
+            raise ValueError(f"with_precision: engine {self.engine!r} has one precision; load with engine='fused'")
+        runner = compile_network(self._runner.network, self._runner.name, precision)
+        return type(self)(runner, self._model, self.inputs, self._output, self._is_logits, dict(self.info))
 
     def save(self, path: str | Path) -> None:
         """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again.
@@ -173,6 +196,8 @@ class EdgeClassifier:
         options = {"node_features": self.inputs.node_features, "edge_index": self.inputs.edge_index}
         if self.inputs.edge_features is not None:
             options["edge_features"] = self.inputs.edge_features
+        if self.precision != "fp32":
+            options["precision"] = self.precision
         return {**options, "output": "logits" if self._is_logits else "scores", "output_name": self._output}
 
     def __call__(self, graph: Any, edge_index: Any = None, edge_features: Any = None) -> Float32:
@@ -250,6 +275,13 @@ class EdgeClassifier:
                 f"edge_index: expected indices of {len(nodes)} nodes, got {edge_index.min()} to {edge_index.max()}"
             )
         return np.ascontiguousarray(nodes), np.ascontiguousarray(edge_index), edge_features
+
+
+def _check_precision(precision: str, engine: str) -> None:
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision: expected 'fp32' or 'bf16', got {precision!r}")
+    if precision != "fp32" and engine == "onnxruntime":
+        raise ValueError(f"precision: {precision!r} needs the fused engine, got engine={engine!r}")
 
 
 def _write(path: Path, content: bytes) -> None:

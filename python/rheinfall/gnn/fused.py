@@ -22,13 +22,15 @@ class FusedNetwork:
     Args:
         network: the bytes of a file in the format of docs/gnn_format.md.
         name: stands in error messages.
-        isa: kernels: "best", "portable", "avx2" or "avx512"; all give the same bits.
+        isa: kernels: "best", "portable", "avx2", "avx512" or "avx512_bf16"; all give the same bits.
+        precision: "fp32", or "bf16" for the linear operations of edges.
     """
 
-    def __init__(self, network: bytes, name: str, isa: str = "best") -> None:
+    def __init__(self, network: bytes, name: str, isa: str = "best", precision: str = "fp32") -> None:
         self.network = network
         self.name = name
-        self._compiled = _core.EdgeClassifier.parse(network, name, isa)
+        self.precision = precision
+        self._compiled = _core.EdgeClassifier.parse(network, name, isa, precision)
 
     def run(self, nodes: Any, edge_index: Any, edge_features: Any, scores: bool, n_threads: int = 0) -> Any:
         """Scores or logits float32 (n_edges,), in the order of the edges, from checked arguments."""
@@ -43,7 +45,7 @@ class FusedNetwork:
         return self._compiled.explain(n_nodes, n_edges)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.network, self.name)
+        return type(self), (self.network, self.name, "best", self.precision)
 
 
 def lower_model(model: Any, inputs: ModelInputs, output: str, opset: int, name: str) -> Network:
@@ -58,6 +60,21 @@ def lower_model(model: Any, inputs: ModelInputs, output: str, opset: int, name: 
         raise ValueError(f"{name}: the fused engine cannot run it: {error}; use engine='onnxruntime'") from error
 
 
-def compile_model(model: Any, inputs: ModelInputs, output: str, opset: int, name: str) -> FusedNetwork:
-    """An ONNX model on the fused engine; raises as `lower_model`."""
-    return FusedNetwork(to_bytes(lower_model(model, inputs, output, opset, name), Path(name).name), name)
+def compile_model(
+    model: Any, inputs: ModelInputs, output: str, opset: int, name: str, precision: str = "fp32"
+) -> FusedNetwork:
+    """An ONNX model on the fused engine; raises as `lower_model` and `compile_network`."""
+    network = lower_model(model, inputs, output, opset, name)
+    return compile_network(to_bytes(network, Path(name).name), name, precision)
+
+
+def compile_network(network: bytes, name: str, precision: str) -> FusedNetwork:
+    """A lowered network on the fused engine.
+
+    Raises:
+        ValueError: the engine cannot run it, or not in this precision.
+    """
+    try:
+        return FusedNetwork(network, name, precision=precision)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rheinfall.gnn.architectures import build_network
-from rheinfall.gnn.fused import FusedNetwork
+from rheinfall.gnn.fused import FusedNetwork, compile_network
 from rheinfall.gnn.ir import Network
 from rheinfall.gnn.ir_file import to_bytes
 from rheinfall.gnn.mlp_layout import Tensors
@@ -25,10 +25,7 @@ def read_state_dict(path: Path, description: Path) -> tuple[Network, Description
     return build_network(told, Tensors(read_tensors(path, told.under), str(path))), told
 
 
-def compile_state_dict(path: Path, description: Path) -> tuple[FusedNetwork, Description]:
-    """The same, optimised, on the fused engine; raises as `read_state_dict`."""
+def compile_state_dict(path: Path, description: Path, precision: str = "fp32") -> tuple[FusedNetwork, Description]:
+    """The same, optimised, on the fused engine; raises as `read_state_dict` and `compile_network`."""
     network, told = read_state_dict(path, description)
-    try:
-        return FusedNetwork(to_bytes(optimise(network), path.name), str(path)), told
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    return compile_network(to_bytes(optimise(network), path.name), str(path), precision), told

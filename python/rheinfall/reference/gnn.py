@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall.gnn.ir import BINARY, UNARY, Network, Operation
+from rheinfall.reference import bf16
 
 Array = Any
 
@@ -39,7 +40,12 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def evaluate(
-    network: Network, node_features: Array, edge_index: Array, edge_features: Array = None, dtype: Any = np.float64
+    network: Network,
+    node_features: Array,
+    edge_index: Array,
+    edge_features: Array = None,
+    dtype: Any = np.float64,
+    precision: str = "fp32",
 ) -> Array:
     """The value of the output, (n_edges,).
 
@@ -49,12 +55,17 @@ def evaluate(
         edge_index: integers (2, n_edges).
         edge_features: (n_edges, features), where the network reads them.
         dtype: of every value.
+        precision: "bf16": linear operations of the edges by `rheinfall.reference.bf16`.
     """
     features = {"node": node_features, "edge": edge_features}
     values: list[Array] = []
+    in_bf16 = bf16.operations_in_bf16(network) if precision == "bf16" else set()
     with np.errstate(over="ignore"):
-        for o in network.operations:
-            if o.op == "input":
+        for k, o in enumerate(network.operations):
+            if k in in_bf16:
+                inputs = [values[i].astype(np.float32) for i in o.inputs]
+                values.append(bf16.linear(inputs, o.weights["weight"], o.weights.get("bias")).astype(dtype))
+            elif o.op == "input":
                 values.append(np.asarray(features[o.kind], dtype))
             elif o.op == "degree":
                 counts = np.bincount(edge_index[_row(o)], minlength=len(node_features))

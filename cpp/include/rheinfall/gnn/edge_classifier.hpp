@@ -20,6 +20,15 @@ enum class GnnIsa : std::uint8_t {
     portable,  ///< no instruction beyond the baseline of the build; slow where that has no fused multiply-add
     avx2,
     avx512,
+    avx512_bf16,  ///< avx512 with products of bf16 by their own instruction; best takes it where they are asked for
+};
+
+/// How the linear operations of a network are computed; all else is float32.
+enum class GnnPrecision : std::uint8_t {
+    fp32,
+    /// Inputs and weights of the edges' linear operations are rounded to bf16 and their products summed in float32, in
+    /// an order of its own (docs/edge_classification.md); those of nodes stay float32.
+    bf16,
 };
 
 /// The largest graph that a workspace is made for, each at most 2^31 - 49.
@@ -47,13 +56,17 @@ class RHEINFALL_API EdgeClassifier {
 public:
     /// Reads a file in the format of docs/gnn_format.md. Throws std::runtime_error that names the file, the field and
     /// what was expected; std::invalid_argument for an @p isa that this machine lacks.
-    static EdgeClassifier load(const std::string& path, GnnIsa isa = GnnIsa::best);
+    /// @p precision bf16 throws std::runtime_error too where no linear operation is an edge's.
+    static EdgeClassifier load(const std::string& path, GnnIsa isa = GnnIsa::best,
+                               GnnPrecision precision = GnnPrecision::fp32);
     /// The same from memory; @p name stands in messages.
-    static EdgeClassifier parse(std::span<const std::byte> bytes, std::string_view name, GnnIsa isa = GnnIsa::best);
+    static EdgeClassifier parse(std::span<const std::byte> bytes, std::string_view name, GnnIsa isa = GnnIsa::best,
+                                GnnPrecision precision = GnnPrecision::fp32);
 
     [[nodiscard]] std::size_t n_node_features() const noexcept;
     [[nodiscard]] std::size_t n_edge_features() const noexcept;  ///< 0: the network reads none
     [[nodiscard]] GnnIsa isa() const noexcept;
+    [[nodiscard]] GnnPrecision precision() const noexcept;
 
     /// The plan as text: stages, what each computes, floating-point operations and bytes moved for such a graph.
     [[nodiscard]] std::string explain(const EdgeClassifierLimits& graph) const;
