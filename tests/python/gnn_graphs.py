@@ -1,4 +1,4 @@
-"""Random small networks in the intermediate form, of every operation but with tame numbers."""
+"""Random small graphs; random small networks in the intermediate form, of every operation but with tame numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from rheinfall.gnn.ir import Builder
 SMOOTH = ("relu", "sigmoid", "tanh", "softplus", "abs", "erf", "leaky_relu", "elu", "clip")
 ATTRIBUTES = {"leaky_relu": {"alpha": 0.2}, "elu": {"alpha": 0.7}, "clip": {"low": -0.5, "high": 0.75}}
 LARGEST = 4.0  # values beyond are squashed, so that float32 stays near float64 through any chain
+
+
+def small_graph(seed, edge_features):
+    """40 nodes, 120 edges (and 4 features of them); some nodes have no edges, some pairs several."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    edges = rng.integers(0, 35, (2, 120))
+    return (x, edges, *([rng.normal(size=(120, 4)).astype(np.float32)] if edge_features else []))
 
 
 class Maker:

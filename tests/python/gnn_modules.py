@@ -143,6 +143,36 @@ class OneSum(nn.Module):
         return self.last(h[edge_index[0]] + h[edge_index[1]]).squeeze(-1)
 
 
+class MeanOfEvent(nn.Module):
+    """What an event has, beside each of its rows."""
+
+    def forward(self, h):
+        return h - h.mean(0) + h.sum(0).unsqueeze(0) * 0.01
+
+
+ONE_NORM = {
+    "layer": lambda: nn.LayerNorm(6),
+    "layer_without_weights": lambda: nn.LayerNorm(6, elementwise_affine=False),
+    "batch": lambda: nn.BatchNorm1d(6),
+    "batch_of_event": lambda: nn.BatchNorm1d(6, track_running_stats=False),
+    "batch_of_event_without_weights": lambda: nn.BatchNorm1d(6, track_running_stats=False, affine=False),
+    "rms": lambda: nn.RMSNorm(6),
+    "mean_of_event": MeanOfEvent,
+}
+
+
+class OneNorm(nn.Module):
+    """A linear layer, a norm, the product of both ends, and a linear layer."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(3, 6), ONE_NORM[name](), nn.Linear(6, 1)
+
+    def forward(self, x, edge_index):
+        h = torch.relu(self.norm(self.first(x)))
+        return self.last(h[edge_index[0]] * h[edge_index[1]]).squeeze(-1)
+
+
 class All(nn.Module):
     """Several networks with an output each, since one export takes seconds."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gnn_graphs import small_graph
 from rheinfall import EdgeClassifier
 from rheinfall.gnn.inspection import inspect_network
 
@@ -12,17 +13,8 @@ onnx = pytest.importorskip("onnx", reason="needs the extra [onnx]")
 
 EXPORTS = dict(np.load(Path(__file__).with_name("gnn_exports.npz")))
 NAMES = sorted(key.removesuffix("/onnx") for key in EXPORTS if key.endswith("/onnx"))
-N_NODES, N_EDGES = 40, 120
 # PyTorch means what its exporters write no reduction for: a scatter that overwrites, and a mean.
 NO_SUM = ("overwriting_scatter", "overwriting_index_put", "scatter_reduce_mean")
-
-
-def graph_of(seed, edge_features):
-    """As make_gnn_exports.py made it."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(N_NODES, 3)).astype(np.float32)
-    edges = rng.integers(0, N_NODES - 5, (2, N_EDGES))
-    return (x, edges, *([rng.normal(size=(N_EDGES, 4)).astype(np.float32)] if edge_features else []))
 
 
 def write(tmp_path, name):
@@ -34,7 +26,7 @@ def write(tmp_path, name):
 def lost_its_sums(name):
     """True where the older exporter writes a sum as a scatter without a reduction."""
     kind, exporter, opset, what = name.split("/")
-    if exporter == "dynamo" or kind == "activation":
+    if exporter == "dynamo" or kind in ("activation", "norm"):
         return False
     return int(opset) < 16 or (kind == "sum" and not what.startswith(("scatter", "transposed")))
 
@@ -43,7 +35,7 @@ def lost_its_sums(name):
 def test_an_exported_network_scores_as_in_pytorch(tmp_path, name):
     path = write(tmp_path, name)
     kind, _, _, what = name.split("/")
-    graph = graph_of(int(what), int(what) % 2) if kind == "random" else graph_of(0, False)
+    graph = small_graph(int(what), int(what) % 2) if kind == "random" else small_graph(0, False)
     has_scatter = any(n.op_type.startswith("Scatter") for n in onnx.load(path).graph.node)
     if lost_its_sums(name) and has_scatter:
         with pytest.raises(ValueError, match="has no reduction"):
@@ -73,3 +65,12 @@ def test_there_are_enough():
         *(("torchscript", o) for o in (11, 13, 16, 18, 20)),
         *(("dynamo", o) for o in (18, 20, 21)),
     }
+
+
+@pytest.mark.parametrize("opset", [18, 21])
+def test_a_norm_over_the_event_is_a_trap_in_either_spelling(tmp_path, opset):
+    """The present exporter writes its mean and variance beside a batch norm that is not in training mode."""
+    found = inspect_network(write(tmp_path, f"norm/dynamo/{opset}/batch_of_event"))
+    assert [trap for trap in found.traps if "uses the event's own mean and variance" in trap] == found.traps != []
+    assert found.facts["fused_engine"].startswith("runs it")
+    assert inspect_network(write(tmp_path, f"norm/dynamo/{opset}/batch")).traps == []

@@ -160,6 +160,20 @@ REFUSED = {
         ],
         "no number yet",
     ),
+    "LessOrEqual": (
+        [
+            helper.make_node("LessOrEqual", ["edge_index", "zero"], ["c"], name="it"),
+            helper.make_node("Where", ["c", "edge_attr", "t"], ["out"]),
+        ],
+        "something else than values",
+    ),
+    "Slice": (
+        [
+            helper.make_node("Slice", ["edge_index", "starts", "stops", "axes"], ["c"], name="it"),
+            helper.make_node("Gather", ["x", "c"], ["out"]),
+        ],
+        "slices Ends along axes",
+    ),
     "GatherND": ([helper.make_node("GatherND", ["edge_attr", "edge_index"], ["out"], name="it")], "at edges"),
 }
 
@@ -167,7 +181,10 @@ REFUSED = {
 @pytest.mark.parametrize("op", REFUSED)
 def test_what_does_not_lower_is_refused_with_its_node(tmp_path, op):
     nodes, reason = REFUSED[op]
-    onnx.save(model_of(nodes, {"t": T}), tmp_path / "network.onnx")
+    constants = {"t": T, "zero": np.int64(0)}
+    for key, value in {"starts": [0, 5], "stops": [1, 9], "axes": [0, 1]}.items():
+        constants[key] = np.int64(value)
+    onnx.save(model_of(nodes, constants), tmp_path / "network.onnx")
     with pytest.raises(ValueError, match=rf"node 'it' \({op}\): .*{reason}"):
         rf.EdgeClassifier.load(tmp_path / "network.onnx", engine="fused")
 

@@ -15,6 +15,7 @@ from rheinfall.gnn.onnx_opset import raise_opset
 from rheinfall.gnn.onnx_repair import add_reductions
 
 _INT32 = 6
+_RANDOM = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike", "Bernoulli", "Multinomial")
 _FLOATS = (1, 10, 11)
 
 
@@ -82,15 +83,19 @@ def _lost_sums(model: Any, inputs: ModelInputs) -> list[str]:
 
 
 def _training(model: Any) -> list[str]:
+    index = GraphIndex(model.graph)
     traps = []
     for node in nodes_of(model.graph):
         trains = any(a.name == "training_mode" and a.i for a in node.attribute)
-        if node.op_type == "BatchNormalization" and (trains or len(node.output) > 1):
+        own = len(node.input) > 3 and index.depends_on(node.input[3], node.input[0])
+        if node.op_type == "BatchNormalization" and (trains or own or len(node.output) > 1):
             traps.append(
                 f"{_name(node)} (BatchNormalization) is in training mode: it uses the event's own mean and variance"
             )
         if node.op_type == "Dropout" and len(node.input) > 2:
             traps.append(f"{_name(node)} (Dropout) has an input that may switch training on: scores would be random")
+        if node.op_type in _RANDOM:
+            traps.append(f"{_name(node)} ({node.op_type}) draws random numbers: scores would be random")
     return traps
 
 

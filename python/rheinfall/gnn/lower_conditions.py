@@ -48,7 +48,7 @@ def _compare(swap: bool, negate: bool) -> Operator:
         a, b = (x[1], x[0]) if swap else (x[0], x[1])
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return [np.asarray(a <= b if negate else a > b, bool)]
-        if isinstance(x[0], Ends) and _number(x[1]) == 0 and swap != negate:
+        if isinstance(x[0], Ends) and _number(x[1]) == 0 and swap:  # Less, GreaterOrEqual
             return [Fill(negate, x[0].shape)]  # indices are checked before a network runs: none is below zero
         found = _above(c, a, b)
         return [found.opposite() if negate else found]

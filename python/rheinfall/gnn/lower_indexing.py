@@ -65,6 +65,8 @@ def _gather_elements(c: Context, x: list[Any], attributes: dict[str, Any], n: in
 
 def _scatter_places(data: Any, index: Any, n_columns: tuple[Any, ...]) -> str:
     """The end of the edges whose rows are scattered, where the indices are those of whole rows."""
+    if isinstance(data, np.ndarray):
+        raise LoweringError(f"scatters into a constant of shape {data.shape}: the number of nodes was baked in")
     if not isinstance(data, (Fill, Touched)) or data.shape[:1] != (NODES,) or len(data.shape) > 2:
         raise LoweringError(f"expected to scatter into one number per node, got {data!r}")
     if not isinstance(index, Ends) or index.end == "both" or index.shape != (EDGES, *n_columns):

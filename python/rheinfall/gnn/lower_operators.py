@@ -30,7 +30,7 @@ from rheinfall.gnn.lower_values import (
 def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: bool, shape: Any) -> Tensor:
     """Arithmetic of rows with a number, or with one number per column."""
     values = np.asarray(constant, np.float64).reshape(-1)
-    if len(shape) != len(rows.shape) or (rows.flat and values.size > 1):
+    if len(shape) != len(rows.shape) or (rows.flat and values.size > 1 and rows.kind != "event"):
         raise LoweringError(f"a constant of shape {np.shape(constant)} beside values {rows.shape}")
     position, add = rows.position, c.builder.add
     if op in ("min", "max"):
@@ -75,9 +75,13 @@ def _pair(c: Context, op: str, fold: Callable[[Any, Any], Any], a: Any, b: Any) 
         one, two = (t.value if isinstance(t, Fill) else np.asarray(t).reshape(()) for t in (a, b))
         return Fill(fold(one, two), shape)
     if isinstance(a, Rows) and isinstance(b, Rows):
-        if a.flat != b.flat:
+        # What the event has in (width,) stands beside rows as what it has in (1, width).
+        loose = [t for t in (a, b) if not (t.flat and t.kind == "event")]
+        if a.flat != b.flat and len(loose) != 1:
             raise LoweringError(f"values {a.shape} beside {b.shape}")
-        return c.rows(c.builder.add(op, a.position, b.position), a.flat)
+        if loose and any(t.flat and t.width > 1 for t in (a, b)) and any(t.flat for t in loose):
+            raise LoweringError(f"values {a.shape} beside {b.shape}")
+        return c.rows(c.builder.add(op, a.position, b.position), a.flat and b.flat)
     rows, other = (a, b) if isinstance(a, Rows) else (b, a)
     constant = np.float64(other.value) if isinstance(other, Fill) else other
     if isinstance(other, Fill) and _expands(rows.shape, shape):
@@ -143,14 +147,25 @@ def _layer_norm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) ->
 
 
 def _batch_norm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    scale, shift, mean, variance = (np.asarray(v, np.float64) for v in x[1:5])
     epsilon = float(attributes.get("epsilon", 1e-5))
+    if all(isinstance(v, Rows) and v.kind == "event" for v in x[3:5]):
+        return [_norm_by_event(c, x, epsilon)]
+    scale, shift, mean, variance = (np.asarray(v, np.float64) for v in x[1:5])
     if attributes.get("training_mode", 0) or (c.opset < 14 and n > 1):
         weights = {"scale": scale, "shift": shift}
         return [c.rows(c.builder.add("batch_norm", x[0].position, weights=weights, epsilon=epsilon))]
     factor = scale / np.sqrt(variance + epsilon)
     weights = {"scale": factor, "shift": shift - mean * factor}
     return [c.rows(c.builder.add("affine", x[0].position, weights=weights))]
+
+
+def _norm_by_event(c: Context, x: list[Any], epsilon: float) -> Rows:
+    """A batch norm whose mean and variance the file takes over the event's rows, spelled out for `rewriting`."""
+    rows, scale, shift, mean, variance = x[:5]
+    add = c.builder.add
+    root = add("sqrt", add("affine", variance.position, weights={"shift": np.array([epsilon])}))
+    norm = add("div", add("sub", rows.position, mean.position), root)
+    return c.rows(add("affine", norm, weights={"scale": np.ravel(scale), "shift": np.ravel(shift)}))
 
 
 def _reduce(how: str) -> Operator:

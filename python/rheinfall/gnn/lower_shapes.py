@@ -81,11 +81,11 @@ def _reshaped(c: Context, x: Any, shape: tuple[Any, ...], expand: bool = False) 
         if x.size == 1:
             return Fill(x.ravel()[0].item(), shape)
         raise LoweringError(f"a constant of shape {x.shape} as {shape}")
-    rows = x.shape[0]
+    rows = x.rows
     if shape == (rows, x.width):
         return Rows(x.position, x.kind, x.width)
-    if shape == (rows,) and x.width == 1:
-        return Rows(x.position, x.kind, 1, flat=True)
+    if shape == ((x.width,) if x.kind == "event" else (rows,)) and (x.width == 1 or x.kind == "event"):
+        return Rows(x.position, x.kind, x.width, flat=True)
     if expand and x.width == 1 and len(shape) == 2 and shape[0] == rows and isinstance(shape[1], int):
         ones = {"weight": np.ones((1, shape[1]))}
         return c.rows(c.builder.add("linear", x.position, weights=ones))

@@ -38,7 +38,7 @@ Shape = tuple[Any, ...]  # of int and Dim
 
 @dataclass(frozen=True)
 class Rows:
-    """Values of an operation: (rows, width), or (rows,) where `flat`; the event's have one row."""
+    """Values of an operation: (rows, width), or (rows,) where `flat`; the event's are (1, width) or (width,)."""
 
     position: int
     kind: str
@@ -48,8 +48,14 @@ class Rows:
     @property
     def shape(self) -> Shape:
         """The tensor's shape in the file."""
-        rows = {"node": NODES, "edge": EDGES, "event": 1}[self.kind]
-        return (rows,) if self.flat else (rows, self.width)
+        if self.flat:
+            return (self.width if self.kind == "event" else self.rows,)
+        return self.rows, self.width
+
+    @property
+    def rows(self) -> Any:
+        """How many there are."""
+        return {"node": NODES, "edge": EDGES, "event": 1}[self.kind]
 
 
 @dataclass(frozen=True)
