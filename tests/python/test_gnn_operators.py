@@ -174,6 +174,13 @@ REFUSED = {
         ],
         "slices Ends along axes",
     ),
+    "Tile": (
+        [
+            helper.make_node("Tile", ["t1", "many"], ["c"], name="it"),
+            helper.make_node("Add", ["edge_attr", "c"], ["out"]),
+        ],
+        "a constant of shape .* repeated",
+    ),
     "GatherND": ([helper.make_node("GatherND", ["edge_attr", "edge_index"], ["out"], name="it")], "at edges"),
 }
 
@@ -181,7 +188,7 @@ REFUSED = {
 @pytest.mark.parametrize("op", REFUSED)
 def test_what_does_not_lower_is_refused_with_its_node(tmp_path, op):
     nodes, reason = REFUSED[op]
-    constants = {"t": T, "zero": np.int64(0)}
+    constants = {"t": T, "zero": np.int64(0), "t1": np.float32([T]), "many": np.int64([2**40])}
     for key, value in {"starts": [0, 5], "stops": [1, 9], "axes": [0, 1]}.items():
         constants[key] = np.int64(value)
     onnx.save(model_of(nodes, constants), tmp_path / "network.onnx")

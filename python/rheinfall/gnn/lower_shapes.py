@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from rheinfall.gnn.ir import Builder
 from rheinfall.gnn.lower_values import EDGES, Dim, Ends, Fill, LoweringError, Rows, Tensor, as_ints, broadcast, shape_of
+
+_MOST_CONSTANTS = 2**24  # that a small file may repeat one into
 
 
 class Context(Protocol):
@@ -204,7 +207,7 @@ def _transpose(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> 
     if isinstance(x[0], np.ndarray):
         return [x[0].transpose(order)]
     shape = tuple(shape_of(x[0])[i] for i in order)
-    if order == sorted(order):
+    if order == list(range(len(shape_of(x[0])))):
         return [x[0]]
     if isinstance(x[0], Ends):
         return [Ends(x[0].end, shape)]
@@ -221,7 +224,10 @@ def _flatten(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> li
 
 def _tile(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     if isinstance(x[0], np.ndarray) and x[0].dtype != object:
-        return [np.tile(x[0], as_ints(x[1], "the repeats"))]
+        counts = as_ints(x[1], "the repeats")
+        if len(counts) != x[0].ndim or min(counts, default=1) < 0 or math.prod(counts) * x[0].size > _MOST_CONSTANTS:
+            raise LoweringError(f"a constant of shape {x[0].shape} repeated {counts} times")
+        return [np.tile(x[0], counts)]
     before, repeats = shape_of(x[0]), _dims(x[1])
     if len(before) != len(repeats) or any(d != 1 and r != 1 for d, r in zip(before, repeats, strict=True)):
         raise LoweringError(f"{before} repeated {repeats} times")
