@@ -51,8 +51,14 @@ elif [ $dry = 0 ]; then
 fi
 failed=0
 origin="built here"
-if [ -x .gpu-pack/rheinfall_tests ]; then
-    programs=.gpu-pack
+if [ -f .gpu-pack/rheinfall_tests.gz ]; then
+    programs=$logs/programs
+    mkdir "$programs"
+    for packed in .gpu-pack/*.gz; do
+        program=$programs/$(basename "$packed" .gz)
+        gunzip -c "$packed" >"$program"
+        chmod +x "$program"
+    done
     origin="gpu-pack of $(cat .gpu-pack/commit)"
     step test $programs/rheinfall_tests || failed=1
 else

@@ -9,8 +9,10 @@ export PATH="$VENV/bin:$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$JOBS
 rm -rf .gpu-pack .gpu-pack-python && mkdir .gpu-pack .gpu-pack-python
 mkdir -p build/cuda && cmake --preset cuda >build/cuda/configure.log
 cmake --build --preset cuda -- --quiet
-cp build/cuda/tests/cpp/{rheinfall_tests,gpu_finder,gpu_quantized,gpu_tracking,gpu_tracks} .gpu-pack/
-strip .gpu-pack/{rheinfall_tests,gpu_finder,gpu_quantized,gpu_tracking,gpu_tracks}
+for program in rheinfall_tests gpu_finder gpu_quantized gpu_tracking gpu_tracks; do
+    strip -o ".gpu-pack/$program" "build/cuda/tests/cpp/$program"
+    gzip -9 ".gpu-pack/$program"
+done
 git rev-parse HEAD >.gpu-pack/commit
 python -m pip wheel -qq --no-deps --no-build-isolation -C cmake.define.RHEINFALL_CUDA=ON \
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES=90 -w .gpu-pack-python .

@@ -23,6 +23,7 @@
 #include "gnn/ir_reader.hpp"
 #include "gnn_files.hpp"
 #include "host_executor.hpp"
+#include "source_files.hpp"
 #include "tracking/detail/device_arena.hpp"
 
 #if defined(RHEINFALL_WITH_CUDA)
@@ -199,7 +200,7 @@ INSTANTIATE_TEST_SUITE_P(Widths, DeviceNetworkTest, testing::Values(2, 5, 8, 17,
 
 TEST(DeviceNetwork, TheShippedNetworksHaveTheBitsOfTheCpu) {
     for (const char* name : {"trackml", "demo"}) {
-        const std::filesystem::path path = std::filesystem::path(RHEINFALL_BUNDLES) / name / "edge_classifier.rfgnn";
+        const std::filesystem::path path = std::filesystem::path(shipped_bundle(name)) / "edge_classifier.rfgnn";
         if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
         const auto file = rheinfall::detail::map_file(path.string());
         compare(file->view(), 700, 1500, 3);

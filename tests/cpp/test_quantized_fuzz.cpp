@@ -9,14 +9,15 @@
 #include <vector>
 
 #include "../fuzz/network_target.hpp"
+#include "source_files.hpp"
 
 /// Damaged documents, drawn at random but the same each time: the target of libFuzzer without libFuzzer.
 namespace {
 
 std::vector<std::string> read_corpus() {
     std::vector<std::string> texts;
-    if (!std::filesystem::exists(RHEINFALL_CORPUS)) return texts;  // the tests are there, the sources are not
-    for (const auto& entry : std::filesystem::directory_iterator(RHEINFALL_CORPUS)) {
+    if (!std::filesystem::exists(corpus_folder())) return texts;  // the tests are there, the sources are not
+    for (const auto& entry : std::filesystem::directory_iterator(corpus_folder())) {
         std::ifstream file(entry.path(), std::ios::binary);
         texts.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     }
@@ -82,14 +83,14 @@ private:
 
 TEST(QuantizedFuzz, TheCorpusItselfIsAccepted) {
     const auto corpus = read_corpus();
-    if (corpus.empty()) GTEST_SKIP() << "no folder " << RHEINFALL_CORPUS;
+    if (corpus.empty()) GTEST_SKIP() << "no folder " << corpus_folder();
     ASSERT_GT(corpus.size(), 10U);
     for (const std::string& text : corpus) EXPECT_TRUE(fuzz_network(text)) << text.substr(0, 200);
 }
 
 TEST(QuantizedFuzz, DamagedDocumentsAreRefusedOrRun) {
     const auto corpus = read_corpus();
-    if (corpus.empty()) GTEST_SKIP() << "no folder " << RHEINFALL_CORPUS;
+    if (corpus.empty()) GTEST_SKIP() << "no folder " << corpus_folder();
     std::size_t n_accepted = 0;
     constexpr std::size_t n = 4000;
     for (std::size_t i = 0; i < n; ++i) {

@@ -20,6 +20,7 @@
 #include "quantized/detail/layer_event.hpp"
 #include "quantized/layer_lowering.hpp"
 #include "quantized_graphs.hpp"
+#include "source_files.hpp"
 
 #if defined(RHEINFALL_WITH_CUDA)
 #include <rheinfall/quantized/network_cuda.hpp>
@@ -161,11 +162,11 @@ TEST(QuantizedLayers, DocumentsOfEveryOperation) {
     std::map<std::size_t, int> operations;
     int n_documents = 0;
     unsigned seed = 0;
-    for (const std::string folder : {RHEINFALL_CORPUS, more == nullptr ? "" : more}) {
+    for (const std::string& folder : {corpus_folder(), std::string(more == nullptr ? "" : more)}) {
         if (folder.empty()) continue;
         for (const auto& [name, document] : documents_of(folder)) {
             SCOPED_TRACE(name);
-            expect_same_bits(document, folder == RHEINFALL_CORPUS ? 200 : 24, ++seed);
+            expect_same_bits(document, folder == corpus_folder() ? 200 : 24, ++seed);
             if (HasFatalFailure()) return;
             const Network network = Network::from_json(document);
             for (const Layer& layer : network.graph().layers) ++operations[layer.operation.index()];
@@ -249,7 +250,7 @@ TEST(QuantizedLayers, CudaGivesTheBitsOfTheCpu) {
     if (!rheinfall::cuda_available()) GTEST_SKIP() << "no CUDA device";
     const char* more = std::getenv("RHEINFALL_DOCUMENTS");
     unsigned seed = 0;
-    for (const std::string folder : {RHEINFALL_CORPUS, more == nullptr ? "" : more}) {
+    for (const std::string& folder : {corpus_folder(), std::string(more == nullptr ? "" : more)}) {
         if (folder.empty()) continue;
         for (const auto& [name, document] : documents_of(folder)) {
             SCOPED_TRACE(name);

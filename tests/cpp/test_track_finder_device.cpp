@@ -18,6 +18,7 @@
 #include "core/file.hpp"
 #include "event_file.hpp"
 #include "host_stages.hpp"
+#include "source_files.hpp"
 #include "straight_tracks.hpp"
 #include "tracking/bundle.hpp"
 
@@ -167,7 +168,7 @@ TEST(DeviceTrackFinder, BodiesGiveTheTracksOfTheCpu) {
 }
 
 TEST(DeviceTrackFinder, ANetworkScoresOnTheDevice) {
-    const std::string path = RHEINFALL_BUNDLES "/demo/edge_classifier.rfgnn";
+    const std::string path = shipped_bundle("demo/edge_classifier.rfgnn");
     Finder finder = plain_finder();
     finder.options.building.score_cut = 0.01F;  // the network knows another detector
     finder.network = detail::map_file(path);
@@ -273,7 +274,7 @@ TEST(DeviceTrackFinder, BodiesGiveTheTracksOfTheCpuOnEventsOfFiles) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         const std::string name = entry.path().stem().string();
         SCOPED_TRACE(name);
-        const Finder finder(std::string(RHEINFALL_BUNDLES "/") + name.substr(0, name.find('-')));
+        const Finder finder(shipped_bundle(name.substr(0, name.find('-'))));
         const bench::Event event(entry.path().c_str());
         const TrackFinderLimits limits{event.x.size(), 60 * event.x.size() + 1000, 20 * event.x.size() + 1000};
         const Found expected = on_cpu(finder, event.view(), limits);
@@ -338,7 +339,7 @@ struct InFlight {
 
 TEST(DeviceTrackFinder, CudaGivesTheTracksOfTheCpuForEventsInFlight) {
     if (!rheinfall::cuda_available()) GTEST_SKIP() << "no CUDA device";
-    const std::string path = RHEINFALL_BUNDLES "/demo/edge_classifier.rfgnn";
+    const std::string path = shipped_bundle("demo/edge_classifier.rfgnn");
     TrackFinderOptions options = plain_finder().options;
     options.building.score_cut = 0.01F;
     const rheinfall::DeviceTrackFinder plain(cylinders(), plain_finder().options);
@@ -384,7 +385,7 @@ TEST(DeviceTrackFinder, CudaRefusesWithoutADevice) {
 
 TEST(DeviceTrackFinder, RefusesWithoutCuda) {
     EXPECT_THROW(rheinfall::DeviceTrackFinder(cylinders(), TrackFinderOptions()), rheinfall::CudaError);
-    EXPECT_THROW(rheinfall::DeviceTrackFinder::load_bundle(RHEINFALL_BUNDLES "/demo"), rheinfall::CudaError);
+    EXPECT_THROW(rheinfall::DeviceTrackFinder::load_bundle(shipped_bundle("demo")), rheinfall::CudaError);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "allocation_counter.hpp"
+#include "source_files.hpp"
 #include "straight_tracks.hpp"
 
 namespace {
@@ -14,7 +15,7 @@ using namespace straight_tracks_test;
 using rheinfall::EdgeClassifier;
 using rheinfall::Status;
 
-const std::string bundle = RHEINFALL_BUNDLES "/demo";
+const std::string bundle = shipped_bundle("demo");
 
 rheinfall::TrackFinderOptions options() {
     rheinfall::TrackFinderOptions result;
