@@ -46,6 +46,9 @@ def test_what_has_no_device_version_is_refused(finder: rf.TrackFinder) -> None:
     cuts = replace(finder.thresholds, chi2_max=5.0, quadruplet_chi2_max=3.0)
     with pytest.raises(ValueError, match="quadruplet_chi2_max: quadruplets have no device version"):
         rf.TrackFinder(finder.module_map, finder.edge_classifier, cuts).to_device()
+    bf16 = finder.edge_classifier.with_precision("bf16")
+    with pytest.raises(ValueError, match="edge_classifier: bf16 has no device version"):
+        rf.TrackFinder(finder.module_map, bf16, finder.thresholds).to_device()
     with pytest.raises(TypeError, match="hits: expected Hits, got int"):
         finder(3)  # type: ignore[call-overload]
 

@@ -50,7 +50,7 @@ class DeviceTrackFinder:
     """A track finder whose map and network lie on a CUDA device: `finder.to_device()` makes one; the CPU's tracks.
 
     Raises:
-        ValueError: settings without a device version: quadruplets, or a network that the fused engine does not run.
+        ValueError: what has no device version: quadruplets, networks in bf16 or not on the fused engine.
         RuntimeError: CUDA or the device is missing; the message says which.
     """
 
@@ -58,6 +58,8 @@ class DeviceTrackFinder:
         cuts = finder.thresholds
         if cuts.quadruplet_chi2_max is not None:
             raise ValueError("quadruplet_chi2_max: quadruplets have no device version; expected None")
+        if finder.edge_classifier.precision != "fp32":
+            raise ValueError("edge_classifier: bf16 has no device version; with_precision('fp32') gives another network")
         plan = plan_of(cuts)
         plan.break_cycles = True
         network, name, scores = finder.edge_classifier.lowered()

@@ -19,7 +19,7 @@ namespace rheinfall {
 class RHEINFALL_API DeviceTrackFinder {
 public:
     /// Loads a bundle, as `TrackFinder::load_bundle`, and uploads it to the current device. Throws what that throws,
-    /// std::invalid_argument for options that have no device version (quadruplets), CudaError.
+    /// std::invalid_argument for what has no device version (quadruplets, networks in bf16), CudaError.
     static DeviceTrackFinder load_bundle(const std::string& folder);
 
     /// A finder without a network, as `TrackFinder`. Throws as above.
