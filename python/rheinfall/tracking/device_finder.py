@@ -59,7 +59,9 @@ class DeviceTrackFinder:
         if cuts.quadruplet_chi2_max is not None:
             raise ValueError("quadruplet_chi2_max: quadruplets have no device version; expected None")
         if finder.edge_classifier.precision != "fp32":
-            raise ValueError("edge_classifier: bf16 has no device version; with_precision('fp32') gives another network")
+            raise ValueError(
+                "edge_classifier: bf16 has no device version; with_precision('fp32') gives another network"
+            )
         plan = plan_of(cuts)
         plan.break_cycles = True
         network, name, scores = finder.edge_classifier.lowered()
