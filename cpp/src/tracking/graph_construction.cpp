@@ -216,10 +216,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     GraphWork work{map, s.module_offsets, s.points, s.rows, s.candidates};
     share_out(map, s, limits.n_doublets, rooms, first_module.first(n_tasks + 1));
     const auto find_all = [&] {
-        for (std::size_t t = 0; t < n_tasks; ++t) {
-            const std::size_t n_hits_before = s.module_offsets[first_module[t]];
-            rooms[t].first_block = Candidates::max_blocks(rooms[t].begin, n_hits_before);
-        }
+        for (CandidateRoom& room : rooms) room.first_block = Candidates::max_blocks(room.begin, hits.size());
         parallel_for(n_tasks, [&](std::size_t t) {
             steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t], partners[t]);
         });

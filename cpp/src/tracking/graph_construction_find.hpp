@@ -46,7 +46,7 @@ public:
                 });
             }
             join(i);
-            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n), 0, 0};
+            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n), 0};
         }
         code();
         for (std::size_t i = begin; i < end; ++i) place_blocks(i);
@@ -246,18 +246,24 @@ private:
     /// Writes the codes of what leaves hit @p i again, from a block's begin on; where there is room for all of it.
     void place_blocks(std::size_t i) {
         Row& row = w_.rows[i];
-        if (row.end > room_.end || row.begin == row.end) return;
-        const std::uint32_t n = row.end - row.begin;
-        row.block = static_cast<std::uint32_t>(room_.first_block + room_.n_blocks);
-        row.in_block = first_bits(n);
-        for (std::size_t c = row.begin; c < row.end; c += block_size) {
-            const std::size_t block = room_.first_block + room_.n_blocks++;
-            std::uint16_t* const to = &c_.blocks[block_size * block];
-            if (c + block_size <= room_.end) [[likely]] {
-                std::memcpy(to, &c_.code[c], block_size * sizeof(std::uint16_t));
-            } else {
-                std::copy_n(&c_.code[c], row.end - c, to);
-            }
+        if (row.end > room_.end) return;
+        const std::size_t n = row.end - row.begin;
+        std::uint16_t* const first = &c_.blocks[block_size * i];
+        place_block(first, row.begin, row.end);
+        first[FirstBlock::n_at] = static_cast<std::uint16_t>(std::min<std::size_t>(n, 0xffff));
+        std::memcpy(first + FirstBlock::begin_at, &row.begin, sizeof row.begin);
+        row.next_block = static_cast<std::uint32_t>(room_.first_block + room_.n_blocks);
+        for (std::size_t c = row.begin + FirstBlock::n_codes; c < row.end; c += block_size) {
+            place_block(&c_.blocks[block_size * (room_.first_block + room_.n_blocks++)], c, row.end);
+        }
+    }
+
+    void place_block(std::uint16_t* to, std::size_t begin, std::size_t end) {
+        if (begin + block_size <= room_.end) [[likely]] {
+            std::memcpy(to, &c_.code[begin], block_size * sizeof(std::uint16_t));
+        } else {
+            std::copy(c_.code.begin() + static_cast<std::ptrdiff_t>(begin),
+                      c_.code.begin() + static_cast<std::ptrdiff_t>(std::min(end, begin + block_size)), to);
         }
     }
 

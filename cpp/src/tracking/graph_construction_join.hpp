@@ -75,6 +75,7 @@ private:
             }
             std::size_t n_rests = compare(begin, until);
             pair_up();
+            open_rests(n_rests);
             while (n_rests > 0) {
                 n_rests = compare_rests(n_rests);
                 pair_up();
@@ -87,28 +88,42 @@ private:
     /// which of them have more blocks before them; the answer is the number of these. Works on copies of what never
     /// changes, which the compiler would read again after each write, and without a branch that could not be foreseen.
     std::size_t compare(std::size_t begin, std::size_t end) {
+        constexpr std::size_t ahead = 12;  // candidates: about what the processor looks ahead by itself
         const std::uint32_t* const target = c_.target.data();
         const std::uint32_t* const query = c_.query.data();
         const std::uint16_t* const blocks = c_.blocks.data();
-        const Row* const rows = w_.rows.data();
         Meeting* to = m_.meetings.data();
         Rest* rest = m_.rests.data();
         for (std::size_t c = begin; c < end; ++c) {
-            const Row& row = rows[target[c]];
+            __builtin_prefetch(blocks + block_size * target[std::min(c + ahead, end - 1)]);
+            const std::uint32_t middle = target[c];
+            const std::uint16_t* const block = blocks + block_size * middle;
             const auto inner = static_cast<std::uint32_t>(c);
-            const std::uint32_t first = row.begin;
-            const std::uint32_t n_left = row.end - first;
-            const std::uint32_t met = Lanes::meet(blocks + block_size * row.block, query[c]) & row.in_block;
+            const std::size_t n_left = block[FirstBlock::n_at];
+            std::uint32_t first = 0;
+            std::memcpy(&first, block + FirstBlock::begin_at, sizeof first);
+            const std::uint32_t met =
+                Lanes::meet(block, query[c]) & first_bits(std::min(n_left, FirstBlock::n_codes));
             *to = {inner, first, met};
             to += one_if(met != 0);
-            *rest = {inner, first, row.block, n_left};
-            rest += one_if(n_left > block_size);
+            *rest = {inner, first, middle, 0};
+            rest += one_if(n_left > FirstBlock::n_codes);
         }
         n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
         return static_cast<std::size_t>(rest - m_.rests.data());
     }
 
-    /// The same of the next block, of the first @p n rests.
+    /// Turns the first @p n rests, with the target's number for a block, to what follows its first block.
+    void open_rests(std::size_t n) {
+        constexpr auto step = static_cast<std::uint32_t>(FirstBlock::n_codes);
+        for (std::size_t k = 0; k < n; ++k) {
+            Rest& r = m_.rests[k];
+            const Row& row = w_.rows[r.block];
+            r = {r.inner, r.outer + step, row.next_block, row.end - row.begin - step};
+        }
+    }
+
+    /// The same of one block more, of the first @p n rests.
     std::size_t compare_rests(std::size_t n) {
         const std::uint32_t* const query = c_.query.data();
         const std::uint16_t* const blocks = c_.blocks.data();
@@ -116,14 +131,11 @@ private:
         Meeting* to = m_.meetings.data();
         Rest* next = m_.rests.data();
         for (std::size_t k = 0; k < n; ++k) {
-            Rest r = m_.rests[k];
-            r.outer += step;
-            r.n_left -= step;
-            ++r.block;
+            const Rest r = m_.rests[k];
             const std::uint32_t met = Lanes::meet(blocks + block_size * r.block, query[r.inner]) & first_bits(r.n_left);
             *to = {r.inner, r.outer, met};
             to += one_if(met != 0);
-            *next = r;
+            *next = {r.inner, r.outer + step, r.block + 1, r.n_left - step};
             next += one_if(r.n_left > step);
         }
         n_meetings_ = static_cast<std::size_t>(to - m_.meetings.data());
@@ -165,10 +177,9 @@ private:
         return static_cast<std::uint32_t>(__builtin_popcountll(bits));
     }
 
-    /// Whether some triplet has inner @p doublet and the outer one that is number @p outer on its module, where these
-    /// are too many for bits of their own; if so it becomes @p triplet, which is none before it.
-    [[nodiscard]] bool search(std::uint32_t doublet, std::uint32_t outer, std::uint32_t& triplet) const {
-        const std::uint32_t wanted = index_.first_doublet[w_.map.doublet_outer()[doublet]] + outer;
+    /// Whether some triplet has inner @p doublet and the outer one @p wanted, where these are too many for bits of their
+    /// own; if so it becomes @p triplet, which is none before it.
+    [[nodiscard]] bool search(std::uint32_t doublet, std::uint32_t wanted, std::uint32_t& triplet) const {
         const auto known = w_.map.triplet_outer();
         const std::uint32_t end = w_.map.triplet_offsets()[doublet + 1];
         std::uint32_t first = triplet;
@@ -202,13 +213,13 @@ private:
             bool exists = (joint.outer & bit) != 0;
             std::uint32_t t = joint.first_triplet + count_bits(joint.outer & (bit - 1));
             if (on.doublet >= Joint::max_outer) [[unlikely]]
-                exists = search(p.doublet, on.doublet, t);
+                exists = search(p.doublet, joint.first_outer + on.doublet, t);
             const Differences limits = differences[t];
             const float change = from.dzdr - on.dzdr;
             const unsigned turn = (0u + from.heading - on.heading - limits.turn_first) & 0xffffu;
             __builtin_prefetch(target + p.outer);
             __builtin_prefetch(codes + t);
-            *to = {p, t};
+            *to = {p, t, joint.first_outer + on.doublet};
             to += one_if(exists) & one_if(change >= decode_bfloat16(limits.slope_low)) &
                   one_if(change <= decode_bfloat16(limits.slope_high)) & one_if(turn <= (limits.turn_last | any_turn));
         }
@@ -223,11 +234,10 @@ private:
         const std::size_t n = n_matches_;
         n_matches_ = 0;
         const auto limits = w_.map.doublet_limits();
-        const auto outer_doublet = w_.map.triplet_outer();
         for (std::size_t k = 0; k < n; ++k) {
             const Match& m = m_.matches[k];
             __builtin_prefetch(hit(c_.target[m.pair.outer]));
-            __builtin_prefetch(&limits[outer_doublet[m.triplet]]);
+            __builtin_prefetch(&limits[m.outer_doublet]);
         }
         for (std::size_t k = 0; k < n; ++k) measure(k);
         std::size_t n_near = 0;
@@ -238,7 +248,7 @@ private:
         }
         for (std::size_t k = 0; k < n_near; ++k) {
             const Match& m = m_.matches[m_.near[k]];
-            const bool passed = Lanes::passes_pairs(limits[m.pair.doublet], limits[outer_doublet[m.triplet]],
+            const bool passed = Lanes::passes_pairs(limits[m.pair.doublet], limits[m.outer_doublet],
                                                     w_.map.triplet_codes()[m.triplet], hit(m.pair.source),
                                                     hit(c_.target[m.pair.inner]), hit(c_.target[m.pair.outer]));
             Candidates::tag(passed ? c_.tagged[m.pair.inner] : m_.trash);

@@ -16,8 +16,16 @@ namespace rheinfall::detail {
 
 /// A vector may be loaded from any element of an array of an event on, and stored from any but the last of a task's.
 inline constexpr std::size_t vector_slack = 64;
-/// Candidates that leave one hit and are compared with one that ends there at once: a cache line of codes.
+/// Candidates that leave one hit are compared with one that ends there a cache line of codes at a time.
 inline constexpr std::size_t block_size = 32;
+
+/// The first line of each hit: so many codes, and where its candidates stand, so that a candidate finds all that it is
+/// compared with in one line, at an address that its target alone tells.
+struct FirstBlock {
+    static constexpr std::size_t n_codes = 29;
+    static constexpr std::size_t n_at = 29;      ///< candidates that leave the hit, 65535 for more
+    static constexpr std::size_t begin_at = 30;  ///< the first of them, in two halves
+};
 
 /// Hits that take part, by module and in the caller's order within one; one array per coordinate.
 struct PointArrays {
@@ -55,10 +63,13 @@ struct Candidates {
     std::span<std::uint16_t> code;    ///< see `slope_steps`
     std::span<std::uint32_t> query;   ///< code less its joint's `first`, and 2^16 times its `last`
     std::span<std::uint8_t> tagged;   ///< 1 for an edge of the graph
-    std::span<std::uint16_t> blocks;  ///< the codes once more, those of each hit from a block's begin on
+    std::span<std::uint16_t> blocks;  ///< the codes once more: the hits' first blocks, then what these do not hold
 
-    /// Most blocks of @p n candidates that leave @p n_hits hits, also of those of any run of hits before the others.
-    static constexpr std::size_t max_blocks(std::size_t n, std::size_t n_hits) { return n / block_size + n_hits; }
+    /// Most blocks of @p n candidates that leave @p n_hits hits. Before those of the candidates from a number on there
+    /// is room for the blocks of those before it: a hit has none but its first up to 29 candidates, two up to 61.
+    static constexpr std::size_t max_blocks(std::size_t n, std::size_t n_hits) {
+        return n / (FirstBlock::n_codes + 1) + n_hits;
+    }
 
     static std::size_t bytes(std::size_t n, std::size_t n_hits) {
         const std::size_t blocks = Workspace::padded<std::uint16_t>(block_size * max_blocks(n, n_hits));
@@ -84,16 +95,16 @@ struct Candidates {
 /// Hits and candidates are numbered below this.
 inline constexpr std::size_t max_number = 0x7fffffff;
 
-/// The candidates that leave one hit, the first block of their codes, and a bit for each of those in there.
-struct alignas(16) Row {
-    std::uint32_t begin, end, block, in_block;
+/// The candidates that leave one hit, and the block of codes that follows its first one.
+struct Row {
+    std::uint32_t begin, end, next_block;
 };
 
 /// Where one task writes its candidates.
 struct CandidateRoom {
     std::size_t begin;
     std::size_t end;
-    std::size_t first_block;   ///< of codes
+    std::size_t first_block;   ///< of codes, but for the hits' first ones
     std::size_t n = 0;         ///< candidates found, beyond the room too
     std::size_t n_blocks = 0;  ///< of the rows that fit
     bool headless = false;     ///< some candidate's segment is too short or too long for its heading to say anything
@@ -126,7 +137,7 @@ struct Meeting {
     std::uint32_t inner, outer, met;
 };
 
-/// A candidate that was compared with the @p block of the `n_left` that leave its target, and is to be with the next.
+/// A candidate that is to be compared with a @p block of the `n_left` from `outer` on that leave its target.
 struct alignas(16) Rest {
     std::uint32_t inner, outer, block, n_left;
 };
@@ -139,6 +150,7 @@ struct Pair {
 struct Match {
     Pair pair;
     std::uint32_t triplet;
+    std::uint32_t outer_doublet;
 };
 
 /// Memory of one task that tags.

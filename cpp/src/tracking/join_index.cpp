@@ -62,7 +62,7 @@ Joint make_joint(const ModuleMap& map, std::size_t doublet, std::uint32_t first_
                               ? code_window<std::uint8_t>(heading, heading_steps / heading_cut, 1.03f)
                               : CodeWindow<std::uint8_t>{0, 255};
     return {outer, static_cast<std::uint32_t>(begin), join_codes(slopes.first, headings.first),
-            join_codes(slopes.last, headings.last)};
+            join_codes(slopes.last, headings.last), first_outer};
 }
 
 }  // namespace

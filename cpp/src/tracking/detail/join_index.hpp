@@ -24,6 +24,7 @@ struct Joint {
     std::uint32_t first_triplet;
     std::uint16_t first;  ///< of the differences, inner less outer, of the codes: begin of the windows
     std::uint16_t last;   ///< steps that follow
+    std::uint32_t first_outer;  ///< first doublet of the middle module
 };
 
 /// A triplet's limits of the two differences: ends in bfloat16 of that of dz/dr; of the headings' steps, inner less
