@@ -297,6 +297,27 @@ TEST(GraphConstruction, TasksOfAFewCandidates) {
     }
 }
 
+/// As many hits behind a middle hit as its blocks of codes hold, and one more or less; hits by rising module, and not.
+TEST(GraphConstruction, RowsOfAFewBlocks) {
+    const ModuleMap map = ModuleMap::from_triplets(
+        {{{1, 2, 3}, 1, {any_pair, any_pair, any, {-0.01F, 0.01F}}}, {{2, 3, 4}, 1, {any_pair, any_pair, any, any}}},
+        Bend::angle);
+    for (const int n_outer : {1, 28, 29, 30, 31, 32, 33, 60, 61, 62, 93, 94, 200}) {
+        for (const bool rising : {true, false}) {
+            SCOPED_TRACE(testing::Message() << n_outer << (rising ? " rising" : " falling"));
+            Event event;
+            const auto height = [](int i) { return 0.05F * static_cast<float>(i); };
+            for (int k = 1; k <= 4; ++k) {
+                const int module = rising ? k : 5 - k;
+                const int n = module == 3 ? n_outer : 3;
+                for (int i = 0; i < n; ++i)
+                    event.add(static_cast<std::uint64_t>(module), 30.0F * static_cast<float>(module), height(i), 0);
+            }
+            EXPECT_GT(expect_the_plain_edges(map, event), static_cast<std::size_t>(3 * n_outer));
+        }
+    }
+}
+
 /// Segments of no length, of one too small or too large for products of two, and others, in each combination.
 TEST(GraphConstruction, SegmentsWithoutAHeading) {
     std::mt19937 random(5);

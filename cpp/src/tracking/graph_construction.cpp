@@ -55,39 +55,46 @@ void for_each_edge(const Scratch& s, std::size_t n_used, Visit&& visit) {
     }
 }
 
-/// Writes the @p n_edges tagged candidates as they stand. Which are tagged is not to be foreseen: no branch asks.
-void write_in_order(std::span<const CandidateRoom> rooms, std::size_t n_edges, const Scratch& s, EdgesBuffer edges) {
+/// Writes the tagged candidates of a room as they stand. Which are tagged is not to be foreseen: no branch asks.
+void write_in_order(const CandidateRoom& room, const Scratch& s, std::span<std::int64_t> source,
+                    std::span<std::int64_t> target) {
+    const std::size_t n_edges = room.n_edges;
     std::size_t n = 0;
-    for (const CandidateRoom& room : rooms) {
-        for (std::size_t c = room.begin; c < room.begin + room.n && n < n_edges; ++c) {
-            edges.target[n] = static_cast<std::int64_t>(c);
-            n += s.candidates.tagged[c];
-        }
+    for (std::size_t c = room.begin; n < n_edges; ++c) {
+        target[n] = static_cast<std::int64_t>(c);
+        n += s.candidates.tagged[c];
     }
-    std::size_t k = 0;
+    std::size_t k = room.first_hit;
     for (std::size_t e = 0; e < n_edges;) {
-        const bool leaves = static_cast<std::size_t>(edges.target[e]) < s.rows[k].end;
-        edges.source[e] = s.order[k];
+        const bool leaves = static_cast<std::size_t>(target[e]) < s.rows[k].end;
+        source[e] = s.order[k];
         e += leaves ? 1 : 0;
         k += leaves ? 0 : 1;
     }
     for (std::size_t e = 0; e < n_edges; ++e) {
-        edges.target[e] = s.order[s.candidates.target[static_cast<std::size_t>(edges.target[e])]];
+        target[e] = s.order[s.candidates.target[static_cast<std::size_t>(target[e])]];
     }
 }
 
 /// Writes the tagged candidates, sorted by (source, target) in the caller's numbering.
-std::size_t write_edges(std::span<const CandidateRoom> rooms, std::size_t n_hits, std::size_t n_used, Scratch& s,
-                        EdgesBuffer edges) {
+std::size_t write_edges(std::span<CandidateRoom> rooms, std::size_t n_hits, std::size_t n_used, Scratch& s,
+                        EdgesBuffer edges, const ParallelFor& parallel_for) {
+    parallel_for(rooms.size(), [&](std::size_t t) {
+        std::size_t n = 0;
+        for (const std::uint8_t tag : s.candidates.tagged.subspan(rooms[t].begin, rooms[t].n)) n += tag;
+        rooms[t].n_edges = n;
+    });
     std::size_t n_edges = 0;
-    for (const CandidateRoom& room : rooms) {
-        const auto tagged = s.candidates.tagged.subspan(room.begin, room.n);
-        for (const std::uint8_t tag : tagged) n_edges += tag;
-    }
+    for (const CandidateRoom& room : rooms) n_edges += room.n_edges;
     if (n_edges > edges.source.size()) return n_edges;
     const auto order = s.order.first(n_used);
     if (std::ranges::is_sorted(order)) {  // hits that come by module: rows and their targets rise already
-        write_in_order(rooms, n_edges, s, edges);
+        parallel_for(rooms.size(), [&](std::size_t t) {
+            std::size_t before = 0;
+            for (const CandidateRoom& room : rooms.first(t)) before += room.n_edges;
+            const std::size_t n = rooms[t].n_edges;
+            write_in_order(rooms[t], s, edges.source.subspan(before, n), edges.target.subspan(before, n));
+        });
         return n_edges;
     }
     std::ranges::fill(s.edge_offsets, 0u);
@@ -216,7 +223,10 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
     GraphWork work{map, s.module_offsets, s.points, s.rows, s.candidates};
     share_out(map, s, limits.n_doublets, rooms, first_module.first(n_tasks + 1));
     const auto find_all = [&] {
-        for (CandidateRoom& room : rooms) room.first_block = Candidates::max_blocks(room.begin, hits.size());
+        for (std::size_t t = 0; t < n_tasks; ++t) {
+            rooms[t].first_block = Candidates::max_blocks(rooms[t].begin, hits.size());
+            rooms[t].first_hit = s.module_offsets[first_module[t]];
+        }
         parallel_for(n_tasks, [&](std::size_t t) {
             steps.find_candidates(work, first_module[t], first_module[t + 1], rooms[t], partners[t]);
         });
@@ -236,6 +246,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         find_all();
     }
 
+    work.end_of_rooms = rooms.back().end;
     for (const CandidateRoom& room : rooms) work.headless = work.headless || room.headless;
     const std::uint8_t all_are_edges = map.doublets_only() ? 1 : 0;
     for (const CandidateRoom& room : rooms) {
@@ -246,7 +257,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
         parallel_for(n_parts,
                      [&](std::size_t t) { steps.tag_triplets(work, first_module[t], first_module[t + 1], memory[t]); });
     }
-    result.n_edges = write_edges(rooms, hits.size(), s.module_offsets[map.n_modules()], s, edges);
+    result.n_edges = write_edges(rooms, hits.size(), s.module_offsets[map.n_modules()], s, edges, parallel_for);
     if (result.n_edges > edges.source.size()) {
         result.status = Status::capacity_exceeded;
         return result;

@@ -5,6 +5,20 @@
 #include <limits>
 
 namespace rheinfall::detail {
+namespace {
+
+/// The first of the rising @p modules that is no less than @p id. Hits mostly come by rising module, so the search
+/// begins at @p from, in steps that double.
+std::size_t find_module(std::span<const std::uint64_t> modules, std::uint64_t id, std::size_t from) {
+    if (from > 0 && modules[from - 1] >= id) from = 0;
+    std::size_t step = 1;
+    while (step < modules.size() - from && modules[from + step - 1] < id) step *= 2;
+    const auto begin = modules.begin() + static_cast<std::ptrdiff_t>(from + step / 2);
+    const auto end = modules.begin() + static_cast<std::ptrdiff_t>(std::min(from + step, modules.size()));
+    return static_cast<std::size_t>(std::lower_bound(begin, end, id) - modules.begin());
+}
+
+}  // namespace
 
 void bucket_hits(const ModuleMap& map, const HitsView& hits, const HitBuckets& s, GraphResult& result) noexcept {
     constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
@@ -12,12 +26,13 @@ void bucket_hits(const ModuleMap& map, const HitsView& hits, const HitBuckets& s
     std::ranges::fill(s.module_offsets, 0u);
     std::uint64_t last_id = 0;
     std::uint32_t last_module = none;
+    std::size_t at = 0;
     for (std::size_t i = 0; i < hits.size(); ++i) {
         const std::uint64_t id = hits.module_id[i];
         if (i == 0 || id != last_id) {  // hits of one module mostly stand together
-            const auto at = std::lower_bound(modules.begin(), modules.end(), id);
+            at = find_module(modules, id, at);
             last_id = id;
-            last_module = (at != modules.end() && *at == id) ? static_cast<std::uint32_t>(at - modules.begin()) : none;
+            last_module = (at < modules.size() && modules[at] == id) ? static_cast<std::uint32_t>(at) : none;
         }
         std::uint32_t module = last_module;
         if (!(std::isfinite(hits.x[i]) && std::isfinite(hits.y[i]) && std::isfinite(hits.z[i]))) {

@@ -88,22 +88,21 @@ private:
     /// which of them have more blocks before them; the answer is the number of these. Works on copies of what never
     /// changes, which the compiler would read again after each write, and without a branch that could not be foreseen.
     std::size_t compare(std::size_t begin, std::size_t end) {
-        constexpr std::size_t ahead = 12;  // candidates: about what the processor looks ahead by itself
+        const std::size_t last = w_.end_of_rooms - 1;
         const std::uint32_t* const target = c_.target.data();
         const std::uint32_t* const query = c_.query.data();
         const std::uint16_t* const blocks = c_.blocks.data();
         Meeting* to = m_.meetings.data();
         Rest* rest = m_.rests.data();
         for (std::size_t c = begin; c < end; ++c) {
-            __builtin_prefetch(blocks + block_size * target[std::min(c + ahead, end - 1)]);
+            __builtin_prefetch(blocks + block_size * target[std::min(c + targets_ahead, last)]);
             const std::uint32_t middle = target[c];
             const std::uint16_t* const block = blocks + block_size * middle;
             const auto inner = static_cast<std::uint32_t>(c);
             const std::size_t n_left = block[FirstBlock::n_at];
             std::uint32_t first = 0;
             std::memcpy(&first, block + FirstBlock::begin_at, sizeof first);
-            const std::uint32_t met =
-                Lanes::meet(block, query[c]) & first_bits(std::min(n_left, FirstBlock::n_codes));
+            const std::uint32_t met = Lanes::meet(block, query[c]) & first_bits(std::min(n_left, FirstBlock::n_codes));
             *to = {inner, first, met};
             to += one_if(met != 0);
             *rest = {inner, first, middle, 0};
@@ -177,8 +176,8 @@ private:
         return static_cast<std::uint32_t>(__builtin_popcountll(bits));
     }
 
-    /// Whether some triplet has inner @p doublet and the outer one @p wanted, where these are too many for bits of their
-    /// own; if so it becomes @p triplet, which is none before it.
+    /// Whether some triplet has inner @p doublet and the outer one @p wanted, where these are too many for bits of
+    /// their own; if so it becomes @p triplet, which is none before it.
     [[nodiscard]] bool search(std::uint32_t doublet, std::uint32_t wanted, std::uint32_t& triplet) const {
         const auto known = w_.map.triplet_outer();
         const std::uint32_t end = w_.map.triplet_offsets()[doublet + 1];
@@ -248,9 +247,9 @@ private:
         }
         for (std::size_t k = 0; k < n_near; ++k) {
             const Match& m = m_.matches[m_.near[k]];
-            const bool passed = Lanes::passes_pairs(limits[m.pair.doublet], limits[m.outer_doublet],
-                                                    w_.map.triplet_codes()[m.triplet], hit(m.pair.source),
-                                                    hit(c_.target[m.pair.inner]), hit(c_.target[m.pair.outer]));
+            const bool passed =
+                Lanes::passes_pairs(limits[m.pair.doublet], limits[m.outer_doublet], w_.map.triplet_codes()[m.triplet],
+                                    hit(m.pair.source), hit(c_.target[m.pair.inner]), hit(c_.target[m.pair.outer]));
             Candidates::tag(passed ? c_.tagged[m.pair.inner] : m_.trash);
             Candidates::tag(passed ? c_.tagged[m.pair.outer] : m_.trash);
         }

@@ -3,6 +3,8 @@
 /// @file
 /// The steps of one version of graph construction; see graph_construction_find.hpp and graph_construction_join.hpp.
 
+#include <algorithm>
+
 #include "tracking/graph_construction_find.hpp"
 #include "tracking/graph_construction_join.hpp"
 
@@ -20,6 +22,8 @@ struct StepsOf {
         CandidateRoom own = room;  // the tasks' rooms share cache lines
         Finder<Lanes> finder(work, own, partners);
         for (std::size_t m = first; m < last; ++m) finder.find(m);
+        const std::size_t end = own.begin + own.n;
+        if (end < own.end) std::fill_n(&work.candidates.target[end], std::min(targets_ahead, own.end - end), 0u);
         room = own;
     }
     static void tag_triplets(const GraphWork& work, std::size_t first, std::size_t last, TagMemory& memory) noexcept {

@@ -107,7 +107,9 @@ struct CandidateRoom {
     std::size_t first_block;   ///< of codes, but for the hits' first ones
     std::size_t n = 0;         ///< candidates found, beyond the room too
     std::size_t n_blocks = 0;  ///< of the rows that fit
-    bool headless = false;     ///< some candidate's segment is too short or too long for its heading to say anything
+    std::size_t first_hit = 0;
+    std::size_t n_edges = 0;  ///< among the candidates
+    bool headless = false;    ///< some candidate's segment is too short or too long for its heading to say anything
 };
 
 /// The hits that those of one module may form candidates with, each with its doublet's limits: one array per quantity,
@@ -176,6 +178,10 @@ struct TagMemory {
     std::uint8_t trash;           ///< tagged for pairs that do not pass
 };
 
+/// So many candidates before a target is looked at, memory is asked for it; what follows a task's candidates in its
+/// room may be taken for that many.
+inline constexpr std::size_t targets_ahead = 24;
+
 /// What the steps read and write.
 struct GraphWork {
     const ModuleMap& map;
@@ -183,7 +189,8 @@ struct GraphWork {
     const PointArrays& points;
     std::span<Row> rows;  ///< by hit
     const Candidates& candidates;
-    bool headless = false;  ///< of any task's candidates
+    std::size_t end_of_rooms = 0;  ///< targets of candidates below this are hits
+    bool headless = false;         ///< of any task's candidates
 };
 
 /// What is compiled for each set of instructions.

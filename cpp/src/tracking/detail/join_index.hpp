@@ -22,8 +22,8 @@ struct Joint {
     static constexpr unsigned max_outer = 63;  ///< the outer doublets from this on share a bit
     std::uint64_t outer;                       ///< a bit for each outer doublet of a triplet
     std::uint32_t first_triplet;
-    std::uint16_t first;  ///< of the differences, inner less outer, of the codes: begin of the windows
-    std::uint16_t last;   ///< steps that follow
+    std::uint16_t first;        ///< of the differences, inner less outer, of the codes: begin of the windows
+    std::uint16_t last;         ///< steps that follow
     std::uint32_t first_outer;  ///< first doublet of the middle module
 };
 
