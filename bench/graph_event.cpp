@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <rheinfall/adapters/std_threads.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,6 +99,52 @@ struct Bench {
     }
 };
 
+/// Steps that add the time they take to a phase of their own, on one thread.
+struct Phases {
+    static inline const detail::GraphSteps* steps = nullptr;
+    static inline double place_ms = 0, find_ms = 0, tag_ms = 0;
+
+    static void place(const rheinfall::HitsView& hits, std::span<const std::uint32_t> order,
+                      const detail::PointArrays& points, std::size_t begin, std::size_t end) noexcept {
+        const auto start = Clock::now();
+        steps->place_points(hits, order, points, begin, end);
+        place_ms += ms_since(start);
+    }
+    static void find(const detail::GraphWork& work, std::size_t first, std::size_t last, detail::CandidateRoom& room,
+                     detail::Partners& partners) noexcept {
+        const auto start = Clock::now();
+        steps->find_candidates(work, first, last, room, partners);
+        find_ms += ms_since(start);
+    }
+    static void tag(const detail::GraphWork& work, std::size_t first, std::size_t last,
+                    detail::TagMemory& memory) noexcept {
+        const auto start = Clock::now();
+        steps->tag_triplets(work, first, last, memory);
+        tag_ms += ms_since(start);
+    }
+};
+
+/// Medians of the phases of the fastest version; `rest` is serial on any number of threads but for writing edges.
+void print_phases(Bench& bench, int repetitions) {
+    static constexpr detail::GraphSteps timed{Phases::place, Phases::find, Phases::tag};
+    Phases::steps = &detail::graph_steps();
+    bench.versions.clear();
+    bench.add("phases", timed, 1);
+    Version& v = *bench.versions.front();
+    v.prepare(1 << 20);
+    std::vector<double> place, find, tag, rest;
+    for (int repetition = 0; repetition < repetitions; ++repetition) {
+        Phases::place_ms = Phases::find_ms = Phases::tag_ms = 0;
+        v.time();
+        place.push_back(Phases::place_ms);
+        find.push_back(Phases::find_ms);
+        tag.push_back(Phases::tag_ms);
+        rest.push_back(v.wall_ms.back() - Phases::place_ms - Phases::find_ms - Phases::tag_ms);
+    }
+    std::printf(" \"phases_ms\": {\"place\": %.2f, \"find\": %.2f, \"tag\": %.2f, \"rest\": %.2f}}\n", median(place),
+                median(find), median(tag), median(rest));
+}
+
 int print_times(Bench& bench, int repetitions) {
     bench.add_plain();
     bench.add("portable", detail::graph_steps_portable(), 1);
@@ -133,7 +180,8 @@ int print_times(Bench& bench, int repetitions) {
             *std::ranges::min_element(v->wall_ms), median(v->cpu_ms), median(plain.wall_ms) / median(v->wall_ms),
             static_cast<double>(v->workspace_bytes) / 1e6);
     }
-    std::printf("]}\n");
+    std::printf("],\n");
+    print_phases(bench, repetitions);
     return 0;
 }
 
