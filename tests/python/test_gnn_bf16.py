@@ -130,6 +130,8 @@ def test_the_classifier_takes_shows_and_keeps_the_precision(tmp_path):
     single.save(path)
     classifier = rf.EdgeClassifier.load(path, **{**single.load_options, "precision": "bf16"})
     assert (single.precision, classifier.precision, classifier.load_options["precision"]) == ("fp32", "bf16", "bf16")
+    assert classifier.info["precision"] == "bf16"
+    assert classifier.with_precision("fp32").info == {**classifier.info, "precision": "fp32"}
     assert "precision bf16" in classifier.explain()
     assert "precision bf16" not in single.explain()
     rng = np.random.default_rng(0)

@@ -36,8 +36,8 @@ class EdgeClassifier:
         engine: the engine that runs the network, "onnxruntime" or "fused".
         precision: "fp32", or "bf16" where the linear operations of edges are in bf16.
         inputs: names and widths of the network's inputs.
-        info: what is known of the file: path, where the scores come from; opset, producer, what was repaired, or the
-            architecture.
+        info: what is known of the file: path, where the scores come from, the precision; opset, producer, what was
+            repaired, or the architecture.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class EdgeClassifier:
         self.precision: str = runner.precision if isinstance(runner, FusedNetwork) else "fp32"
         self.inputs = inputs
         self._model = model
-        self.info = info
+        self.info = {**info, "precision": self.precision}
         self._runner = runner
         self._output = output
         self._is_logits = is_logits
