@@ -10,7 +10,8 @@
 
 `check` compares results, with `--case bundle` those of the shipped bundle's whole chain on event 21000. `time` runs
 each engine once and then a few times more, in turns, and appends to the file: call it several times, with all other
-jobs stopped. `summary` takes the repeated calls during which other processes had little CPU. ONNX Runtime runs the
+jobs stopped. `summary` takes CPU seconds of the repeated calls on one thread, and on more the wall
+seconds of those during which other processes had little CPU. ONNX Runtime runs the
 repaired file as it is, with ScatterElements(add); PyTorch runs the network operation by operation.
 """
 
@@ -279,26 +280,27 @@ def linear_gflop(case: str) -> float:
 
 
 def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """By graph and threads: wall seconds of all repeated calls in which others had little CPU, and their ratios."""
+    """By graph and threads: seconds of the repeated calls of each engine, and ONNX Runtime's over these.
+
+    On one thread CPU seconds, which other jobs disturb little; on more wall seconds of the calls in which others had
+    little CPU.
+    """
     summary: dict[str, Any] = {}
     for case, results in runs.items():
         for threads in sorted({r["threads"] for r in results}):
-            same = [r for r in results if r["threads"] == threads]
             engines: dict[str, Any] = {}
             for name in ENGINES:
-                calls = [c for r in same for c in r["again"].get(name, [])]
-                walls = [c["wall"] for c in calls if c["others"] <= UNDISTURBED * c["wall"]]
-                firsts = [r["first"][name] for r in same if name in r["first"]]
-                first = [c["wall"] for c in firsts if c["others"] <= UNDISTURBED * c["wall"]]
-                if walls:
+                calls = [c for r in results if r["threads"] == threads for c in r["again"].get(name, [])]
+                quiet = [c for c in calls if threads == 1 or c["others"] <= UNDISTURBED * c["wall"]]
+                seconds = [c["cpu" if threads == 1 else "wall"] for c in quiet]
+                if seconds:
                     engines[name] = {
-                        "median": float(np.median(walls)),
-                        "min": min(walls),
-                        "max": max(walls),
-                        "calls": len(walls),
-                        "disturbed": len(calls) - len(walls),
-                        "first": float(np.median(first)) if first else None,
-                        "GFLOP_per_s": round(linear_gflop(case) / float(np.median(walls)), 1),
+                        "median": round(float(np.median(seconds)), 4),
+                        "min": min(seconds),
+                        "max": max(seconds),
+                        "calls": len(seconds),
+                        "disturbed": len(calls) - len(seconds),
+                        "GFLOP_per_s": round(linear_gflop(case) / float(np.median(seconds)), 1),
                     }
             if "onnxruntime" in engines:
                 for e in engines.values():
