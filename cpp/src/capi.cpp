@@ -47,6 +47,7 @@ TrackFinderOptions to_options(const rf_finder_options& c) {
     for (std::size_t v = 0; v < model.resolution_by_volume.size(); ++v) {
         model.resolution_by_volume[v] = {c.resolution[v][0], c.resolution[v][1], c.resolution[v][2]};
     }
+    options.fit_model = rheinfall::make_fit_model(model);
     return options;
 }
 

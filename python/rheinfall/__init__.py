@@ -9,6 +9,7 @@ from rheinfall.gnn import EdgeClassifier
 from rheinfall.tracking.compatibility import build_tracks_like
 from rheinfall.tracking.device import DeviceGraph, DeviceHits
 from rheinfall.tracking.device_finder import DeviceTrackFinder, DeviceTracks
+from rheinfall.tracking.fit_model import FitModel
 from rheinfall.tracking.graph import Graph, TripletModel, build_graph
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.radius_graph import knn_graph, radius_graph
@@ -26,6 +27,7 @@ __all__ = [
     "DeviceTracks",
     "EdgeClassifier",
     "Event",
+    "FitModel",
     "Graph",
     "Hits",
     "ModuleMap",

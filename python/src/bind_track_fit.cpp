@@ -13,6 +13,8 @@ using namespace nb::literals;
 namespace {
 
 using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using VolumeNumbers = nb::ndarray<const float, nb::shape<256>, nb::c_contig, nb::device::cpu>;
+using VolumeFlags = nb::ndarray<const bool, nb::shape<256>, nb::c_contig, nb::device::cpu>;
 using Rows = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
 using Codes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>;
 using Result = nb::typed<nb::tuple, Rows, Codes>;
@@ -47,11 +49,12 @@ void bind_track_fit(nb::module_& m) {
     m.def(
         "fit_tracks",
         [](const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitModules& module_id,
-           const Indices& offsets, const Indices& hits, const VolumeResolution& resolution, float field, float layer_x0,
-           float field_spread, float min_chi2_pt) {
+           const Indices& offsets, const Indices& hits, const VolumeResolution& resolution,
+           const VolumeNumbers& layer_x0, const VolumeFlags& is_disc, float field) {
             const rheinfall::HitsView view = hits_view(x, y, z, module_id);
             const rheinfall::TrackHitsView tracks{as_span(offsets), as_span(hits)};
-            const rheinfall::TripletModel model = triplet_model(resolution, field, layer_x0, field_spread, min_chi2_pt);
+            rheinfall::FitModel model = rheinfall::make_fit_model(triplet_model(resolution, field, 0.0F, 0.0F, 0.0F));
+            for (std::size_t v = 0; v < 256; ++v) model.layer_by_volume[v] = {layer_x0.data()[v], is_disc.data()[v]};
             const std::size_t n = tracks.n_tracks();
             auto values = std::make_unique_for_overwrite<float[]>(n_fields * n);
             auto status = std::make_unique_for_overwrite<std::uint8_t[]>(n);
@@ -66,7 +69,7 @@ void bind_track_fit(nb::module_& m) {
                 nb::make_tuple(numpy_owning(std::move(values), {n_fields, n}), numpy_owning(std::move(status), {n})));
         },
         "x"_a.noconvert(), "y"_a.noconvert(), "z"_a.noconvert(), "module_id"_a.noconvert(), "offsets"_a.noconvert(),
-        "hits"_a.noconvert(), "resolution"_a.noconvert(), "field"_a, "layer_x0"_a, "field_spread"_a, "min_chi2_pt"_a,
+        "hits"_a.noconvert(), "resolution"_a.noconvert(), "layer_x0"_a.noconvert(), "is_disc"_a.noconvert(), "field"_a,
         "Fit a helix to each track; see rheinfall.fit_tracks.\n\n"
         "Returns (parameters, status): float32 (13, n_tracks), uint8 (n_tracks,).");
 }

@@ -101,6 +101,17 @@ HitResolution resolution(Fields& fields, std::string_view key) {
     return {static_cast<float>(sigmas[0]), static_cast<float>(sigmas[1]), static_cast<float>(sigmas[2])};
 }
 
+/// Calls `visit(volume, values, key)` for each volume that the object of @p name names.
+template <class Visit>
+void for_each_volume(Fields& model, std::string_view name, Visit&& visit) {
+    Fields volumes = model.object(name);
+    for (std::size_t v = 0; v < 256; ++v) {
+        const std::string key = std::to_string(v);
+        if (volumes.has(key)) visit(v, volumes, key);
+    }
+    volumes.finish();
+}
+
 TripletModel read_triplet_model(Fields model) {
     TripletModel result{{},
                         single(model, "field"),
@@ -108,12 +119,38 @@ TripletModel read_triplet_model(Fields model) {
                         single(model, "field_spread"),
                         single(model, "min_chi2_pt")};
     result.resolution_by_volume.fill(resolution(model, "default_resolution"));
-    Fields volumes = model.object("resolution");
-    for (std::size_t v = 0; v < result.resolution_by_volume.size(); ++v) {
-        const std::string key = std::to_string(v);
-        if (volumes.has(key)) result.resolution_by_volume[v] = resolution(volumes, key);
+    for_each_volume(model, "resolution", [&](std::size_t v, Fields& volumes, const std::string& key) {
+        result.resolution_by_volume[v] = resolution(volumes, key);
+    });
+    model.finish();
+    return result;
+}
+
+FitModel read_fit_model(Fields model) {
+    const auto above_zero = [](Fields& fields, std::string_view key, float value) {
+        fields.check(value > 0.0F && value <= std::numeric_limits<float>::max(), key, "expected a number > 0");
+        return value;
+    };
+    FitModel result{};
+    result.field = above_zero(model, "field", single(model, "field"));
+    const auto sigmas = [&](Fields& fields, std::string_view key) {
+        const HitResolution s = resolution(fields, key);
+        for (const float sigma : {s.rphi, s.z, s.r}) above_zero(fields, key, sigma);
+        return s;
+    };
+    result.resolution_by_volume.fill(sigmas(model, "default_resolution"));
+    result.layer_by_volume.fill({above_zero(model, "default_layer_x0", single(model, "default_layer_x0")), false});
+    for_each_volume(model, "resolution", [&](std::size_t v, Fields& volumes, const std::string& key) {
+        result.resolution_by_volume[v] = sigmas(volumes, key);
+    });
+    for_each_volume(model, "layer_x0", [&](std::size_t v, Fields& volumes, const std::string& key) {
+        result.layer_by_volume[v].x0 = above_zero(volumes, key, single(volumes, key));
+    });
+    for (const double volume : model.numbers("discs")) {
+        const bool is_volume = volume >= 0.0 && volume < 256.0 && volume == std::floor(volume);
+        model.check(is_volume, "discs", "expected volumes 0 to 255");
+        result.layer_by_volume[static_cast<std::size_t>(volume)].is_disc = true;
     }
-    volumes.finish();
     model.finish();
     return result;
 }
@@ -156,6 +193,8 @@ Bundle read_bundle(const std::string& folder) {
     bundle.network_path = checked_file(folder, files, network_name);
     read_thresholds(fields.object("thresholds"), bundle.options);
     bundle.options.triplet_model = read_triplet_model(fields.object("triplet_model"));
+    bundle.options.fit_model = fields.has("fit_model") ? read_fit_model(fields.object("fit_model"))
+                                                       : make_fit_model(bundle.options.triplet_model);
     bundle.output = read_output(fields.object("edge_classifier"));
     bundle.precision = read_precision(fields.object("edge_classifier"));
     return bundle;

@@ -22,7 +22,7 @@ constexpr double gev_per_mm_tesla = 0.299792458e-3;
 /// The hits of one track, from inside to outside.
 class TrackPoints {
 public:
-    TrackPoints(const HitsView& hits, std::span<const std::int64_t> index, const TripletModel& model)
+    TrackPoints(const HitsView& hits, std::span<const std::int64_t> index, const FitModel& model)
         : hits_(hits), index_(index), model_(model) {}
 
     [[nodiscard]] std::size_t size() const { return index_.size(); }
@@ -32,7 +32,10 @@ public:
     [[nodiscard]] const HitResolution& resolution(std::size_t i) const {
         return model_.resolution_by_volume[hits_.module_id[hit(i)] >> 56];
     }
-    [[nodiscard]] const TripletModel& model() const { return model_; }
+    [[nodiscard]] const FitLayer& layer(std::size_t i) const {
+        return model_.layer_by_volume[hits_.module_id[hit(i)] >> 56];
+    }
+    [[nodiscard]] double field() const { return static_cast<double>(model_.field); }
 
     [[nodiscard]] bool are_finite() const {
         return std::ranges::all_of(index_, [&](std::int64_t i) {
@@ -57,7 +60,7 @@ private:
 
     const HitsView& hits_;
     std::span<const std::int64_t> index_;
-    const TripletModel& model_;
+    const FitModel& model_;
 };
 
 /// Variance of a hit across a circle: its radial resolution counts where the circle does not lead outward.
@@ -121,13 +124,23 @@ LineFilter fit_line(const TrackPoints& points, const Circle& circle) {
     return {z0 + (wz - slope * ws) / w, slope};
 }
 
-/// Variance of the angle by which a layer scatters, seen in the transverse plane.
-double scattering_var(const TripletModel& model, double curvature, double slope) {
-    const double inverse_pt = curvature / (gev_per_mm_tesla * static_cast<double>(model.field));
-    const double angle = 0.0136 * inverse_pt;
-    const double path = std::sqrt(1.0 + slope * slope);
-    return angle * angle * static_cast<double>(model.layer_x0) * path;
-}
+/// Variances of the angle by which layers scatter a track, seen in the transverse plane.
+class Scattering {
+public:
+    Scattering(double field, double curvature, double slope) noexcept {
+        const double angle = 0.0136 * (curvature / (gev_per_mm_tesla * field));
+        const double steepness = slope < 0.0 ? -slope : slope;
+        per_x0_ = angle * angle;
+        through_cylinder_ = std::sqrt(1.0 + slope * slope);
+        through_disc_ = through_cylinder_ / std::max(steepness, 0.1);
+    }
+    [[nodiscard]] double variance(const FitLayer& layer) const noexcept {
+        return per_x0_ * static_cast<double>(layer.x0) * (layer.is_disc ? through_disc_ : through_cylinder_);
+    }
+
+private:
+    double per_x0_, through_cylinder_, through_disc_;
+};
 
 /// The parameters of one track in float64.
 struct Helix {
@@ -172,8 +185,7 @@ TrackFitStatus fit_track(const TrackPoints& points, Helix& helix) {
     if (!points.span_a_circle() || !fit_circle(points, circle)) return TrackFitStatus::degenerate;
     LineFilter line = fit_line(points, circle);
     const double slope = line.slope();
-    const double kink = scattering_var(points.model(), circle.curvature, slope);
-    const double z_kink = kink * (1.0 + slope * slope);
+    const Scattering scattering(points.field(), circle.curvature, slope);
     CircleFilter plane;
     double chi2 = 0.0;
     for (std::size_t i = points.size(); i-- > 0;) {
@@ -181,8 +193,9 @@ TrackFitStatus fit_track(const TrackPoints& points, Helix& helix) {
         const double s = detail::arc_length(circle.curvature, foot);
         chi2 += plane.add(foot, side_var(points, i, circle, foot));
         chi2 += line.add(s, points.z(i), z_var(points, i, slope));
+        const double kink = scattering.variance(points.layer(i));
         plane.scatter(foot, kink);
-        line.scatter(s, z_kink);
+        line.scatter(s, kink * (1.0 + slope * slope));
     }
     helix = at_axis(circle, plane, line, chi2);
     return TrackFitStatus::ok;
@@ -238,7 +251,7 @@ void for_each_field(const TrackParametersView& out, Visit&& visit) {
     visit("chi2", out.chi2);
 }
 
-void fit_one(const HitsView& hits, const TrackHitsView& tracks, const TripletModel& model,
+void fit_one(const HitsView& hits, const TrackHitsView& tracks, const FitModel& model,
              const TrackParametersView& out, std::size_t t) {
     const auto first = static_cast<std::size_t>(tracks.offsets[t]);
     const auto last = static_cast<std::size_t>(tracks.offsets[t + 1]);
@@ -262,6 +275,12 @@ void require_size(std::size_t size, std::size_t n_tracks, const std::string& nam
 
 }  // namespace
 
+FitModel make_fit_model(const TripletModel& model) noexcept {
+    FitModel result{model.resolution_by_volume, {}, model.field};
+    result.layer_by_volume.fill({model.layer_x0, false});
+    return result;
+}
+
 void check_track_fit(const HitsView& hits, const TrackHitsView& tracks, const TrackParametersView& out) {
     const auto& offsets = tracks.offsets;
     const auto n = static_cast<std::int64_t>(tracks.hits.size());
@@ -281,7 +300,7 @@ void check_track_fit(const HitsView& hits, const TrackHitsView& tracks, const Tr
     require_size(out.status.size(), tracks.n_tracks(), "status");
 }
 
-Status fit_tracks(const HitsView& hits, const TrackHitsView& tracks, const TripletModel& model,
+Status fit_tracks(const HitsView& hits, const TrackHitsView& tracks, const FitModel& model,
                   const TrackParametersView& out, const ParallelFor& parallel_for) noexcept {
     constexpr std::size_t block = 256;
     const std::size_t n_tracks = tracks.n_tracks();

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rheinfall.event import Float64
+from rheinfall.event import Bool, Float64
 
 GEV_PER_MM_TESLA = 0.299792458e-3
 RADIATION_ANGLE = 0.0136  # [GeV]
@@ -41,14 +41,23 @@ def locate(point: Float64, phi: float, curvature: float, x: Any, y: Any) -> tupl
     return side, (turned + np.pi) % (2 * np.pi) - np.pi
 
 
-def fit_track(x: Float64, y: Float64, z: Float64, sigma: Float64, field: float, layer_x0: float) -> dict[str, float]:
+def fit_track(
+    x: Float64,
+    y: Float64,
+    z: Float64,
+    sigma: Float64,
+    field: float,
+    layer_x0: float | Float64,
+    is_disc: bool | Bool = False,
+) -> dict[str, float]:
     """Parameters of one track of at least 3 hits from inside to outside.
 
     Args:
         x, y, z: float64 (n,) [mm].
         sigma: (n, 3), standard deviations along the azimuth, z and the radius [mm].
         field: [T].
-        layer_x0: thickness of a layer in radiation lengths.
+        layer_x0: thickness of the layers in radiation lengths, one number or one per hit.
+        is_disc: whether they lie across the z axis.
 
     Returns:
         Every field of `rheinfall.tracking.track_fit.FIELDS` by its name.
@@ -59,19 +68,19 @@ def fit_track(x: Float64, y: Float64, z: Float64, sigma: Float64, field: float, 
     w = sigma[:, 1] ** -2.0
     slope = np.cov(s, z, aweights=w)[0, 1] / np.cov(s, z, aweights=w)[0, 0]
 
-    kink = (RADIATION_ANGLE * k / (GEV_PER_MM_TESLA * field)) ** 2 * layer_x0
-    kink *= np.hypot(1, slope)
+    kink = (RADIATION_ANGLE * k / (GEV_PER_MM_TESLA * field)) ** 2 * np.broadcast_to(layer_x0, len(x))
+    kink = kink * np.where(is_disc, np.hypot(1, slope) / max(abs(slope), 0.1), np.hypot(1, slope))
     tangent_across = np.sin(phi + alpha - np.arctan2(y, x)) ** 2
     var = (1 - tangent_across) * sigma[:, 0] ** 2 + tangent_across * sigma[:, 2] ** 2
     behind = np.tril(np.ones((len(x), len(x))), -1)  # layer j scatters what reaches hit i
     lever = behind * np.sin(alpha[:, None] - alpha[None, :]) / k
     rows = np.stack([np.cos(alpha), np.sin(alpha) / k, (1 - np.cos(alpha)) / k**2], axis=1)
     # The state is that before the first layer: a kink at layer j moves hits outside of it.
-    plane, plane_cov, chi2 = solve(rows, side, np.diag(var) + kink * lever @ lever.T)
+    plane, plane_cov, chi2 = solve(rows, side, np.diag(var) + (lever * kink) @ lever.T)
     z_var = sigma[:, 1] ** 2 + (slope * sigma[:, 2]) ** 2
     lever = behind * (s[:, None] - s[None, :])
     rows = np.stack([np.ones(len(s)), s], axis=1)
-    line, line_cov, chi2_z = solve(rows, z, np.diag(z_var) + kink * (1 + slope**2) * lever @ lever.T)
+    line, line_cov, chi2_z = solve(rows, z, np.diag(z_var) + (1 + slope**2) * (lever * kink) @ lever.T)
 
     point = point + plane[0] * np.array([-np.sin(phi), np.cos(phi)])
     phi, k = phi + np.arctan(plane[1]), k + plane[2]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rheinfall import _core
+from rheinfall.tracking.fit_model import FitModel
 from rheinfall.tracking.graph import TripletModel, is_float32_above_zero
 
 FORMAT_VERSION = 1
@@ -131,6 +132,18 @@ def read_triplet_model(path: Path, values: dict[str, Any]) -> TripletModel:
         raise ValueError(f"{path}: triplet_model: missing or wrong: {error}") from error
 
 
+def read_fit_model(path: Path, values: Any) -> FitModel:
+    """The fit model from a bundle's description; `path` stands in errors."""
+    try:
+        resolution = {int(volume): _sigmas(sigmas) for volume, sigmas in values["resolution"].items()}
+        layer_x0 = {int(volume): float(x0) for volume, x0 in values["layer_x0"].items()}
+        numbers = {name: float(values[name]) for name in ("field", "default_layer_x0")}
+        discs = tuple(int(volume) for volume in values["discs"])
+        return FitModel(resolution, _sigmas(values["default_resolution"]), layer_x0=layer_x0, discs=discs, **numbers)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: fit_model: missing or wrong: {error}") from error
+
+
 def _sigmas(values: Any) -> tuple[float, float, float]:
     rphi, z, r = (float(v) for v in values)
     return rphi, z, r
@@ -158,11 +171,11 @@ def checked_file(folder: Path, description: dict[str, Any], name: str) -> Path:
 def write_description(
     folder: Path,
     thresholds: Thresholds,
-    triplet_model: TripletModel,
+    models: dict[str, FitModel | TripletModel],
     edge_classifier: dict[str, Any],
     provenance: dict[str, Any],
 ) -> None:
-    """Write `bundle.json` for the files that lie in `folder`."""
+    """Write `bundle.json` for the files that lie in `folder`; `models` by their key, triplet_model and fit_model."""
     files = {
         name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
         for name in (MODULE_MAP, EDGE_CLASSIFIER, LOWERED)
@@ -173,7 +186,7 @@ def write_description(
         "needs_rheinfall": NEEDS_RELEASE,
         "files": files,
         "thresholds": asdict(thresholds),
-        "triplet_model": asdict(triplet_model),
+        **{name: asdict(model) for name, model in models.items()},
         "edge_classifier": edge_classifier,
         "provenance": provenance,
     }

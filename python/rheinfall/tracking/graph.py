@@ -43,22 +43,35 @@ class TripletModel:
                 raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}")
         if not 0 <= self.field_spread < np.inf:
             raise ValueError(f"field_spread: expected a number >= 0, got {self.field_spread}")
-        for volume, sigmas in self.resolution.items():
-            if not 0 <= volume < 256:
-                raise ValueError(f"resolution: expected volumes 0 to 255, got {volume}")
-            _check_sigmas(f"resolution[{volume}]", sigmas)
-        _check_sigmas("default_resolution", self.default_resolution)
+        check_resolution(self.resolution, self.default_resolution)
 
     def table(self) -> Float32:
         """float32 (256, 3): the resolution by volume number."""
-        table = np.tile(np.asarray(self.default_resolution, np.float32), (256, 1))
-        for volume, sigmas in self.resolution.items():
-            table[volume] = sigmas
-        return table
+        return resolution_table(self.resolution, self.default_resolution)
 
     def arguments(self) -> tuple[Float32, float, float, float, float]:
         """What the core's functions take."""
         return self.table(), self.field, self.layer_x0, self.field_spread, self.min_chi2_pt
+
+
+Sigmas = tuple[float, float, float]
+
+
+def resolution_table(resolution: dict[int, Sigmas], default: Sigmas) -> Float32:
+    """float32 (256, 3): the resolution by volume number."""
+    table = np.tile(np.asarray(default, np.float32), (256, 1))
+    for volume, sigmas in resolution.items():
+        table[volume] = sigmas
+    return table
+
+
+def check_resolution(resolution: dict[int, Sigmas], default: Sigmas) -> None:
+    """Raises ValueError for a volume outside 0 to 255 or a standard deviation that is not positive and finite."""
+    for volume, sigmas in resolution.items():
+        if not 0 <= volume < 256:
+            raise ValueError(f"resolution: expected volumes 0 to 255, got {volume}")
+        _check_sigmas(f"resolution[{volume}]", sigmas)
+    _check_sigmas("default_resolution", default)
 
 
 def _check_sigmas(name: str, sigmas: tuple[float, float, float]) -> None:

@@ -18,6 +18,7 @@ from rheinfall.tracking import bundle
 from rheinfall.tracking.bundle import Thresholds
 from rheinfall.tracking.device import DeviceHits
 from rheinfall.tracking.device_finder import DeviceTrackFinder, DeviceTracks
+from rheinfall.tracking.fit_model import FitModel
 from rheinfall.tracking.graph import TripletModel, build_graph
 from rheinfall.tracking.hit_order import canonical_hit_order
 from rheinfall.tracking.module_map import ModuleMap
@@ -59,6 +60,7 @@ class TrackFinder:
         provenance: stored in the bundle and shown in `info`: seeds, versions, inputs, figures.
         name: shown in `info`.
         triplet_model: the detector's resolutions, for the triplet chi²; it must be that of the training.
+        fit_model: resolutions, material and field for `fit`; by default made of `triplet_model`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class TrackFinder:
         provenance: dict[str, Any] | None = None,
         name: str = "",
         triplet_model: TripletModel | None = None,
+        fit_model: FitModel | None = None,
     ) -> None:
         self.module_map = module_map
         self.edge_classifier = edge_classifier
@@ -76,6 +79,7 @@ class TrackFinder:
         self.provenance = provenance or {}
         self.name = name
         self.triplet_model = triplet_model or TripletModel()
+        self.fit_model = fit_model or FitModel.from_triplet_model(self.triplet_model)
         self._last = threading.local()
         self._devices: dict[int, DeviceTrackFinder] = {}
 
@@ -102,8 +106,9 @@ class TrackFinder:
         except TypeError as error:
             raise ValueError(f"{path}: edge_classifier: {error}") from error
         model = bundle.read_triplet_model(path, description["triplet_model"])
+        fit_model = bundle.read_fit_model(path, description["fit_model"]) if "fit_model" in description else None
         name = folder.resolve().name
-        return cls(ModuleMap.load(map_file), classifier, thresholds, description["provenance"], name, model)
+        return cls(ModuleMap.load(map_file), classifier, thresholds, description["provenance"], name, model, fit_model)
 
     def save(self, path: str | Path) -> None:
         """Write a bundle: a folder with the map, the network, also lowered for C++, and at last `bundle.json`."""
@@ -116,7 +121,8 @@ class TrackFinder:
         (folder / bundle.LOWERED).unlink(missing_ok=True)
         if self.edge_classifier.engine == "fused":
             self.edge_classifier.save_lowered(folder / bundle.LOWERED)
-        bundle.write_description(folder, self.thresholds, self.triplet_model, load_options, self.provenance)
+        models = {"triplet_model": self.triplet_model, "fit_model": self.fit_model}
+        bundle.write_description(folder, self.thresholds, models, load_options, self.provenance)
 
     @overload
     def __call__(self, hits: Hits) -> Tracks: ...
@@ -173,8 +179,8 @@ class TrackFinder:
         return self._devices[device]
 
     def fit(self, hits: Hits, tracks: Tracks) -> TrackParameters:
-        """Helix parameters of `tracks` of these hits, by the finder's `triplet_model`; see `fit_tracks`."""
-        return fit_tracks(tracks, hits, self.triplet_model)
+        """Helix parameters of `tracks` of these hits, by the finder's `fit_model`; see `fit_tracks`."""
+        return fit_tracks(tracks, hits, self.fit_model)
 
     def _score(self, hits: Hits, timings: dict[str, float]) -> ScoredGraph:
         with _timed(timings, "sort"):
@@ -208,6 +214,7 @@ class TrackFinder:
             "name": self.name,
             "thresholds": asdict(self.thresholds),
             "triplet_model": asdict(self.triplet_model),
+            "fit_model": asdict(self.fit_model),
             "edge_classifier": dict(self.edge_classifier.info),
             "provenance": self.provenance,
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rheinfall import _core
 from rheinfall.event import Bool, Float32, Hits, Int64
 from rheinfall.metrics.tracks import TrackHits, check_tracks
+from rheinfall.tracking.fit_model import FitModel
 from rheinfall.tracking.graph import TripletModel, contiguous_arrays
 
 FIELDS = (
@@ -102,7 +103,7 @@ class TrackParameters:
         return {**{name: getattr(self, name) for name in (*names, *sigmas)}, "status": words}
 
 
-def fit_tracks(tracks: TrackHits, hits: Hits, triplet_model: TripletModel | None = None) -> TrackParameters:
+def fit_tracks(tracks: TrackHits, hits: Hits, model: FitModel | TripletModel | None = None) -> TrackParameters:
     """Fit a helix to each track.
 
     A circle in the transverse plane by the explicit fit of V. Karimäki (Nucl. Instrum. Meth. A305 (1991) 187) about the
@@ -115,8 +116,8 @@ def fit_tracks(tracks: TrackHits, hits: Hits, triplet_model: TripletModel | None
     Args:
         tracks: anything with int64 `offsets` and `hits`, hits from inside to outside, as `build_tracks` gives them.
         hits: the event's hits; the top 8 bits of `module_id` tell the volume and so the resolution.
-        triplet_model: field, layer thickness and resolutions of the detector; that of a `TrackFinder` is its
-            `triplet_model`.
+        model: field, material and resolutions of the detector; that of a `TrackFinder` is its `fit_model`. A
+            `TripletModel` stands for cylinders of one thickness.
 
     Raises:
         TypeError, ValueError: not hits, wrong dtypes or offsets, or track hits outside `hits`.
@@ -124,7 +125,8 @@ def fit_tracks(tracks: TrackHits, hits: Hits, triplet_model: TripletModel | None
     if not isinstance(hits, Hits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
     offsets, index = (np.ascontiguousarray(array) for array in check_tracks(tracks, len(hits)))
-    model = triplet_model or TripletModel()
+    if not isinstance(model, FitModel):
+        model = FitModel.from_triplet_model(model or TripletModel())
     arguments = (*contiguous_arrays(hits), offsets, index, *model.arguments())
     rows, status = _core.fit_tracks(*arguments)
     n_dof = np.where(status == 0, 2 * np.diff(offsets) - 5, 0).astype(np.int64)

@@ -20,6 +20,7 @@ from rheinfall._core import ModuleMapBuilder
 from rheinfall.event import Event
 from rheinfall.gnn import EdgeClassifier
 from rheinfall.tracking.bundle import Thresholds
+from rheinfall.tracking.fit_model import FitModel
 from rheinfall.tracking.graph import TripletModel
 from rheinfall.tracking.module_map import ModuleMap
 from rheinfall.tracking.module_symmetry import ModuleSymmetry, find_symmetries
@@ -140,18 +141,20 @@ TRIPLET_MODEL = TripletModel(
     },
 )
 
-# The same for `fit_tracks`: on a surface one coordinate is exact, the radius in the barrel, z in the end caps; the
-# thickness makes the pulls of Fatras pions 1 (bench/track_fit.py).
-FIT_MODEL = TripletModel(
+# For `fit_tracks`. On a surface one coordinate is exact: the radius in the barrel, z in the end caps. A strip in the end
+# caps is parallel to its module's axis, not to its own radius, for which it counts as coarser than its pitch. Those and
+# the thicknesses make the pulls of Fatras pions 1 (bench/track_fit.py).
+FIT_MODEL = FitModel(
     resolution={
         8: (0.05 * _UNIFORM, 0.05625 * _UNIFORM, 0.001),
         **dict.fromkeys((7, 9), (0.05 * _UNIFORM, 0.001, 0.05625 * _UNIFORM)),
         13: (0.08 * _UNIFORM, 1.2 * _UNIFORM, 0.001),
-        **dict.fromkeys((12, 14), (0.08 * _UNIFORM, 0.001, 1.2 * _UNIFORM)),
+        **dict.fromkeys((12, 14), (0.03, 0.001, 1.2 * _UNIFORM)),
         17: (0.12 * _UNIFORM, 10.8 * _UNIFORM, 0.001),
-        **dict.fromkeys((16, 18), (0.12 * _UNIFORM, 0.001, 10.8 * _UNIFORM)),
+        **dict.fromkeys((16, 18), (0.1, 0.001, 10.8 * _UNIFORM)),
     },
-    layer_x0=0.009,
+    layer_x0={8: 0.010, 7: 0.012, 9: 0.012, 13: 0.016, 17: 0.016, 12: 0.014, 14: 0.014, 16: 0.014, 18: 0.014},
+    discs=(7, 9, 12, 14, 16, 18),
 )
 
 
@@ -214,7 +217,7 @@ def make_trackml(
     make_graphs(detectors, module_map, work / "graphs", log)
     result = train(work / "graphs", work, CONFIG, log=log)
     classifier = EdgeClassifier.load(result.path)
-    finder = TrackFinder(module_map, classifier, Thresholds(chi2_max=CHI2_MAX), {}, "trackml", TRIPLET_MODEL)
+    finder = TrackFinder(module_map, classifier, Thresholds(chi2_max=CHI2_MAX), {}, "trackml", TRIPLET_MODEL, FIT_MODEL)
     events = [list(sample.events(detectors)) for sample in THRESHOLD_SAMPLES]
     finder.thresholds, chosen = choose_thresholds(finder, events)
     finder.provenance = {**result.provenance, **describe_recipe(), **chosen, "figures": result.figures}

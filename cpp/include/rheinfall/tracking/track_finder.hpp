@@ -13,6 +13,7 @@
 #include <rheinfall/tracking/edge_scorer.hpp>
 #include <rheinfall/tracking/module_map.hpp>
 #include <rheinfall/tracking/track_building.hpp>
+#include <rheinfall/tracking/track_fit.hpp>
 #include <string>
 
 namespace rheinfall {
@@ -28,6 +29,8 @@ struct TrackFinderOptions {
     /// Edges of a quadruplet with a chi2 below this stay all the same, see `PruneCuts`; 0: quadruplets do not matter.
     float quadruplet_chi2_max = 0.0F;
     TripletModel triplet_model = default_triplet_model();
+    /// For `fit_tracks` on the finder's tracks, which the finder itself does not do.
+    FitModel fit_model = make_fit_model(triplet_model);
     /// Method, cuts on scores, minimum length. `orient` is not needed (a map's edges lead outward); cycles are always
     /// broken, with status `cycle`.
     TrackBuildingPlan building = {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <rheinfall/core/execution.hpp>
@@ -18,6 +19,22 @@ enum class TrackFitStatus : std::uint8_t {
     degenerate = 2,    ///< fewer than 3 points of the transverse plane, or hits that no circle leads through
     not_finite = 3,    ///< a hit has a NaN or infinite coordinate
 };
+
+/// A layer's thickness in radiation lengths at perpendicular incidence, and how it lies.
+struct FitLayer {
+    float x0;
+    bool is_disc;  ///< across the z axis, as in an end cap; else a cylinder about it
+};
+
+/// What the fit needs to know of the detector; all numbers above 0. Volumes: the top 8 bits of a module_id.
+struct FitModel {
+    std::array<HitResolution, 256> resolution_by_volume;
+    std::array<FitLayer, 256> layer_by_volume;
+    float field;  ///< [T], along z
+};
+
+/// The fit model of a detector of cylinders as thick as @p model says.
+RHEINFALL_API FitModel make_fit_model(const TripletModel& model) noexcept;
 
 /// The tracks to fit: track i has hits[offsets[i]] ... hits[offsets[i + 1] - 1], from inside to outside. The views of
 /// `TracksBuffers` after `build_tracks` or `TrackFinder::run`.
@@ -57,11 +74,11 @@ RHEINFALL_API void check_track_fit(const HitsView& hits, const TrackHitsView& tr
 /// with a kink at each hit from multiple scattering (G. R. Lynch and O. I. Dahl, Nucl. Instrum. Meth. B58 (1991) 6,
 /// without the logarithm). Constant field along z, no energy loss, no constraint to the beam.
 ///
-/// Of @p model: field, layer_x0 and resolutions, which must be above 0. A path through a layer is longer by
-/// 1 / sin(theta). The filter carries information, so that it starts from nothing known, whatever the track's length.
+/// A path through a cylinder is longer by 1 / sin(theta), through a disc by 1 / |cos(theta)|, for which |cot(theta)| is
+/// taken as 0.1 at least: flatter tracks cross no disc. The filter carries information, so that it starts from nothing known, whatever the track's length.
 /// All in float64 with + - * / and sqrt alone, so that the bits are the same anywhere and for any number of threads.
 /// Returns `empty` without tracks, `not_finite` if some track has such a hit, else `ok`. Allocates nothing.
-RHEINFALL_API Status fit_tracks(const HitsView& hits, const TrackHitsView& tracks, const TripletModel& model,
+RHEINFALL_API Status fit_tracks(const HitsView& hits, const TrackHitsView& tracks, const FitModel& model,
                                 const TrackParametersView& out, const ParallelFor& parallel_for = {}) noexcept;
 
 }  // namespace rheinfall
