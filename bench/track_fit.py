@@ -178,7 +178,7 @@ def time_fit(repetitions: int = 50) -> dict[str, Any]:
     order = order[event.truth.particle_id[order] != 0]
     _, lengths = np.unique(event.truth.particle_id[order], return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    arguments = (*contiguous_arrays(event.hits), offsets, order.astype(np.int64), *rf.TripletModel().arguments())
+    arguments = (*contiguous_arrays(event.hits), offsets, order.astype(np.int64), *FIT_MODEL.arguments())
     rf.set_num_threads(1)
     times = []
     for _ in range(repetitions):

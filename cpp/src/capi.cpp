@@ -12,11 +12,8 @@
 
 using rheinfall::TrackFinder;
 using rheinfall::TrackFinderOptions;
+using rheinfall::capi::complete;
 using rheinfall::capi::fill;
-
-struct rf_finder {
-    TrackFinder finder;
-};
 
 namespace {
 
@@ -70,26 +67,6 @@ struct CScorer {
         return scorer.score(scorer.context, &graph, scores.data()) == 0;
     }
 };
-
-/// Calls a C parallel_for as a `ParallelFor`.
-struct CParallelFor {
-    rf_parallel_for host;
-
-    void operator()(std::size_t n, rheinfall::ParallelFor::Task task) const {
-        const auto body = [](void* data, std::size_t i) { (*static_cast<rheinfall::ParallelFor::Task*>(data))(i); };
-        host.run(host.context, n, body, &task);
-    }
-};
-
-bool complete(const rf_hits& hits) noexcept {
-    return hits.n_hits == 0 ||
-           (hits.x != nullptr && hits.y != nullptr && hits.z != nullptr && hits.module_id != nullptr);
-}
-
-bool complete(const rf_tracks& tracks) noexcept {
-    return (tracks.offsets != nullptr || tracks.offsets_capacity == 0) &&
-           (tracks.hits != nullptr || tracks.hits_capacity == 0);
-}
 
 /// A finder from a path, or null and what was wrong.
 template <class Make>
@@ -199,7 +176,7 @@ rf_status rf_finder_run(const rf_finder* finder, rf_workspace* workspace, const 
     rheinfall::TracksBuffers buffers{
         {tracks->offsets, tracks->offsets_capacity}, {tracks->hits, tracks->hits_capacity}, {tracks->labels, n_labels}};
     const CScorer score{scorer == nullptr ? rf_edge_scorer{} : *scorer};
-    const CParallelFor host{parallel_for == nullptr ? rf_parallel_for{} : *parallel_for};
+    const rheinfall::capi::ParallelForOfC host{parallel_for == nullptr ? rf_parallel_for{} : *parallel_for};
     const auto found = finder->finder.run(
         workspace->workspace, {{hits->x, n}, {hits->y, n}, {hits->z, n}, {hits->module_id, n}}, to_limits(*limits),
         buffers, scorer == nullptr ? rheinfall::EdgeScorer() : rheinfall::EdgeScorer(score),

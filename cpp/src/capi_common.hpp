@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <memory_resource>
 #include <new>
+#include <rheinfall/core/execution.hpp>
 #include <rheinfall/core/workspace.hpp>
+#include <rheinfall/tracking/track_finder.hpp>
 #include <string_view>
 
 /// What the parts of the C interface share: the workspace, and how errors are told.
@@ -55,7 +57,31 @@ inline void fill(rf_error* error, std::string_view file, std::string_view messag
     copy(has_key ? message.substr(colon + 2) : message, error->reason);
 }
 
+/// Calls a C parallel_for as a `ParallelFor`.
+struct ParallelForOfC {
+    rf_parallel_for host;
+
+    void operator()(std::size_t n, rheinfall::ParallelFor::Task task) const {
+        const auto body = [](void* data, std::size_t i) { (*static_cast<rheinfall::ParallelFor::Task*>(data))(i); };
+        host.run(host.context, n, body, &task);
+    }
+};
+
+inline bool complete(const rf_hits& hits) noexcept {
+    return hits.n_hits == 0 ||
+           (hits.x != nullptr && hits.y != nullptr && hits.z != nullptr && hits.module_id != nullptr);
+}
+
+inline bool complete(const rf_tracks& tracks) noexcept {
+    return (tracks.offsets != nullptr || tracks.offsets_capacity == 0) &&
+           (tracks.hits != nullptr || tracks.hits_capacity == 0);
+}
+
 }  // namespace rheinfall::capi
+
+struct rf_finder {
+    rheinfall::TrackFinder finder;
+};
 
 struct rf_workspace {
     explicit rf_workspace(const rf_allocator* allocator) : memory(allocator), workspace(&memory) {}

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -263,6 +264,45 @@ struct MapFile {
     ~MapFile() { std::remove(path.c_str()); }
 };
 
+/// The C interface fits the tracks as `fit_tracks` does by the defaults, and refuses what it must.
+void expect_c_fits_as_cpp(const rf_finder* finder, const rf_hits& hits, const rf_tracks& tracks, std::size_t n_tracks) {
+    ASSERT_GT(n_tracks, 0U);
+    std::vector<float> c_values(13 * n_tracks);
+    std::vector<std::uint8_t> c_status(n_tracks);
+    rf_track_parameters p;
+    rf_track_parameters_defaults(&p);
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, n_tracks, nullptr, 1, &p), RF_CAPACITY_EXCEEDED);
+    p.capacity = n_tracks;
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, n_tracks, nullptr, 1, &p), RF_INVALID_ARGUMENT);
+    float** const fields[] = {
+        &p.q_over_pt, &p.phi,      &p.cot_theta, &p.d0,  &p.z0,  &p.sigma_q_over_pt, &p.sigma_phi, &p.sigma_cot_theta,
+        &p.sigma_d0,  &p.sigma_z0, &p.pt,        &p.eta, &p.chi2};
+    for (std::size_t i = 0; i < 13; ++i) *fields[i] = c_values.data() + i * n_tracks;
+    p.status = c_status.data();
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, 0, nullptr, 1, &p), RF_EMPTY);
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, n_tracks, nullptr, 1, &p), RF_OK);
+
+    std::vector<float> values(13 * n_tracks);
+    std::vector<rheinfall::TrackFitStatus> status(n_tracks);
+    const auto row = [&](std::size_t i) { return std::span(values).subspan(i * n_tracks, n_tracks); };
+    const rheinfall::TrackParametersView out{row(0), row(1), row(2), row(3),  row(4),  row(5),  row(6),
+                                             row(7), row(8), row(9), row(10), row(11), row(12), status};
+    const auto n_track_hits = static_cast<std::size_t>(tracks.offsets[n_tracks]);
+    rheinfall::fit_tracks(
+        {{hits.x, hits.n_hits}, {hits.y, hits.n_hits}, {hits.z, hits.n_hits}, {hits.module_id, hits.n_hits}},
+        {{tracks.offsets, n_tracks + 1}, {tracks.hits, n_track_hits}}, rheinfall::TrackFinderOptions().fit_model, out);
+    EXPECT_EQ(std::memcmp(values.data(), c_values.data(), 4 * values.size()), 0);
+    EXPECT_EQ(std::memcmp(status.data(), c_status.data(), n_tracks), 0);
+
+    std::swap(tracks.hits[0], tracks.offsets[n_tracks]);  // offsets no more
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, n_tracks, nullptr, 1, &p), RF_INVALID_ARGUMENT);
+    std::swap(tracks.hits[0], tracks.offsets[n_tracks]);
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, tracks.offsets_capacity, nullptr, 1, &p), RF_CAPACITY_EXCEEDED);
+    EXPECT_EQ(rf_finder_fit(nullptr, &hits, &tracks, n_tracks, nullptr, 1, &p), RF_INVALID_ARGUMENT);
+    p.struct_size = 0;
+    EXPECT_EQ(rf_finder_fit(finder, &hits, &tracks, n_tracks, nullptr, 1, &p), RF_INVALID_ARGUMENT);
+}
+
 int count_edges_and_fail(void* context, const rf_graph* graph, float*) {
     *static_cast<std::size_t*>(context) = graph->n_edges;
     return 1;
@@ -305,6 +345,7 @@ TEST_P(CInterfaceCuts, finds_the_same_tracks) {
     EXPECT_EQ(labels, host.labels);
 
     std::size_t n_scored = 0;
+    expect_c_fits_as_cpp(c_finder, hits, tracks, result.n_tracks);
     const rf_edge_scorer scorer{count_edges_and_fail, &n_scored};
     EXPECT_EQ(rf_finder_run(c_finder, workspace, &hits, &limits, &scorer, nullptr, &tracks, &result),
               RF_SCORING_FAILED);

@@ -81,7 +81,9 @@ TEST(TrackFit, FindsTheHelixOfEitherCharge) {
         for (const double phi : {-3.1, 0.0, 1.0, 3.1}) add_helix(event, charge, phi, 8);
     }
     const auto out = event.parameters();
-    EXPECT_EQ(rheinfall::fit_tracks(event.view(), event.tracks(), rheinfall::make_fit_model(rheinfall::default_triplet_model()), out), Status::ok);
+    EXPECT_EQ(rheinfall::fit_tracks(event.view(), event.tracks(),
+                                    rheinfall::make_fit_model(rheinfall::default_triplet_model()), out),
+              Status::ok);
     for (std::size_t t = 0; t < 8; ++t) {
         const float charge = t < 4 ? -1.0F : 1.0F;
         const float phis[] = {-3.1F, 0.0F, 1.0F, 3.1F};
@@ -131,7 +133,8 @@ TEST(TrackFit, GivesAStatusToWhatHasNoHelix) {
     event.y[event.y.size() - 2] = std::numeric_limits<float>::quiet_NaN();
     add_helix(event, 1.0, 0.3, 3);
     const auto out = event.parameters();
-    EXPECT_EQ(rheinfall::fit_tracks(event.view(), event.tracks(), rheinfall::make_fit_model(rheinfall::default_triplet_model()), out),
+    EXPECT_EQ(rheinfall::fit_tracks(event.view(), event.tracks(),
+                                    rheinfall::make_fit_model(rheinfall::default_triplet_model()), out),
               Status::not_finite);
     const std::vector<TrackFitStatus> expected = {TrackFitStatus::too_few_hits, TrackFitStatus::too_few_hits,
                                                   TrackFitStatus::degenerate, TrackFitStatus::not_finite,
@@ -140,9 +143,12 @@ TEST(TrackFit, GivesAStatusToWhatHasNoHelix) {
     for (std::size_t i = 0; i < event.values.size(); ++i) EXPECT_EQ(std::isfinite(event.values[i]), i % 5 == 4) << i;
     Event empty;
     const auto none = empty.parameters();
-    EXPECT_EQ(rheinfall::fit_tracks(empty.view(), empty.tracks(), rheinfall::make_fit_model(rheinfall::default_triplet_model()), none),
+    EXPECT_EQ(rheinfall::fit_tracks(empty.view(), empty.tracks(),
+                                    rheinfall::make_fit_model(rheinfall::default_triplet_model()), none),
               Status::empty);
-    EXPECT_EQ(rheinfall::fit_tracks(empty.view(), {}, rheinfall::make_fit_model(rheinfall::default_triplet_model()), none), Status::empty);
+    EXPECT_EQ(
+        rheinfall::fit_tracks(empty.view(), {}, rheinfall::make_fit_model(rheinfall::default_triplet_model()), none),
+        Status::empty);
 }
 
 TEST(TrackFit, GivesTheSameBitsForAnyNumberOfThreadsAndAllocatesNothing) {
@@ -163,7 +169,8 @@ TEST(TrackFit, GivesTheSameBitsForAnyNumberOfThreadsAndAllocatesNothing) {
     for (const unsigned n_threads : {2U, 8U}) {
         out = event.parameters();
         rheinfall::StdThreads threads(n_threads);
-        rheinfall::fit_tracks(event.view(), event.tracks(), rheinfall::make_fit_model(model), out, threads.parallel_for());
+        rheinfall::fit_tracks(event.view(), event.tracks(), rheinfall::make_fit_model(model), out,
+                              threads.parallel_for());
         EXPECT_EQ(std::memcmp(serial.data(), event.values.data(), serial.size() * sizeof(float)), 0);
     }
 }

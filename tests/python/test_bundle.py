@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rheinfall.tracking import bundle
 from rheinfall.tracking.bundle import Thresholds
 from rheinfall.tracking.graph import TripletModel
 from rheinfall.tracking.hit_order import canonical_hit_order
+from rheinfall.training import trackml
 
 MODEL = TripletModel(
     {7: (0.02, 0.03, 0.1), 8: (0.03, 0.1, 0.2)},
@@ -27,12 +29,17 @@ MODEL = TripletModel(
 )
 
 
+FIT = rf.FitModel({7: (0.02, 0.03, 0.1)}, (1.0, 2.0, 3.0), 1.9, {7: 0.02, 9: 0.5}, 0.01, (9, 10))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / bundle.MODULE_MAP).write_bytes(b"map")
     (tmp_path / bundle.EDGE_CLASSIFIER).write_bytes(b"network")
     thresholds = Thresholds(chi2_max=25.0, score_cut=0.05, sure=0.98, min_length=7)
-    bundle.write_description(tmp_path, thresholds, MODEL, {"output": "logits"}, {"seed": 1})
+    bundle.write_description(
+        tmp_path, thresholds, {"triplet_model": MODEL, "fit_model": FIT}, {"output": "logits"}, {"seed": 1}
+    )
     return tmp_path
 
 
@@ -48,6 +55,7 @@ def test_description_round_trip(folder):
         chi2_max=25.0, score_cut=0.05, sure=0.98, min_length=7
     )
     assert bundle.read_triplet_model(folder, content["triplet_model"]) == MODEL
+    assert bundle.read_fit_model(folder, content["fit_model"]) == FIT
     assert content["provenance"] == {"seed": 1}
     assert content["edge_classifier"] == {"output": "logits"}
     for name in (bundle.MODULE_MAP, bundle.EDGE_CLASSIFIER):
@@ -168,3 +176,23 @@ def test_hit_order_puts_nan_last_and_takes_no_hits():
     hits = Hits(zero, zero, z, np.zeros(4, np.uint64), np.arange(4, dtype=np.uint64))
     assert canonical_hit_order(hits).tolist() == [3, 1, 0, 2]
     assert canonical_hit_order(hits.take(slice(0, 0))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "values", [{"layer_x0": {"256": 0.1}}, {"layer_x0": {"1": -1}}, {"discs": [300]}, {"field": "two"}, {"discs": None}]
+)
+def test_bad_fit_model_is_named(folder, values):
+    content = bundle.read_description(folder)["fit_model"]
+    with pytest.raises(ValueError, match="fit_model: missing or wrong"):
+        bundle.read_fit_model(folder, {**content, **values})
+
+
+def test_a_finder_fits_by_its_fit_model(tmp_path):
+    finder = rf.TrackFinder.load("trackml")
+    assert finder.fit_model == trackml.FIT_MODEL
+    without = tmp_path / "without"
+    shutil.copytree(bundle.SHIPPED / "trackml", without)
+    change(without, fit_model=...)
+    assert rf.TrackFinder.load(without).fit_model == rf.FitModel.from_triplet_model(finder.triplet_model)
+    finder.save(tmp_path / "saved")
+    assert rf.TrackFinder.load(tmp_path / "saved").fit_model == finder.fit_model

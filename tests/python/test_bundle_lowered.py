@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -113,6 +114,8 @@ def test_saving_writes_the_network_for_cpp_only_where_the_fused_engine_runs_it(h
         _core.TrackFinder.load_bundle(str(tmp_path / "saved"))
 
 
+FIT = asdict(rf.FitModel())
+
 BROKEN = [
     (lambda c: c.update(needs_rheinfall="99.0.0"), "needs_rheinfall"),
     (lambda c: c.update(format_version=2), "needs_rheinfall"),
@@ -126,6 +129,13 @@ BROKEN = [
     (lambda c: c["triplet_model"].update(field=-2), "field"),
     (lambda c: c["triplet_model"]["resolution"].update({"256": [1, 1, 1]}), "256"),
     (lambda c: c["triplet_model"].update(default_resolution=[1, 2]), "default_resolution"),
+    (lambda c: c.update(fit_model={}), "field"),
+    (lambda c: c.update(fit_model={**FIT, "field": 0}), "field"),
+    (lambda c: c.update(fit_model={**FIT, "discs": [256]}), "discs"),
+    (lambda c: c.update(fit_model={**FIT, "discs": [1.5]}), "discs"),
+    (lambda c: c.update(fit_model={**FIT, "layer_x0": {"7": 0}}), "layer_x0"),
+    (lambda c: c.update(fit_model={**FIT, "layer_x0": {"256": 1}}), "256"),
+    (lambda c: c.update(fit_model={**FIT, "resolution": {"7": [1, 0, 1]}}), "resolution"),
     (lambda c: c["edge_classifier"].update(output="tracks"), "output"),
     (lambda c: c["edge_classifier"].update(precision="fp8"), "precision"),
 ]

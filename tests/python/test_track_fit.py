@@ -93,13 +93,62 @@ def assert_least_squares(points, sigma, layer_x0):
         x, y, z = p.astype(np.float32).astype(np.float64)
         resolution = np.tile(np.float32(sigma).astype(np.float64), (len(x), 1))
         expected = reference.fit_track(x, y, z, resolution, 2.0, float(np.float32(layer_x0)))
-        assert set(expected) == set(FIELDS)
-        for name, value in expected.items():
-            got = float(getattr(found, name)[i])
-            tolerance = 1e-6 * abs(value) + 1e-4 * expected.get("sigma_" + name, 0.0)
-            # an angle of float32 cosine and sine; chi2 of residuals that are rounded to 1e-12 mm in the reference
-            tolerance += {"phi": 3e-7, "chi2": 1e-6}.get(name, 0.0)
-            assert abs(got - value) <= tolerance, (name, i, got, value)
+        assert_equals_reference(found, i, expected)
+
+
+def assert_equals_reference(found, i, expected):
+    """See `assert_least_squares`."""
+    assert set(expected) == set(FIELDS)
+    for name, value in expected.items():
+        got = float(getattr(found, name)[i])
+        tolerance = 1e-6 * abs(value) + 1e-4 * expected.get("sigma_" + name, 0.0)
+        # an angle of float32 cosine and sine; chi2 of residuals that are rounded to 1e-12 mm in the reference
+        tolerance += {"phi": 3e-7, "chi2": 1e-6}.get(name, 0.0)
+        assert abs(got - value) <= tolerance, (name, i, got, value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_least_squares_with_cylinders_and_discs(seed):
+    _, points, rng = random_helices(60, 200 + seed)
+    points.append(helix(2.0, 0.3, 0.05, 0.0, 1.0, 1, np.linspace(30, 900, 9)))  # crosses no disc
+    points = [p + rng.normal(0, 1, p.shape) * np.array([[0.05], [0.05], [0.1]]) for p in points]
+    volume = rng.integers(1, 5, sum(p.shape[1] for p in points))
+    hits = as_hits(np.concatenate(points, axis=1))
+    hits = rf.Hits(hits.x, hits.y, hits.z, volume.astype(np.uint64) << np.uint64(56), hits.hit_id)
+    model = rf.FitModel({1: (0.02, 0.2, 0.1), 2: (0.1, 0.05, 0.3)}, SIGMA, 1.9, {1: 0.01, 3: 0.1}, 0.04, (2, 3))
+    found = rf.fit_tracks(as_tracks([p.shape[1] for p in points]), hits, model)
+    assert found.ok.all()
+    sigma, thickness, is_disc, field = model.arguments()
+    for i, of_hits in enumerate(np.split(volume, np.cumsum([p.shape[1] for p in points])[:-1])):
+        x, y, z = points[i].astype(np.float32).astype(np.float64)
+        layers = thickness[of_hits].astype(np.float64), is_disc[of_hits]
+        expected = reference.fit_track(x, y, z, sigma[of_hits].astype(np.float64), float(np.float32(field)), *layers)
+        assert_equals_reference(found, i, expected)
+
+
+def test_a_fit_model_of_a_triplet_model_gives_the_same_bits():
+    _, points, _ = random_helices(20, 7)
+    hits, tracks = as_hits(np.concatenate(points, axis=1)), as_tracks([p.shape[1] for p in points])
+    model = rf.TripletModel({0: (0.02, 0.2, 0.1)}, field=1.5, layer_x0=0.02)
+    one, two = (rf.fit_tracks(tracks, hits, m) for m in (model, rf.FitModel.from_triplet_model(model)))
+    for name, column in one.columns().items():
+        assert np.array_equal(column, two.columns()[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"layer_x0": {256: 0.1}}, "layer_x0: expected volumes"),
+        ({"layer_x0": {1: 0.0}}, r"layer_x0\[1\]"),
+        ({"default_layer_x0": float("nan")}, "default_layer_x0"),
+        ({"field": -2.0}, "field"),
+        ({"discs": (-1,)}, "discs: expected volumes"),
+        ({"resolution": {1: (0.1, 0.1, float("inf"))}}, r"resolution\[1\]"),
+    ],
+)
+def test_a_wrong_fit_model_is_refused(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        rf.FitModel(**arguments)
 
 
 @pytest.mark.parametrize("layer_x0", [1e-6, 0.03, 0.3])

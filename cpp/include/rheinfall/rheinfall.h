@@ -168,6 +168,36 @@ RF_API rf_status rf_finder_run(const rf_finder* finder, rf_workspace* workspace,
                                const rf_parallel_for* parallel_for, const rf_tracks* tracks,
                                rf_result* result) RF_NOEXCEPT;
 
+/** Helix parameters of tracks at their points closest to the z axis, capacity values each: the caller's buffers, see
+ * rheinfall::TrackParametersView. All but the last are NaN for a track without a fit. */
+typedef struct rf_track_parameters {
+    size_t struct_size;
+    size_t capacity;
+    float* q_over_pt; /**< [1/GeV] */
+    float* phi;       /**< [rad] */
+    float* cot_theta;
+    float* d0; /**< [mm] */
+    float* z0; /**< [mm] */
+    float* sigma_q_over_pt;
+    float* sigma_phi;
+    float* sigma_cot_theta;
+    float* sigma_d0;
+    float* sigma_z0;
+    float* pt; /**< [GeV] */
+    float* eta;
+    float* chi2;     /**< of 2 * hits - 5 degrees of freedom */
+    uint8_t* status; /**< 0: fitted, 1: too few hits, 2: degenerate, 3: not finite */
+} rf_track_parameters;
+
+/** Sets struct_size, and no buffers. */
+RF_API void rf_track_parameters_defaults(rf_track_parameters* parameters) RF_NOEXCEPT;
+/** Fits helices to the tracks of hits that rf_finder_run left, by the finder's fit model; see rheinfall::fit_tracks.
+ * Allocates nothing. RF_INVALID_ARGUMENT also for offsets or hits that are none of a track; RF_CAPACITY_EXCEEDED if
+ * there is not room for n_tracks. NULL parallel_for: on the calling thread. */
+RF_API rf_status rf_finder_fit(const rf_finder* finder, const rf_hits* hits, const rf_tracks* tracks, size_t n_tracks,
+                               const rf_parallel_for* parallel_for, size_t n_threads,
+                               const rf_track_parameters* parameters) RF_NOEXCEPT;
+
 /** A quantized network; immutable: any number of threads may use one at the same time, each with its workspace. */
 typedef struct rf_network rf_network;
 

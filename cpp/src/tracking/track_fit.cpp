@@ -251,8 +251,8 @@ void for_each_field(const TrackParametersView& out, Visit&& visit) {
     visit("chi2", out.chi2);
 }
 
-void fit_one(const HitsView& hits, const TrackHitsView& tracks, const FitModel& model,
-             const TrackParametersView& out, std::size_t t) {
+void fit_one(const HitsView& hits, const TrackHitsView& tracks, const FitModel& model, const TrackParametersView& out,
+             std::size_t t) {
     const auto first = static_cast<std::size_t>(tracks.offsets[t]);
     const auto last = static_cast<std::size_t>(tracks.offsets[t + 1]);
     Helix helix{};

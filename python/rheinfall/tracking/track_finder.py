@@ -121,7 +121,7 @@ class TrackFinder:
         (folder / bundle.LOWERED).unlink(missing_ok=True)
         if self.edge_classifier.engine == "fused":
             self.edge_classifier.save_lowered(folder / bundle.LOWERED)
-        models = {"triplet_model": self.triplet_model, "fit_model": self.fit_model}
+        models: dict[str, FitModel | TripletModel] = {"triplet_model": self.triplet_model, "fit_model": self.fit_model}
         bundle.write_description(folder, self.thresholds, models, load_options, self.provenance)
 
     @overload

@@ -141,9 +141,9 @@ TRIPLET_MODEL = TripletModel(
     },
 )
 
-# For `fit_tracks`. On a surface one coordinate is exact: the radius in the barrel, z in the end caps. A strip in the end
-# caps is parallel to its module's axis, not to its own radius, for which it counts as coarser than its pitch. Those and
-# the thicknesses make the pulls of Fatras pions 1 (bench/track_fit.py).
+# For `fit_tracks`. On a surface one coordinate is exact: the radius in the barrel, z in the end caps. There a strip is
+# parallel to its module's axis, not to its own radius, for which it counts as coarser than its pitch. That and the
+# thicknesses make the pulls of Fatras pions 1 (bench/track_fit.py).
 FIT_MODEL = FitModel(
     resolution={
         8: (0.05 * _UNIFORM, 0.05625 * _UNIFORM, 0.001),

@@ -75,9 +75,10 @@ RHEINFALL_API void check_track_fit(const HitsView& hits, const TrackHitsView& tr
 /// without the logarithm). Constant field along z, no energy loss, no constraint to the beam.
 ///
 /// A path through a cylinder is longer by 1 / sin(theta), through a disc by 1 / |cos(theta)|, for which |cot(theta)| is
-/// taken as 0.1 at least: flatter tracks cross no disc. The filter carries information, so that it starts from nothing known, whatever the track's length.
-/// All in float64 with + - * / and sqrt alone, so that the bits are the same anywhere and for any number of threads.
-/// Returns `empty` without tracks, `not_finite` if some track has such a hit, else `ok`. Allocates nothing.
+/// taken as 0.1 at least: flatter tracks cross no disc. The filter carries information, so that it starts from nothing
+/// known, whatever the track's length. All in float64 with + - * / and sqrt alone, so that the bits are the same
+/// anywhere and for any number of threads. Returns `empty` without tracks, `not_finite` if some track has such a hit,
+/// else `ok`. Allocates nothing.
 RHEINFALL_API Status fit_tracks(const HitsView& hits, const TrackHitsView& tracks, const FitModel& model,
                                 const TrackParametersView& out, const ParallelFor& parallel_for = {}) noexcept;
 
