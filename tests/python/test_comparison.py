@@ -121,6 +121,11 @@ def test_report_of_components():
     assert (report.n_unused_hits, report.n_merged) == (1, 0)
     assert np.flatnonzero(report.is_unused).tolist() == [15]
     assert "2 components: 1 kept whole, 1 trimmed" in str(report)
+    assert tracks.report is None
+    own = rf.build_tracks(edge_index, scores, "junction_removal", n_nodes=17, report=True).report
+    assert str(own) == str(report)
+    assert np.array_equal(own.component, report.component)
+    assert np.array_equal(own.is_unused, report.is_unused)
     pieces = tracks_of([[3, 4, 5], [6, 7, 8], [0, 1, 2, 15, 16, 14]])
     report = report_components(pieces, edge_index, scores, score_cut=0.5, n_nodes=17)
     assert (report.n_whole, report.n_split, report.n_lost, report.n_merged) == (1, 1, 0, 0)

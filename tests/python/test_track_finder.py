@@ -241,3 +241,20 @@ def test_shipped_bundles_load():
         finder = TrackFinder.load(name)
         assert finder.name == name
         assert finder.info["provenance"]
+
+
+def test_a_report_is_part_of_the_tracks_and_goes_by_the_hits_own_order(finder: TrackFinder, event: Event) -> None:
+    scored = finder.score_edges(event.hits)
+    tracks = finder.build(scored, report=True)
+    assert finder.build(scored).report is None
+    report = pickle.loads(pickle.dumps(tracks)).report
+    cut = finder.thresholds.score_cut
+    assert cut is not None
+    ends = scored.order[scored.graph.edge_index[:, scored.scores > cut]]
+    inside = report.component[ends[0]] >= 0
+    assert inside.any()
+    assert np.array_equal(report.component[ends[0]], report.component[ends[1]])
+    assert np.array_equal(report.is_unused, (report.component >= 0) & (tracks.labels < 0))
+    counts = report.n_whole + report.n_trimmed + report.n_split + report.n_lost
+    assert counts == report.n_components == report.component.max() + 1
+    assert tracks.select([0]).report is None

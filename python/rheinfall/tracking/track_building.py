@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rheinfall import _core
@@ -29,6 +30,7 @@ def build_tracks(
     min_length: int = 3,
     orient: bool = False,
     on_cycle: str = "raise",
+    report: bool = False,
 ) -> Tracks:
     """Build tracks from the scores of a graph's edges.
 
@@ -69,6 +71,8 @@ def build_tracks(
             the "status" `cycle`; or "break" cycles (status `cycle` too): within each strongly connected set of hits,
             drop the edges that do not lead outward (to a larger distance from the origin; without hits, to a larger
             index).
+        report: tell in `tracks.report` what became of the components of the edges with score > `score_cut`; see
+            `rheinfall.metrics.report_components`. Costs another run of "components".
 
     Raises:
         TypeError, ValueError: wrong dtype, layout, size, index or threshold; cycles, if asked to.
@@ -98,7 +102,15 @@ def build_tracks(
         if on_cycle == "raise":
             raise ValueError(_describe_cycle(track_hits, method))
         track_hits = track_hits[:0]
-    return Tracks(offsets, track_hits, labels, max(status, graph_status, key=STATUSES.index))
+    tracks = Tracks(offsets, track_hits, labels, max(status, graph_status, key=STATUSES.index))
+    if not report:
+        return tracks
+    from rheinfall.metrics.comparison import report_components
+
+    found = report_components(
+        tracks, edge_index, scores, score_cut=plan.score_cut, n_nodes=n_nodes, min_length=min_length
+    )
+    return replace(tracks, report=found)
 
 
 def plan_of(cuts: Any) -> _core.TrackBuildingPlan:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -156,8 +156,11 @@ class TrackFinder:
         """The chain up to the scores, to try several thresholds of track building on with `build`."""
         return self._score(hits, {})
 
-    def build(self, scored: ScoredGraph, thresholds: Thresholds | None = None) -> Tracks:
-        """Tracks from scored edges, by the finder's thresholds or by others (whose `chi2_max` comes too late)."""
+    def build(self, scored: ScoredGraph, thresholds: Thresholds | None = None, report: bool = False) -> Tracks:
+        """Tracks from scored edges, by the finder's thresholds or by others (whose `chi2_max` comes too late).
+
+        With `report`, `tracks.report` tells what became of the components; see `build_tracks`.
+        """
         cuts = thresholds or self.thresholds
         tracks = build_tracks(
             scored.graph,
@@ -169,6 +172,7 @@ class TrackFinder:
             walk_add=cuts.walk_add,
             min_length=cuts.min_length,
             on_cycle="break",
+            report=report,
         )
         return _renumber(tracks, scored.order, scored.status)
 
@@ -240,4 +244,9 @@ def _renumber(tracks: Tracks, order: Any, status: str) -> Tracks:
     labels = np.empty_like(tracks.labels)
     labels[order] = tracks.labels
     worst = max(tracks.status, status, key=STATUSES.index)
-    return Tracks(tracks.offsets, order[tracks.hits], labels, worst)
+    report = tracks.report
+    if report is not None:
+        component, is_unused = np.empty_like(report.component), np.empty_like(report.is_unused)
+        component[order], is_unused[order] = report.component, report.is_unused
+        report = replace(report, component=component, is_unused=is_unused)
+    return Tracks(tracks.offsets, order[tracks.hits], labels, worst, report)

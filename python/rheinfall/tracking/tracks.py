@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rheinfall.event import Int64
+
+if TYPE_CHECKING:
+    from rheinfall.metrics.comparison import ComponentReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +25,14 @@ class Tracks:
         labels: int64 (n_hits of the event,), the track of each hit, -1 for none; the first of several.
         status: what the event did to the stages: "ok", "empty", "unknown_modules", "not_finite", "cycle" or
             "capacity_exceeded"; where several hold, the last of them in this order.
+        report: components kept whole, trimmed, split and lost, hits unused, if `report=True` asked for it; else None.
     """
 
     offsets: Int64
     hits: Int64
     labels: Int64
     status: str = "ok"
+    report: ComponentReport | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -52,7 +57,7 @@ class Tracks:
         return np.diff(self.offsets)
 
     def select(self, mask: Any) -> Tracks:
-        """The tracks at `mask` (boolean or indices, per track), renumbered in that order."""
+        """The tracks at `mask` (boolean or indices, per track), renumbered in that order; without the report."""
         chosen = np.arange(len(self))[mask]
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
