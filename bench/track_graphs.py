@@ -11,7 +11,7 @@ import rheinfall as rf
 
 N_REAL_EDGES = 325_000
 N_LARGE_HITS, N_LARGE_EDGES = 300_594, 588_470
-WORST = ("chain", "giant", "bipartite", "ladder")
+WORST = ("chain", "giant", "bipartite", "wide", "ladder")
 
 
 def draw_scores(true: Any, seed: int = 0) -> Any:
@@ -67,7 +67,7 @@ def large_graph() -> dict[str, Any]:
 
 
 def worst_graph(kind: str, n_edges: int) -> dict[str, Any]:
-    """One giant component of random edges, one long chain with shortcuts, dense layers, or a ladder of two chains."""
+    """A giant component of random edges, a long chain with shortcuts, many dense layers, ten wide ones, or a ladder."""
     rng = np.random.default_rng(2)
     if kind == "chain":  # every path from the first hit to the last is as good as the graph is long
         n_nodes = n_edges // 2 + 2
@@ -77,12 +77,13 @@ def worst_graph(kind: str, n_edges: int) -> dict[str, Any]:
         n_nodes = n_edges // 3 + 2
         ends = np.sort(rng.integers(0, n_nodes, (2, n_edges)), axis=0)
         edges = ends[:, ends[0] < ends[1]]
-    elif kind == "bipartite":  # layers of 100 hits, each joined to all of the next
-        n_layers = n_edges // 10_000 + 1
-        n_nodes = 100 * n_layers
-        a, b = np.divmod(np.arange(10_000), 100)
-        first = 100 * np.arange(n_layers - 1)[:, None]
-        edges = np.stack([(first + a).reshape(-1), (first + 100 + b).reshape(-1)])
+    elif kind in ("bipartite", "wide"):  # each hit of a layer joined to all of the next
+        width = 100 if kind == "bipartite" else round((n_edges / 9) ** 0.5)
+        n_layers = n_edges // width**2 + 1 if kind == "bipartite" else 10
+        n_nodes = width * n_layers
+        a, b = np.divmod(np.arange(width**2), width)
+        first = width * np.arange(n_layers - 1)[:, None]
+        edges = np.stack([(first + a).reshape(-1), (first + width + b).reshape(-1)])
     elif kind == "ladder":
         n_nodes = 2 * (n_edges // 4 + 1)
         i = np.arange(0, n_nodes - 2, 2)
