@@ -173,6 +173,8 @@ class EdgeClassifier:
     def save_lowered(self, path: str | Path) -> None:
         """Write the network as the fused engine has it, for C++ (`rheinfall::EdgeClassifier`): docs/gnn_format.md.
 
+        The precision is no part of it: name it where the file is loaded.
+
         Raises:
             ValueError: another engine runs the network.
         """
