@@ -297,6 +297,16 @@ TEST(GraphConstruction, TasksOfAFewCandidates) {
     }
 }
 
+TEST(GraphConstruction, RowsBehindTheRoomEndBehindIt) {
+    rheinfall::detail::CandidateRoom room{10, 20, 0};
+    std::vector<std::uint32_t> next;
+    for (const std::uint64_t n : {0ULL, 9ULL, 10ULL, 11ULL, 500ULL, (1ULL << 32) - 10, (1ULL << 32) + 5, 1ULL << 40}) {
+        room.n = n;
+        next.push_back(room.next());
+    }
+    EXPECT_EQ(next, (std::vector<std::uint32_t>{10, 19, 20, 21, 21, 21, 21, 21}));
+}
+
 /// As many hits behind a middle hit as its blocks of codes hold, and one more or less; hits by rising module, and not.
 TEST(GraphConstruction, RowsOfAFewBlocks) {
     const ModuleMap map = ModuleMap::from_triplets(

@@ -38,7 +38,7 @@ public:
         uncoded_ = room_.begin + room_.n;
         const bool listed = list_partners(module, begin, end, [] { return false; });
         for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t before = room_.begin + room_.n;
+            const std::uint32_t before = room_.next();
             if (!listed) {  // too many: hit by hit, and piece by piece
                 list_partners(module, i, i + 1, [&] {
                     join(i);
@@ -46,7 +46,7 @@ public:
                 });
             }
             join(i);
-            w_.rows[i] = {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(room_.begin + room_.n), 0};
+            w_.rows[i] = {before, room_.next(), 0};
         }
         code();
         for (std::size_t i = begin; i < end; ++i) place_blocks(i);

@@ -4,6 +4,7 @@
 /// What the versions of graph construction (portable, AVX2, AVX-512) share: the arrays of one event and the contract of
 /// the two steps that take the time. Every version finds the same candidates in the same order and tags the same ones.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -110,6 +111,11 @@ struct CandidateRoom {
     std::size_t first_hit = 0;
     std::size_t n_edges = 0;  ///< among the candidates
     bool headless = false;    ///< some candidate's segment is too short or too long for its heading to say anything
+
+    /// Where the next candidate goes. One behind the room stands for all places beyond: there may be more than 2^32.
+    [[nodiscard]] std::uint32_t next() const noexcept {
+        return static_cast<std::uint32_t>(std::min(begin + n, end + 1));
+    }
 };
 
 /// The hits that those of one module may form candidates with, each with its doublet's limits: one array per quantity,
