@@ -15,7 +15,7 @@ HEADER = struct.Struct("<8sIIQQQQ")
 
 
 def parse(data):
-    return _core.EdgeClassifier.parse(bytes(data), "file", "best")
+    return _core.EdgeClassifier.parse(bytes(data), "file", "best", "fp32")
 
 
 def signed(data):

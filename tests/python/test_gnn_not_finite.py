@@ -24,7 +24,7 @@ UNARY = {
 
 def run(network, graph, isa):
     """Logits and status."""
-    compiled = _core.EdgeClassifier.parse(to_bytes(network), "test", isa)
+    compiled = _core.EdgeClassifier.parse(to_bytes(network), "test", isa, "fp32")
     return compiled.run(*graph, False, 1)
 
 
