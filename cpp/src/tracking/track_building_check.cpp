@@ -51,8 +51,8 @@ void check_track_building_shape(const TrackBuildingPlan& plan, const ScoredGraph
         refuse("orient: the hits are needed to tell which end of an edge is the inner one");
     }
     if (plan.method == TrackMethod::layer_merge) {
-        require_size("layer_merge: hits.module_id", graph.n_nodes, graph.hits.module_id.size());
-        require_size("layer_merge: hits.x", graph.n_nodes, graph.hits.x.size());
+        require_size("layer_merge: hits.module_id", graph.hits.module_id.size(), graph.n_nodes);
+        require_size("layer_merge: hits.x", graph.hits.x.size(), graph.n_nodes);
     }
 }
 
