@@ -1,26 +1,9 @@
 // Graph construction with eight hits at a time. Every function here has internal linkage, so that no AVX2 code ends up
 // in a function that other files share.
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "tracking/target_avx2.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstring>
-#include <limits>
-#include <span>
-
-#include "tracking/detail/hit_geometry.hpp"
-#include "tracking/detail/triplet_codes.hpp"
-#include "tracking/graph_construction_work.hpp"
-
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,popcnt,bmi,bmi2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,popcnt,bmi,bmi2")
-#endif
-
+// The instructions are chosen: what follows is compiled with them.
 #include "tracking/graph_construction_generic.hpp"
 #include "tracking/graph_construction_steps.hpp"
 
@@ -94,9 +77,5 @@ const GraphSteps& graph_steps_avx2() noexcept {
 
 }  // namespace rheinfall::detail
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "tracking/target_end.hpp"
 #endif

@@ -1,28 +1,9 @@
 // Graph construction with sixteen hits, or sixty-four candidates, at a time. Every function here has internal linkage,
 // so that no AVX-512 code ends up in a function that other files share.
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "tracking/target_avx512.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
-#include <span>
-
-#include "tracking/detail/hit_geometry.hpp"
-#include "tracking/detail/triplet_codes.hpp"
-#include "tracking/graph_construction_work.hpp"
-
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,popcnt,bmi,bmi2"))), \
-                             apply_to = function)
-#else
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // both of the intrinsics' own
-#pragma GCC diagnostic ignored "-Wuninitialized"        // undefined operands: GCC bug 105593
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,popcnt,bmi,bmi2")
-#endif
-
+// The instructions are chosen: what follows is compiled with them.
 #include "tracking/graph_construction_steps.hpp"
 
 namespace rheinfall::detail {
@@ -165,9 +146,5 @@ const GraphSteps& graph_steps_avx512() noexcept {
 
 }  // namespace rheinfall::detail
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "tracking/target_end.hpp"
 #endif
