@@ -106,16 +106,7 @@ void build_graph(CudaStream stream, const DeviceModuleMap& map, const DeviceHits
         throw std::invalid_argument("workspace: expected " + std::to_string(graph_workspace_size(map, limits)) +
                                     " bytes left, got " + std::to_string(left));
     }
-    g.n_hits = static_cast<std::uint32_t>(hits.arrays.size());
-    g.x = hits.arrays.x.data();
-    g.y = hits.arrays.y.data();
-    g.z = hits.arrays.z.data();
-    g.module_id = hits.arrays.module_id.data();
-    g.n_hits_given = hits.n_hits;
-    g.edge_capacity = edges.source.size();
-    g.edge_source = edges.source.data();
-    g.edge_target = edges.target.data();
-    g.result = result;
+    detail::set_device_graph(g, hits, edges, result);
     detail::CudaExecutor executor(stream, scratch);
     detail::build_device_graph(executor, g);
 }

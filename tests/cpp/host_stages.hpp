@@ -75,16 +75,7 @@ public:
                                          map_.bend_convention(),        map_.doublets_only()};
         HostArena arena;
         detail::DeviceGraph g = detail::take_device_graph(arena, view, limits.n_hits, limits.n_doublets);
-        g.n_hits = static_cast<std::uint32_t>(hits.arrays.size());
-        g.x = hits.arrays.x.data();
-        g.y = hits.arrays.y.data();
-        g.z = hits.arrays.z.data();
-        g.module_id = hits.arrays.module_id.data();
-        g.n_hits_given = hits.n_hits;
-        g.edge_capacity = edges.source.size();
-        g.edge_source = edges.source.data();
-        g.edge_target = edges.target.data();
-        g.result = result;
+        detail::set_device_graph(g, hits, edges, result);
         detail::build_device_graph(on_, g);
     }
     void prune_edges(const rheinfall::HitsView& hits, const rheinfall::DeviceEdges& edges,

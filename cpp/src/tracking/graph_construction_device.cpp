@@ -34,4 +34,17 @@ void check_device_graph(const DeviceHits& hits, const GraphLimits& limits, const
     if (result == nullptr) throw std::invalid_argument("result: expected a device address, got nullptr");
 }
 
+void set_device_graph(DeviceGraph& g, const DeviceHits& hits, const EdgesBuffer& edges, GraphResult* result) noexcept {
+    g.n_hits = static_cast<std::uint32_t>(hits.arrays.size());
+    g.x = hits.arrays.x.data();
+    g.y = hits.arrays.y.data();
+    g.z = hits.arrays.z.data();
+    g.module_id = hits.arrays.module_id.data();
+    g.n_hits_given = hits.n_hits;
+    g.edge_capacity = edges.source.size();
+    g.edge_source = edges.source.data();
+    g.edge_target = edges.target.data();
+    g.result = result;
+}
+
 }  // namespace rheinfall::detail
