@@ -60,7 +60,6 @@ class Targets:
             require("plotly", "cli")
         writers: dict[Path, str] = {}
         if self.plots is not None:
-            check_folder(self.plots)
             writers = {(self.plots / name).resolve(): "the plots" for name in NAMES}
         for prefix in prefixes:
             read = other.file_of(event_name(prefix)) if other is not None else None
@@ -79,6 +78,8 @@ class Targets:
                     raise CommandError(f"{option} {path}: expected a name that ends in {expected}", ExitCode.USAGE)
                 if path is not None and path.suffix == ".parquet":
                     require("pyarrow", "io")
+        if self.plots is not None:
+            check_folder(self.plots)  # last, since it makes the folder
 
     def names(self, event: str) -> dict[str, Path]:
         """The files to write for one event."""
