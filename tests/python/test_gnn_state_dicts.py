@@ -2,12 +2,15 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rheinfall import EdgeClassifier, TrackFinder
+from rheinfall import EdgeClassifier, TrackFinder, _core
+from rheinfall.simulation import simulate
+from rheinfall.tracking.bundle import Thresholds
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
@@ -253,16 +256,62 @@ def test_a_description_that_is_no_json_is_refused(tmp_path):
 
 def test_there_is_no_onnx_file_of_it(tmp_path):
     loaded = EdgeClassifier.load_state_dict(*some(tmp_path))
+    assert not loaded.has_onnx
     with pytest.raises(ValueError, match=r"save: .*weights.pt is no ONNX file"):
         loaded.save(tmp_path / "network.onnx")
-    finder = TrackFinder.load("demo")
-    finder.save(tmp_path / "bundle")
-    finder.edge_classifier = loaded
-    with pytest.raises(ValueError, match=r"save: .*weights.pt is no ONNX file"):
-        finder.save(tmp_path / "bundle")
-    assert TrackFinder.load(tmp_path / "bundle").edge_classifier.engine == "fused"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_lowered_file_loads_again_with_the_same_bits(tmp_path, precision):
+    loaded = EdgeClassifier.load_state_dict(*some(tmp_path), precision)
     loaded.save_lowered(tmp_path / "network.rfgnn")
-    assert (tmp_path / "network.rfgnn").stat().st_size > 1000
+    again = EdgeClassifier.load_lowered(tmp_path / "network.rfgnn", **loaded.load_options)
+    arrays = graph(12, 6)
+    assert np.array_equal(loaded.logits(*arrays), again.logits(*arrays))
+    assert np.array_equal(loaded(*arrays), pickle.loads(pickle.dumps(again))(*arrays))
+    assert (again.precision, again.has_onnx, again.load_options) == (precision, False, loaded.load_options)
+    as_scores = EdgeClassifier.load_lowered(tmp_path / "network.rfgnn", output="scores", precision=precision)
+    assert np.array_equal(as_scores(*arrays), loaded.logits(*arrays))
+    with pytest.raises(ValueError, match=r"output: expected 'logits' or 'scores', got 'auto'"):
+        EdgeClassifier.load_lowered(tmp_path / "network.rfgnn", output="auto")
+    with pytest.raises(ValueError, match=r"weights.pt: "):
+        EdgeClassifier.load_lowered(tmp_path / "weights.pt")
+    with pytest.raises(FileNotFoundError, match=r"missing.rfgnn"):
+        EdgeClassifier.load_lowered(tmp_path / "missing.rfgnn")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_bundle_of_it_finds_the_same_tracks_in_python_and_in_cpp(tmp_path, precision):
+    ours, theirs = _mlp(layers=2, norm="layer")
+    module = made(lambda: InteractionGNN2(4, 8, 2, 10, recurrent=(False, False), concat=True, in_out_diff_agg=True,
+                                          final=None, final_norms=[], **theirs), 5)  # fmt: skip
+    sizes = {"edge_features": 10, "concat": True, "in_out_diff_agg": True}
+    flags = {"node_net_recurrent": False, "edge_net_recurrent": False}
+    files = write(tmp_path, module.state_dict(), described("InteractionGNN2", (4, 8, 2), ours, **sizes, **flags))
+    finder = TrackFinder.load("demo")
+    folder = tmp_path / "bundle"
+    finder.save(folder)  # its ONNX file must not be left behind
+    finder.edge_classifier = EdgeClassifier.load_state_dict(*files, precision)
+    hits = next(iter(simulate(1, pile_up=2, seed=4))).hits
+    cut = float(np.quantile(finder.score_edges(hits).scores, 0.6))  # it never learnt: its scores lie anywhere
+    finder.thresholds = Thresholds(method="mutual_best", score_cut=cut, sure=1.0)
+    finder.save(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["bundle.json", "edge_classifier.rfgnn", "module_map.rfmap"]
+    expected, again = finder(hits), TrackFinder.load(folder)
+    assert len(expected) > 3
+    tracks = again(hits)
+    assert np.array_equal(tracks.hits, expected.hits)
+    assert np.array_equal(tracks.offsets, expected.offsets)
+    n = len(hits)
+    in_cpp = _core.TrackFinder.load_bundle(str(folder))
+    offsets, found, _ = in_cpp.run(hits.x, hits.y, hits.z, hits.module_id, 200 * n + 1000, 40 * n + 1000, 1)
+    assert np.array_equal(offsets, expected.offsets)
+    assert np.array_equal(found, expected.hits)
+    again.save(tmp_path / "twice")
+    assert (tmp_path / "twice" / "bundle.json").read_bytes() == (folder / "bundle.json").read_bytes()
+    (folder / "edge_classifier.rfgnn").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"edge_classifier.rfgnn: damaged"):
+        TrackFinder.load(folder)
 
 
 def test_the_command_line_lowers_it_and_lists_its_keys(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Scores of edges from a graph network in an ONNX file, or in a PyTorch state dict."""
+"""Scores of edges from a graph network in an ONNX file, in a PyTorch state dict, or as lowered before."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Float32 = NDArray[np.float32]
 
 
 class EdgeClassifier:
-    """A graph network that gives each edge a score in [0, 1]; make one with `EdgeClassifier.load` or
-    `EdgeClassifier.load_state_dict`.
+    """A graph network that gives each edge a score in [0, 1]; make one with `EdgeClassifier.load`,
+    `load_state_dict` or `load_lowered`.
 
     Scores do not depend on the order of the edges nor on the number of threads: edges are sorted by (target, source)
     before the engine works on them. They may depend on the numbering of the nodes in the last bits, through the order
@@ -137,6 +137,31 @@ class EdgeClassifier:
         info = {"path": str(path), "architecture": told.architecture, "output": "logits", "output_is": "logits"}
         return cls(runner, None, inputs, "logits", True, {**info, "single_thread": False})
 
+    @classmethod
+    def load_lowered(
+        cls, path: str | Path, output: Literal["logits", "scores"] = "logits", precision: Precision = "fp32"
+    ) -> EdgeClassifier:
+        """Load what `save_lowered` wrote; needs neither ONNX nor PyTorch.
+
+        Args:
+            path: the file.
+            output: what the network gives, which the file does not tell: "logits" or "scores" (probabilities).
+            precision: as of `load`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, or `output` or `precision` is unknown.
+        """
+        if output not in ("logits", "scores"):
+            raise ValueError(f"output: expected 'logits' or 'scores', got {output!r}")
+        _check_precision(precision, "fused")
+        runner = compile_network(Path(path).read_bytes(), str(path), precision)
+        edge_features = "edge_features" if runner.n_edge_features else None
+        widths = runner.n_node_features, runner.n_edge_features or None
+        inputs = ModelInputs("node_features", "edge_index", edge_features, *widths)
+        info = {"path": str(path), "output": output, "output_is": output, "single_thread": False}
+        return cls(runner, None, inputs, output, output == "logits", info)
+
     def __repr__(self) -> str:
         return f"EdgeClassifier({self.info['path']!r}, engine={self.engine!r})"
 
@@ -166,14 +191,16 @@ class EdgeClassifier:
         """Write the network as ONNX, repaired where that was asked for; `load_options` tell how to load it again.
 
         Raises:
-            ValueError: it was read from a state dict, and there is no ONNX file of it.
+            ValueError: it was not read from ONNX, see `has_onnx`.
         """
-        _write(Path(path), self._onnx())
+        if self._model is None:
+            raise ValueError(f"save: {self.info['path']} is no ONNX file; save_lowered writes what C++ reads")
+        _write(Path(path), self._model)
 
     def save_lowered(self, path: str | Path) -> None:
         """Write the network as the fused engine has it, for C++ (`rheinfall::EdgeClassifier`): docs/gnn_format.md.
 
-        The precision is no part of it: name it where the file is loaded.
+        What its output means and the precision are no part of it: name them where the file is loaded.
 
         Raises:
             ValueError: another engine runs the network.
@@ -186,21 +213,24 @@ class EdgeClassifier:
             raise ValueError(f"save_lowered: engine {self.engine!r} has no such form; load with engine='fused'")
         return self._runner.network, self._runner.name, self._is_logits
 
-    def _onnx(self) -> bytes:
-        if self._model is None:
-            raise ValueError(f"save: {self.info['path']} is no ONNX file; save_lowered writes what C++ reads")
-        return self._model
+    @property
+    def has_onnx(self) -> bool:
+        """Whether there is an ONNX file for `save`; of state dicts and lowered networks there is none."""
+        return self._model is not None
 
     @property
     def load_options(self) -> dict[str, str]:
-        """Arguments of `load` that read the file written by `save` as this one was read; raises as that does."""
-        self._onnx()
-        options = {"node_features": self.inputs.node_features, "edge_index": self.inputs.edge_index}
-        if self.inputs.edge_features is not None:
-            options["edge_features"] = self.inputs.edge_features
+        """Arguments of `load` that read the file written by `save` as this one was read; without an ONNX file those of
+        `load_lowered` for what `save_lowered` wrote."""
+        options: dict[str, str] = {}
+        if self.has_onnx:
+            options = {"node_features": self.inputs.node_features, "edge_index": self.inputs.edge_index}
+            if self.inputs.edge_features is not None:
+                options["edge_features"] = self.inputs.edge_features
         if self.precision != "fp32":
             options["precision"] = self.precision
-        return {**options, "output": "logits" if self._is_logits else "scores", "output_name": self._output}
+        options["output"] = "logits" if self._is_logits else "scores"
+        return {**options, "output_name": self._output} if self.has_onnx else options
 
     def __call__(self, graph: Any, edge_index: Any = None, edge_features: Any = None) -> Float32:
         """Score of each edge, float32 (n_edges,) in [0, 1], in the order of the edges.

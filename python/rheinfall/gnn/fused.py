@@ -32,6 +32,16 @@ class FusedNetwork:
         self.precision = precision
         self._compiled = _core.EdgeClassifier.parse(network, name, isa, precision)
 
+    @property
+    def n_node_features(self) -> int:
+        """Columns of the node features."""
+        return self._compiled.n_node_features
+
+    @property
+    def n_edge_features(self) -> int:
+        """Columns of the edge features, 0 where it has none."""
+        return self._compiled.n_edge_features
+
     def run(self, nodes: Any, edge_index: Any, edge_features: Any, scores: bool, n_threads: int = 0) -> Any:
         """Scores or logits float32 (n_edges,), in the order of the edges, from checked arguments."""
         features = edge_features if edge_features is not None else np.empty((edge_index.shape[1], 0), np.float32)

@@ -2,7 +2,7 @@
 
 `bundle.json` holds the format version, the oldest release that can read it, the sha256 of each file, the thresholds
 and where everything comes from; beside it lie `module_map.rfmap`, `edge_classifier.onnx`, and the same
-network lowered for C++, `edge_classifier.rfgnn`.
+network lowered for C++, `edge_classifier.rfgnn`, which stands alone where there is no ONNX file of the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 NEEDS_RELEASE = "0.1.0"
 MODULE_MAP = "module_map.rfmap"
 EDGE_CLASSIFIER = "edge_classifier.onnx"
-LOWERED = "edge_classifier.rfgnn"  # the same network for C++, where the fused engine runs it
+LOWERED = "edge_classifier.rfgnn"  # the same network for C++, where the fused engine runs it, or the only one
 DESCRIPTION = "bundle.json"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 
@@ -179,7 +179,7 @@ def write_description(
     files = {
         name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
         for name in (MODULE_MAP, EDGE_CLASSIFIER, LOWERED)
-        if name != LOWERED or (folder / name).is_file()
+        if name == MODULE_MAP or (folder / name).is_file()
     }
     content = {
         "format_version": FORMAT_VERSION,

@@ -100,9 +100,13 @@ class TrackFinder:
         path = folder / bundle.DESCRIPTION
         thresholds = bundle.read_thresholds(path, description["thresholds"])
         map_file = bundle.checked_file(folder, description, bundle.MODULE_MAP)
-        network_file = bundle.checked_file(folder, description, bundle.EDGE_CLASSIFIER)
+        is_lowered = bundle.EDGE_CLASSIFIER not in description["files"] and bundle.LOWERED in description["files"]
+        network_file = bundle.checked_file(
+            folder, description, bundle.LOWERED if is_lowered else bundle.EDGE_CLASSIFIER
+        )
+        load = EdgeClassifier.load_lowered if is_lowered else EdgeClassifier.load
         try:
-            classifier = EdgeClassifier.load(network_file, **description["edge_classifier"])
+            classifier = load(network_file, **description["edge_classifier"])
         except TypeError as error:
             raise ValueError(f"{path}: edge_classifier: {error}") from error
         model = bundle.read_triplet_model(path, description["triplet_model"])
@@ -111,17 +115,22 @@ class TrackFinder:
         return cls(ModuleMap.load(map_file), classifier, thresholds, description["provenance"], name, model, fit_model)
 
     def save(self, path: str | Path) -> None:
-        """Write a bundle: a folder with the map, the network, also lowered for C++, and at last `bundle.json`."""
-        load_options = self.edge_classifier.load_options  # fails, where there are none, before anything is lost
+        """Write a bundle: a folder with the map, the network, also lowered for C++, and at last `bundle.json`.
+
+        A network that was not read from ONNX is stored lowered only.
+        """
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
         self.module_map.save(folder / bundle.MODULE_MAP, statistics=False)  # a tenth of the size
-        self.edge_classifier.save(folder / bundle.EDGE_CLASSIFIER)
-        (folder / bundle.LOWERED).unlink(missing_ok=True)
+        for name in (bundle.EDGE_CLASSIFIER, bundle.LOWERED):
+            (folder / name).unlink(missing_ok=True)
+        if self.edge_classifier.has_onnx:
+            self.edge_classifier.save(folder / bundle.EDGE_CLASSIFIER)
         if self.edge_classifier.engine == "fused":
             self.edge_classifier.save_lowered(folder / bundle.LOWERED)
         models: dict[str, FitModel | TripletModel] = {"triplet_model": self.triplet_model, "fit_model": self.fit_model}
+        load_options = self.edge_classifier.load_options
         bundle.write_description(folder, self.thresholds, models, load_options, self.provenance)
 
     @overload
