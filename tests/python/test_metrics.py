@@ -436,7 +436,7 @@ def test_edges_agree_with_brute_force() -> None:
         have = {tuple(sorted(e)) for e in edges.T.tolist()}
         assert match.counts["efficiency"] == (sum(tuple(sorted(e)) in have for e in true), len(true))
         judged = [(a, b) for a, b in edges.T if truth.known[a] and truth.known[b]]
-        same = [e for e in judged if ids[e[0]] == ids[e[1]] != 0]
+        same = [e for e in judged if ids[e[0]] == ids[e[1]] != 0 and e[0] != e[1]]
         assert match.counts["purity"] == (len(same), len(judged))
 
 
@@ -510,8 +510,9 @@ def test_pixel_truth_judges_tracks_by_their_pixel_hits() -> None:
     assert truth is not None
     pixel = true_tracks(truth)
     n = len(pixel.offsets) - 1
-    # Ten strip hits more on each track, shared at random: of unknown truth, so nothing changes.
-    strips = np.random.default_rng(4).choice(np.flatnonzero(~truth.known), (n, 10))
+    # Ten strip hits more on each track, from a random one on, shared by tracks: of unknown truth, so nothing changes.
+    unknown = np.flatnonzero(~truth.known)
+    strips = unknown[(np.random.default_rng(4).integers(len(unknown), size=(n, 1)) + np.arange(10)) % len(unknown)]
     hits = np.concatenate(
         [np.append(t, s) for t, s in zip(np.split(pixel.hits, pixel.offsets[1:-1]), strips, strict=True)]
     )

@@ -187,6 +187,8 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, judging: Judging)
     with reading(prefix):
         event = io.read_event(prefix)
     read_ms = 1e3 * (time.perf_counter() - start)
+    if judging.other is not None:
+        judging.other.warm_up(finder, event.hits)
     tracks = finder(event.hits)
     found = Found(event, tracks, dict(finder.timings), read_ms, dict(getattr(finder, "counts", {})))
     found.judge(judging.rule, judging.min_pt)

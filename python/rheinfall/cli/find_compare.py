@@ -42,6 +42,7 @@ class Other:
         is_folder = self.path.is_dir() and not (self.path / "bundle.json").exists()
         self.is_file = text.endswith(TRACK_SUFFIXES) or PLACEHOLDER in text or is_folder
         self.finder: Any = None if self.is_file else _load(text)
+        self.is_warm = False
         name = self.path.name or text
         self.names = (first, name if name != first else f"{name} (compared)")
         if any(set(n) & set(",\n\r") for n in self.names):
@@ -58,6 +59,13 @@ class Other:
             return name_output(self.path, event, "", self.n_events, "--compare")
         files = [self.path / f"{event}-tracks{suffix}" for suffix in TRACK_SUFFIXES]
         return next((file for file in files if file.exists()), files[0])
+
+    def warm_up(self, finder: Any, hits: Any) -> None:
+        """Run both once before the first event is timed: the first call of a process loads code and memory."""
+        if self.finder is not None and not self.is_warm:
+            finder(hits)
+            self.finder(hits)
+        self.is_warm = True
 
     def compare(self, found: Found, finder: Any, rule: str) -> Compared:
         """Compare both on the event of `found`, by the selection of its match."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rheinfall._extras import require
 from rheinfall.event import Bool, Event, Hits, Particles, decode_module_id
 from rheinfall.io.reading import SUFFIXES
-from rheinfall.metrics.tracks import TrackHits, check_tracks
+from rheinfall.metrics.tracks import TrackHits, check_no_repeats, check_tracks
 
 if TYPE_CHECKING:
     from rheinfall.metrics.comparison import TrackComparison
@@ -70,11 +70,12 @@ def write_tracks(path: str | os.PathLike[str], tracks: TrackHits, hits: Hits) ->
         The file written.
 
     Raises:
-        ValueError: another suffix, or track hits outside `hits`.
+        ValueError: another suffix, track hits outside `hits`, or a track that lists a hit twice.
         ImportError: Parquet without the extra.
     """
     path = Path(path)
     offsets, index = check_tracks(tracks, len(hits))
+    check_no_repeats(offsets, index)
     hit_id = hits.hit_id[index]
     if path.name.endswith(SUFFIXES):
         track_id = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))

@@ -113,11 +113,11 @@ def _padded(sizes: Int64, n: int) -> Int64:
 
 
 def _memberships(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
-    """Track and hit of each distinct membership, by hit."""
+    """Track and hit of each membership, by hit; `match_tracks` has seen that no track lists a hit twice."""
     offsets, hits = check_tracks(tracks, n_hits)
     track = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    pairs = np.unique(np.stack([hits, track]), axis=1) if len(hits) else np.empty((2, 0), np.int64)
-    return pairs[1], pairs[0]
+    order = np.lexsort((track, hits))
+    return track[order], hits[order]
 
 
 def _shared_hits(a: tuple[Int64, Int64], b: tuple[Int64, Int64]) -> tuple[tuple[Int64, Int64, Int64], Int64, Int64]:

@@ -120,7 +120,8 @@ def match_edges(
 
     Edges with a hit of unknown truth, or outside `hit_mask`, are not judged. The selection, as in `match_tracks`,
     applies to the efficiency and to `selected_purity`. Efficiency asks for the very pairs of the definition; purity
-    accepts any two hits of one particle, so that edges over a layer or to the second hit of an overlap are pure.
+    accepts any two hits of one particle, so that edges over a layer or to the second hit of an overlap are pure. An
+    edge from a hit to itself is not; of edges that are there twice each counts.
 
     Args:
         edge_index: int64 (2, n_edges), or a graph with such an `edge_index`.
@@ -146,7 +147,7 @@ def match_edges(
     true_edges = true_edges[:, selected[row[true_edges[0]]]]
 
     edge_judged = judged[source] & judged[target]
-    same = (row[source] == row[target]) & (row[source] >= 0)
+    same = (row[source] == row[target]) & (row[source] >= 0) & (source != target)
     n_same_selected = int(np.count_nonzero(selected[row[source[same]]]))
     found = np.isin(
         _edge_keys(true_edges[0], true_edges[1], len(hits)), _edge_keys(source[same], target[same], len(hits))
@@ -211,12 +212,16 @@ def perfect_scores(edge_index: Any, truth: Truth, *, unknown: float = 0.0) -> Fl
 
 
 def area_under_curve(scores: Any, positive: Bool) -> float:
-    """Probability that a positive scores above a negative, ties counted half (Mann-Whitney); NaN if a side is empty."""
+    """Probability that a positive scores above a negative, ties counted half (Mann-Whitney); NaN if a side is empty.
+
+    Scores that are NaN or infinite count as the lowest of all: track building drops such edges.
+    """
     n_positive = int(np.count_nonzero(positive))
     n_negative = len(positive) - n_positive
     if not n_positive or not n_negative:
         return float("nan")
-    _, group, size = np.unique(scores, return_inverse=True, return_counts=True)
+    ranked = np.where(np.isfinite(scores), scores, -np.inf)
+    _, group, size = np.unique(ranked, return_inverse=True, return_counts=True)
     rank: Float64 = np.cumsum(size) - 0.5 * (size - 1)
     above = float(rank[group[positive]].sum()) - 0.5 * n_positive * (n_positive + 1)
     return above / (n_positive * n_negative)

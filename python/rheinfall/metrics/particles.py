@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,18 @@ class Selection:
     eta_max: float | None = 4.0
     primary_only: bool = True
     min_layers: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number."""
+        for name in ("min_pt", "eta_max"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Real):
+                raise TypeError(f"{name}: expected a number or None, got {value!r}")
+            if value is not None and math.isnan(value):
+                raise ValueError(f"{name}: expected a number or None, got NaN")
+        for name in ("min_hits", "min_layers"):
+            if not isinstance(getattr(self, name), Integral):
+                raise TypeError(f"{name}: expected an integer, got {getattr(self, name)!r}")
 
     @property
     def needs_kinematics(self) -> bool:
@@ -129,7 +143,7 @@ def summarize_particles(
     real = np.flatnonzero(judged & (truth.particle_id != 0))
     seen, which = np.unique(truth.particle_id[real], return_inverse=True)
     listed = truth.particles.particle_id if truth.particles is not None else np.zeros(0, np.uint64)
-    particle_id = np.union1d(seen, listed)
+    particle_id = np.union1d(seen, listed[listed != 0])  # a row of the table does not make noise a particle
     row: Int64 = np.full(len(judged), -1, np.int64)
     row[real] = np.searchsorted(particle_id, seen)[which]
     n_hits = np.bincount(row[real], minlength=len(particle_id))
@@ -149,8 +163,9 @@ def _kinematics(truth: Truth, particle_id: UInt64) -> dict[str, Any]:
     columns["primary"] = np.zeros(n, np.bool_)
     columns["vertex"] = np.zeros((n, 3))
     if particles is not None:
-        place = np.searchsorted(particle_id, particles.particle_id)
+        real = particles.particle_id != 0
+        place = np.searchsorted(particle_id, particles.particle_id[real])
         for name in (*VARIABLES, "primary"):
-            columns[name][place] = getattr(particles, name)
-        columns["vertex"][place] = np.stack([particles.vx, particles.vy, particles.vz], axis=1)
+            columns[name][place] = getattr(particles, name)[real]
+        columns["vertex"][place] = np.stack([particles.vx, particles.vy, particles.vz], axis=1)[real]
     return columns

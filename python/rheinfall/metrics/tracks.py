@@ -246,13 +246,16 @@ def match_tracks(
         min_judged_hits: judge tracks with at least so many judged hits; by default 1 where all hits are judged, else 3.
 
     Raises:
-        ValueError: unknown rule, indices outside the event, or a selection that needs what is not there.
+        TypeError: tracks without `offsets` and `hits`, or cuts that are no numbers.
+        ValueError: unknown rule, indices outside the event, a track that lists a hit twice, or a selection that needs
+            what is not there.
     """
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}")
     selection = Selection(min_pt, min_hits, eta_max, primary_only, min_layers)
     judged = judged_hits(truth, hit_mask)
     offsets, track_hits = check_tracks(tracks, len(judged))
+    check_no_repeats(offsets, track_hits)
     particles, row = summarize_particles(truth, judged, selection, hits)
     n_tracks = len(offsets) - 1
     if min_judged_hits is None:
@@ -312,6 +315,8 @@ def combine(matches: Sequence[TrackMatches]) -> TrackMatches:
 
 def check_tracks(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
     """Offsets and hits of `tracks`; refuses other types than int64, bad offsets, and indices outside the event."""
+    if not (hasattr(tracks, "offsets") and hasattr(tracks, "hits")):
+        raise TypeError(f"tracks: expected an object with int64 offsets and hits, got {type(tracks).__name__}")
     offsets, hits = np.asarray(tracks.offsets), np.asarray(tracks.hits)
     if offsets.dtype != np.int64 or hits.dtype != np.int64:
         raise TypeError(f"tracks: expected int64 offsets and hits, got {offsets.dtype} and {hits.dtype}")
@@ -320,6 +325,17 @@ def check_tracks(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
     if len(hits) and (hits.min() < 0 or hits.max() >= n_hits):
         raise ValueError(f"tracks.hits: expected indices from 0 to {n_hits - 1}, got {hits.min()} to {hits.max()}")
     return offsets, hits
+
+
+def check_no_repeats(offsets: Int64, hits: Int64) -> None:
+    """Refuse tracks in which a hit occurs twice: it would count twice."""
+    track = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    n_hits = int(hits.max(initial=-1)) + 1
+    key = np.sort(track * n_hits + hits)
+    twice = np.flatnonzero(key[1:] == key[:-1])
+    if len(twice):
+        which, hit = divmod(int(key[twice[0]]), n_hits)
+        raise ValueError(f"tracks.hits: expected each hit once in a track, but track {which} lists hit {hit} again")
 
 
 def _count_shared(track: Int64, row: Int64, n_particles: int) -> tuple[Int64, Int64, Int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,19 @@ def require_scores(value: Any, n_edges: int) -> Float32:
     if len(scores) != n_edges:
         raise ValueError(f"scores: expected {n_edges} values, one per edge, got {len(scores)}")
     return scores
+
+
+def require_number(name: str, value: Any) -> float:
+    """`value` if it is a number, NaN and infinity included."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    return float(value)
+
+
+def require_integer(name: str, value: Any, least: int) -> int:
+    """`value` if it is an integer of at least `least`."""
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+    return int(value)

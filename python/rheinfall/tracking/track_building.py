@@ -7,7 +7,13 @@ from typing import Any
 
 from rheinfall import _core
 from rheinfall.event import Float32, Int64
-from rheinfall.tracking.arguments import require_array, require_edge_index, require_scores
+from rheinfall.tracking.arguments import (
+    require_array,
+    require_edge_index,
+    require_integer,
+    require_number,
+    require_scores,
+)
 from rheinfall.tracking.tracks import Tracks
 
 METHODS = ("components", "mutual_best", "cc_and_walk", "walk", "d_walk", "junction_removal", "layer_merge")
@@ -61,6 +67,7 @@ def build_tracks(
         scores: float32 (n_edges,). Edges with NaN or infinite scores are not used; status "not_finite".
         method: one of the above.
         score_cut, sure, walk_min, walk_add: thresholds, compared strictly and as float32; None for the method's own.
+            Those that the method's description does not name have no effect.
         shared_layers: "layer_merge" only, at least 0.
         n_nodes: number of hits; by default the graph's, else that of `hits`, else the largest index + 1.
         hits: object with float32 x, y, z [mm]; by default the graph's. With hits, the hits of a track are ordered by
@@ -82,15 +89,11 @@ def build_tracks(
     plan = _core.TrackBuildingPlan(method)
     for name, value in (("score_cut", score_cut), ("sure", sure), ("walk_min", walk_min), ("walk_add", walk_add)):
         if value is not None:
-            setattr(plan, name, value)
-    if min_length < 1:
-        raise ValueError(f"min_length: expected at least 1, got {min_length}")
-    if shared_layers < 0:
-        raise ValueError(f"shared_layers: expected at least 0, got {shared_layers}")
+            setattr(plan, name, require_number(name, value))
+    plan.min_length = require_integer("min_length", min_length, 1)
+    plan.shared_layers = require_integer("shared_layers", shared_layers, 0)
     if on_cycle not in ON_CYCLE:
         raise ValueError(f"on_cycle: expected one of {', '.join(ON_CYCLE)}; got {on_cycle!r}")
-    plan.min_length = min_length
-    plan.shared_layers = shared_layers
     plan.orient = orient
     plan.break_cycles = on_cycle == "break"
     x, y, z = (

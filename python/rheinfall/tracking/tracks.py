@@ -64,7 +64,7 @@ class Tracks:
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
         hits = self.hits[np.repeat(self.offsets[:-1][chosen], lengths) + within]
         labels = np.full(len(self.labels), -1, dtype=np.int64)
-        labels[hits] = np.repeat(np.arange(len(chosen)), lengths)
+        labels[hits[::-1]] = np.repeat(np.arange(len(chosen)), lengths)[::-1]  # the last to write is the first track
         return Tracks(offsets, hits, labels, self.status)
 
     def to_awkward(self) -> Any:
