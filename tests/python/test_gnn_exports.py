@@ -49,6 +49,16 @@ def test_an_exported_network_scores_as_in_pytorch(tmp_path, name):
     assert np.abs(logits - exact).max() <= 4 * off + 4e-6 * max(np.abs(exact).max(), 1)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("scatter_reduce_mean")])
+def test_a_lost_mean_is_that_of_pytorch_once_named(tmp_path, name):
+    path = write(tmp_path, name)
+    with pytest.raises(ValueError, match="cannot be told from the file"):
+        EdgeClassifier.load(path, engine="fused", repair_scatter=True)
+    logits = EdgeClassifier.load(path, engine="fused", repair_scatter="mean").logits(*small_graph(0, False))
+    exact, off = EXPORTS[f"{name}/exact"], EXPORTS[f"{name}/off"]
+    assert np.abs(logits - exact).max() <= 4 * off + 4e-6 * max(np.abs(exact).max(), 1)
+
+
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(NO_SUM)])
 def test_a_scatter_without_a_reduction_is_refused(tmp_path, name):
     path = write(tmp_path, name)

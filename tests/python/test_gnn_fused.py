@@ -184,7 +184,12 @@ def test_a_shipped_network_agrees_with_onnx_runtime(bundle):
         np.abs(ours.logits(*graph) - theirs.logits(*graph)).max() < 1e-5 * scale
     )  # ONNX Runtime itself is 7e-6 off float64, ours 4e-6
     assert np.array_equal(pickle.loads(pickle.dumps(ours))(*graph), ours(*graph))
-    assert "stage 0 over nodes" in ours.explain(300, 900)
+    assert ours.explain(300, 900).startswith("for 300 nodes and 900 edges:\nstage 0 over nodes")
+    for wrong, error in ((-1, ValueError), (2**63, ValueError), (3.5, TypeError), ("3", TypeError), (True, TypeError)):
+        with pytest.raises(error, match="explain: n_nodes: expected"):
+            ours.explain(wrong, 3)
+        with pytest.raises(error, match="explain: n_edges: expected"):
+            ours.explain(3, wrong)
 
 
 def test_a_node_that_does_not_lower_is_named(tmp_path):

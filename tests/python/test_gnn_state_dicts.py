@@ -276,6 +276,8 @@ def test_a_lowered_file_loads_again_with_the_same_bits(tmp_path, precision):
         EdgeClassifier.load_lowered(tmp_path / "network.rfgnn", output="auto")
     with pytest.raises(ValueError, match=r"weights.pt: "):
         EdgeClassifier.load_lowered(tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match=r"network.rfgnn: not an ONNX file.*EdgeClassifier.load_lowered reads it"):
+        EdgeClassifier.load(tmp_path / "network.rfgnn")
     with pytest.raises(FileNotFoundError, match=r"missing.rfgnn"):
         EdgeClassifier.load_lowered(tmp_path / "missing.rfgnn")
 
@@ -327,6 +329,22 @@ def test_the_command_line_lowers_it_and_lists_its_keys(tmp_path, capsys):
     assert run("tensors", path) == 0
     assert "node_encoder.0.weight  float32  (16, 12)" in capsys.readouterr().out
     assert run("lower", path, "--description", told, "--out", out, "--repair-scatter") == 2
+    capsys.readouterr()
+    assert run("lower", path, "--out", out) == 4
+    assert "not an ONNX file but an archive" in (message := " ".join(capsys.readouterr().err.split()))
+    assert "--description" in message
     told.write_text("{}")
     assert run("lower", path, "--description", told, "--out", out) == 4
     assert run("tensors", told) == 4
+
+
+def test_a_wrong_argument_is_named(tmp_path):
+    path, told = some(tmp_path)
+    with pytest.raises(TypeError, match="description: expected the path of a file, got dict"):
+        EdgeClassifier.load_state_dict(path, {})
+    with pytest.raises(TypeError, match="path: expected the path of a file, got dict"):
+        EdgeClassifier.load_state_dict({}, told)
+    with pytest.raises(TypeError, match="path: expected the path of a file, got int"):
+        EdgeClassifier.load(3)
+    with pytest.raises(TypeError, match="path: expected the path of a file, got list"):
+        EdgeClassifier.load_lowered([])

@@ -83,6 +83,8 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
     double all_flops = 0;
     double all_bytes = 0;
     double bf16_flops = 0;
+    std::snprintf(line, sizeof line, "for %.0f nodes and %.0f edges:\n", n_nodes, n_edges);
+    text += line;
     for (std::size_t s = 0; s < plan.stages.size(); ++s) {
         const Stage& stage = plan.stages[s];
         const double rows = rows_of(stage.kind, n_nodes, n_edges);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ from rheinfall.cli.options import Json, Quiet
 from rheinfall.cli.output import Output
 
 app = typer.Typer(help="Look into graph networks.", epilog=EPILOG, no_args_is_help=True)
+
+
+class Reduction(str, Enum):
+    """What a scatter without a reduction was meant to do."""
+
+    add = "add"
+    mean = "mean"
 
 
 @app.callback()
@@ -64,8 +72,12 @@ def lower(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX graph network, or a PyTorch state dict.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The lowered network, for C++.")],
     repair_scatter: Annotated[
-        bool, typer.Option("--repair-scatter", help="Make scatters that lost their reduction add.")
+        bool, typer.Option("--repair-scatter", help="Restore the reductions that scatters lost, where FILE tells them.")
     ] = False,
+    repair_scatter_as: Annotated[
+        Reduction | None,
+        typer.Option("--repair-scatter-as", help="Restore them as this, where FILE does not tell."),
+    ] = None,
     description: Annotated[
         Path | None,
         typer.Option("--description", "-d", metavar="JSON", help="What network FILE, a state dict, belongs to."),
@@ -78,15 +90,17 @@ def lower(
     With --description, FILE is the state dict of a PyTorch module (docs/gnn_state_dicts.md).
     """
     from rheinfall.gnn import EdgeClassifier
+    from rheinfall.gnn.lost_reductions import Repair
 
-    if description is not None and repair_scatter:
+    repair: Repair = repair_scatter if repair_scatter_as is None else repair_scatter_as.value
+    if description is not None and repair:
         raise typer.BadParameter("--repair-scatter: for ONNX files, not with --description")
     output = Output(quiet, as_json)
     with reading(path):
         if description is not None:
             classifier = EdgeClassifier.load_state_dict(path, description)
         else:
-            classifier = EdgeClassifier.load(path, engine="fused", repair_scatter=repair_scatter)
+            classifier = EdgeClassifier.load(path, engine="fused", repair_scatter=repair)
     classifier.save_lowered(out)
     output.say(f"{out}: {out.stat().st_size} bytes")
     output.document({"out": str(out), "bytes": out.stat().st_size, "output_is": classifier.info["output_is"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 from rheinfall import _core
 from rheinfall.gnn.edge_order import canonical_edge_order
 from rheinfall.gnn.fused import FusedNetwork, compile_model, compile_network
-from rheinfall.gnn.onnx_checks import LOST_SUM, find_lost_sums
+from rheinfall.gnn.lost_reductions import Repair
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
 from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
-from rheinfall.gnn.onnx_opset import raise_opset
-from rheinfall.gnn.onnx_repair import add_reductions, has_parallel_hazard, sum_rows_in_double
+from rheinfall.gnn.onnx_repair import has_parallel_hazard, restore_sums, sum_rows_in_double
 from rheinfall.gnn.ort_session import OrtSessions
 from rheinfall.gnn.state_dicts import compile_state_dict
 
@@ -63,7 +63,7 @@ class EdgeClassifier:
         cls,
         path: str | Path,
         engine: Engine = "auto",
-        repair_scatter: bool = False,
+        repair_scatter: Repair = False,
         *,
         node_features: str | None = None,
         edge_index: str | None = None,
@@ -77,7 +77,9 @@ class EdgeClassifier:
         Args:
             path: the file.
             engine: "auto" and "fused": our own, which refuses what it cannot lower; "onnxruntime" runs that too.
-            repair_scatter: make scatters that lost their reduction add, instead of refusing the file.
+            repair_scatter: restore the reductions that scatters lost, instead of refusing the file. True: those that
+                the file tells, by an older exporter's habits sums; "add" or "mean" for the others
+                (docs/edge_classification.md).
             node_features, edge_index, edge_features: names of the inputs where the file does not tell them apart.
             output: what the file gives: "logits", "scores" (probabilities), or "auto": logits, unless it ends in a
                 Sigmoid, in which case the value before that is taken.
@@ -93,13 +95,15 @@ class EdgeClassifier:
         if engine not in ("auto", "onnxruntime", "fused"):
             raise ValueError(f"engine: expected 'auto', 'onnxruntime' or 'fused', got {engine!r}")
         _check_precision(precision, engine)
-        path = Path(path)
+        if repair_scatter not in (False, True, "add", "mean"):
+            raise ValueError(f"repair_scatter: expected False, True, 'add' or 'mean', got {repair_scatter!r}")
+        path = _as_path("path", path)
         name = str(path)
         with naming_damage(name):
             model = load_model(path)
             inputs = find_inputs(model, name, node_features, edge_index, edge_features)
             info: dict[str, Any] = {"path": name, "opset": opset_of(model), "producer": model.producer_name}
-            info["repaired_scatters"] = _restore_sums(model, inputs.edge_index, name, repair_scatter)
+            info["repaired_scatters"] = restore_sums(model, inputs.edge_index, name, repair_scatter)
             fetch, is_logits = find_logits(model, name, output, output_name)
             saved = model.SerializeToString()
             if engine != "onnxruntime":
@@ -130,7 +134,7 @@ class EdgeClassifier:
             ValueError: a file is damaged, or they do not fit; names the file, the field or key, and what was expected.
         """
         _check_precision(precision, "fused")
-        runner, told = compile_state_dict(Path(path), Path(description), precision)
+        runner, told = compile_state_dict(_as_path("path", path), _as_path("description", description), precision)
         n_edge_features = told.options.get("edge_features") or None
         edge_features = "edge_features" if n_edge_features else None
         inputs = ModelInputs("node_features", "edge_index", edge_features, told.node_features, n_edge_features)
@@ -155,7 +159,7 @@ class EdgeClassifier:
         if output not in ("logits", "scores"):
             raise ValueError(f"output: expected 'logits' or 'scores', got {output!r}")
         _check_precision(precision, "fused")
-        runner = compile_network(Path(path).read_bytes(), str(path), precision)
+        runner = compile_network(_as_path("path", path).read_bytes(), str(path), precision)
         edge_features = "edge_features" if runner.n_edge_features else None
         widths = runner.n_node_features, runner.n_edge_features or None
         inputs = ModelInputs("node_features", "edge_index", edge_features, *widths)
@@ -169,8 +173,13 @@ class EdgeClassifier:
         """The plan of the fused engine as text: stages, what each computes, operations and bytes for such a graph.
 
         Raises:
-            ValueError: another engine runs the network.
+            TypeError, ValueError: the numbers are no integers of at least 0, or another engine runs the network.
         """
+        for name, number in (("n_nodes", n_nodes), ("n_edges", n_edges)):
+            if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+                raise TypeError(f"explain: {name}: expected an integer, got {type(number).__name__}")
+            if not 0 <= number < 2**63:
+                raise ValueError(f"explain: {name}: expected at least 0 and below 2^63, got {number}")
         if not isinstance(self._runner, FusedNetwork):
             raise ValueError(f"explain: engine {self.engine!r} has no plan; load the network with engine='fused'")
         return self._runner.explain(n_nodes, n_edges)
@@ -309,6 +318,12 @@ class EdgeClassifier:
         return np.ascontiguousarray(nodes), np.ascontiguousarray(edge_index), edge_features
 
 
+def _as_path(name: str, value: Any) -> Path:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected the path of a file, got {type(value).__name__}")
+    return Path(value)
+
+
 def _check_precision(precision: str, engine: str) -> None:
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision: expected 'fp32' or 'bf16', got {precision!r}")
@@ -328,21 +343,6 @@ def _open_sessions(model: Any, name: str) -> OrtSessions:
     sessions = OrtSessions(model.SerializeToString(), name, single_thread=has_parallel_hazard(model))
     sessions.session(1 if sessions.single_thread else _core.get_num_threads())
     return sessions
-
-
-def _restore_sums(model: Any, edge_index: str, name: str, repair: bool) -> int:
-    """See to it that all sums over edges are in place; how many had to be repaired."""
-    lost = find_lost_sums(model.graph, edge_index)
-    if not lost:
-        return 0
-    if not repair:
-        first = lost[0].node
-        raise ValueError(
-            LOST_SUM.format(name=name, node=first.name, op=first.op_type, opset=opset_of(model), count=len(lost))
-        )
-    raise_opset(model, name)
-    add_reductions(find_lost_sums(model.graph, edge_index), name)
-    return len(lost)
 
 
 def _check(name: str, array: Any, dtype: Any, shape: tuple[int | None, ...]) -> None:

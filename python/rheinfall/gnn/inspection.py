@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rheinfall.gnn.fused import lower_model
-from rheinfall.gnn.onnx_checks import GraphIndex, find_lost_sums, nodes_of
+from rheinfall.gnn.lost_reductions import find_lost_reductions, trap
+from rheinfall.gnn.onnx_checks import GraphIndex, nodes_of
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
 from rheinfall.gnn.onnx_inputs import ModelInputs, find_inputs, find_logits
-from rheinfall.gnn.onnx_opset import raise_opset
-from rheinfall.gnn.onnx_repair import add_reductions
+from rheinfall.gnn.onnx_repair import restore_sums
 
 _INT32 = 6
 _RANDOM = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike", "Bernoulli", "Multinomial")
@@ -49,7 +49,7 @@ def inspect_network(path: str | Path) -> Inspection:
         model = load_model(path)
         inputs = find_inputs(model, name, None, None, None)
         traps = [
-            *_lost_sums(model, inputs),
+            *map(trap, find_lost_reductions(model.graph, inputs.edge_index)),
             *_training(model),
             *_index_casts(model, inputs),
             *_baked_shapes(model, inputs),
@@ -68,18 +68,6 @@ def inspect_network(path: str | Path) -> Inspection:
 
 def _name(node: Any) -> str:
     return str(node.name or node.output[0])
-
-
-def _lost_sums(model: Any, inputs: ModelInputs) -> list[str]:
-    return [
-        f"{_name(lost.node)} ({lost.node.op_type}) has no reduction: the last write wins where a "
-        + (
-            "sum was meant; repair_scatter=True makes it add"
-            if lost.starts_at_zero
-            else "sum may be meant; it is not repaired"
-        )
-        for lost in find_lost_sums(model.graph, inputs.edge_index)
-    ]
 
 
 def _training(model: Any) -> list[str]:
@@ -132,13 +120,10 @@ def _baked_shapes(model: Any, inputs: ModelInputs) -> list[str]:
 def _fused(model: Any, inputs: ModelInputs, name: str) -> str:
     """What the fused engine says, after repair."""
     try:
-        lost = find_lost_sums(model.graph, inputs.edge_index)
-        if lost:
-            raise_opset(model, name)
-            add_reductions(find_lost_sums(model.graph, inputs.edge_index), name)
+        n_lost = restore_sums(model, inputs.edge_index, name, True)
         output, _ = find_logits(model, name, "auto", None)
         network = lower_model(model, inputs, output, opset_of(model), name)
     except ValueError as error:
         return str(error)
     weights = sum(w.size for o in network.operations for w in o.weights.values())
-    return f"runs it: {len(network.operations)} operations, {weights} weights" + (", once repaired" if lost else "")
+    return f"runs it: {len(network.operations)} operations, {weights} weights" + (", once repaired" if n_lost else "")

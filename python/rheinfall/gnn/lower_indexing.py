@@ -75,10 +75,13 @@ def _scatter_places(data: Any, index: Any, n_columns: tuple[Any, ...]) -> str:
 
 
 def _scatter_constant(c: Context, data: Any, end: str, updates: Fill, how: str) -> Tensor:
-    if how == "add" and isinstance(data, Fill) and data.value == 0 and data.shape[1:] in ((), (1,)):
+    if how == "none" and isinstance(data, Fill) and data.value == updates.value:
+        return data
+    if how == "add" and isinstance(data, Fill) and data.value == 0:
         degree = c.builder.add("degree", end=end)
-        if updates.value != 1:
-            degree = c.builder.add("affine", degree, weights={"scale": np.array([float(updates.value)])})
+        if updates.value != 1 or data.shape[1:] not in ((), (1,)):
+            row = np.full((1, *data.shape[1:]), float(updates.value)).reshape(1, -1)
+            degree = c.builder.add("linear", degree, weights={"weight": row})
         return c.rows(degree, len(data.shape) == 1)
     if how in ("max", "min") and isinstance(data, Fill):
         value = (max if how == "max" else min)(float(updates.value), float(data.value))
@@ -103,9 +106,9 @@ def _scatter_into_touched(c: Context, data: Touched, end: str, updates: Rows, ho
 def _scatter(by_elements: bool) -> Operator:
     def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
         data, index, updates = x[:3]
-        how = {"add": "add", "max": "max", "min": "min"}.get(str(attributes.get("reduction", "none")))
-        if how is None:
-            raise LoweringError(f"reduction {attributes.get('reduction', 'none')!r}")
+        how = str(attributes.get("reduction", "none"))
+        if how not in ("add", "max", "min", "none"):
+            raise LoweringError(f"reduction {how!r}")
         if attributes.get("axis", 0) != 0:
             raise LoweringError("scatters along another axis than that of the nodes")
         columns = tuple(getattr(data, "shape", ()))[1:]
@@ -114,6 +117,8 @@ def _scatter(by_elements: bool) -> Operator:
             updates = Fill(updates.ravel()[0].item(), ())
         if isinstance(updates, Fill):
             return [_scatter_constant(c, data, end, updates, how)]
+        if how == "none":
+            raise LoweringError("has no reduction: the last write wins")
         if not isinstance(updates, Rows) or updates.shape != (EDGES, *columns):
             raise LoweringError(f"scatters {updates!r} into {data!r}")
         if isinstance(data, Touched):

@@ -1,9 +1,8 @@
-"""Find scatters in an ONNX graph that lost the reduction they need."""
+"""Who makes which tensor of an ONNX graph, and what is known of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,6 @@ SCATTERS = ("ScatterElements", "ScatterND", "Scatter")
 # Outputs of these depend on the size of their input only, not on its values.
 _SHAPE_ONLY = ("Shape", "Size")
 _PASS_THROUGH = ("Expand", "Identity", "Reshape", "Cast", "Unsqueeze", "Squeeze", "Tile")
-
-LOST_SUM = (
-    "{name}: node {node!r} ({op}, opset {opset}) has no reduction, so where several edges point to one node only the "
-    "last one written is kept instead of their sum: exporters to opset < 16 lose the scatter-add of message passing "
-    "in this way, and the file computes wrong scores. {count} such node(s). Export it again with opset >= 16, or load "
-    "it with repair_scatter=True, which makes the scatters add."
-)
-
-
-@dataclass(frozen=True)
-class LostSum:
-    """A scatter without a reduction whose indices come from edge_index.
-
-    Attributes:
-        node: the `onnx.NodeProto`.
-        starts_at_zero: it scatters into zeros, so adding is what it was meant to do.
-    """
-
-    node: Any
-    starts_at_zero: bool
 
 
 class GraphIndex:
@@ -73,7 +52,8 @@ class GraphIndex:
                 return value is None or _all_zero(value)
             if node.op_type == "Constant":
                 return value is not None and _all_zero(value)
-            if node.op_type not in _PASS_THROUGH or not node.input:
+            clears = node.op_type in SCATTERS and reduction_of(node) == "none" and self.is_zero(node.input[2])
+            if not (clears or node.op_type in _PASS_THROUGH) or not node.input:
                 return False
             tensor = node.input[0]
         return False
@@ -82,27 +62,6 @@ class GraphIndex:
 def reduction_of(node: Any) -> str:
     """The `reduction` attribute of a scatter: "none" where it is absent."""
     return next((a.s.decode() for a in node.attribute if a.name == "reduction"), "none")
-
-
-def find_lost_sums(graph: Any, edge_index: str) -> list[LostSum]:
-    """Scatters of `graph` that write to places chosen by the input `edge_index` and keep the last write only.
-
-    A scatter whose places do not depend on edge_index is an assignment to a slice, which needs no reduction. In
-    subgraphs (If, Loop, Scan) every scatter without a reduction counts, since where its indices come from is open.
-    """
-    index = GraphIndex(graph)
-    found = []
-    for node in graph.node:
-        keeps_last_write = node.op_type in SCATTERS and reduction_of(node) == "none" and len(node.input) >= 3
-        if keeps_last_write and index.depends_on(node.input[1], edge_index):
-            found.append(LostSum(node, index.is_zero(node.input[0])))
-        for subgraph in subgraphs(node):
-            found.extend(
-                LostSum(inner, False)
-                for inner in nodes_of(subgraph)
-                if inner.op_type in SCATTERS and reduction_of(inner) == "none"
-            )
-    return found
 
 
 def subgraphs(node: Any) -> Iterator[Any]:

@@ -9,6 +9,16 @@ from typing import Any
 
 from rheinfall._extras import require
 
+_STATE_DICT = (
+    "; where it is a state dict, EdgeClassifier.load_state_dict reads it with its description (on the command line "
+    "--description, docs/gnn_state_dicts.md)"
+)
+_OTHER_FILES = {
+    b"rfgnn\n\x1a\0": "a network that was lowered before: EdgeClassifier.load_lowered reads it",
+    b"PK\x03\x04": "an archive, as torch.save and numpy.savez write it" + _STATE_DICT,
+    b"\x80\x02": "a pickle, as older torch.save writes it" + _STATE_DICT,
+}
+
 
 @contextmanager
 def naming_damage(name: str) -> Iterator[None]:
@@ -43,6 +53,9 @@ def load_model(path: Path) -> Any:
 
 def parse_model(data: bytes, name: str) -> Any:
     """The `onnx.ModelProto` serialized in `data`; `name` stands in error messages."""
+    for begin, what in _OTHER_FILES.items():
+        if data.startswith(begin):
+            raise ValueError(f"{name}: not an ONNX file but {what}")
     onnx = require("onnx", "onnx")
     try:
         model = onnx.load_model_from_string(data)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from rheinfall._extras import require
+from rheinfall.gnn.lost_reductions import FIRST_OPSET_WITH_REDUCTION
 from rheinfall.gnn.onnx_file import opset_of
 
-FIRST_OPSET_WITH_REDUCTION = 16
 _OLDEST = 11
 # Opset 13 turned these attributes into inputs.
 _ATTRIBUTE_TO_INPUT = {"Squeeze": "axes", "Unsqueeze": "axes", "ReduceSum": "axes", "Split": "split"}

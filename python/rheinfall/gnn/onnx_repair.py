@@ -1,32 +1,78 @@
-"""Make the scatters of an ONNX graph add, and add in the way that ONNX Runtime does fast and exactly."""
+"""Restore the reductions of an ONNX graph's scatters, and add in the way that ONNX Runtime does fast and exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rheinfall._extras import require
-from rheinfall.gnn.onnx_checks import GraphIndex, LostSum, nodes_of, reduction_of, subgraphs
+from rheinfall.gnn.lost_reductions import LostReduction, Repair, find_lost_reductions, refusal, repairs
+from rheinfall.gnn.onnx_checks import GraphIndex, nodes_of, reduction_of, subgraphs
+from rheinfall.gnn.onnx_opset import raise_opset
 
 
-def add_reductions(lost: Sequence[LostSum], name: str) -> None:
-    """Give each of these scatters `reduction="add"`, in place.
+def restore_reductions(model: Any, lost: Sequence[LostReduction], wanted: Sequence[str]) -> None:
+    """Make each of these scatters of zeros an "add" or a "mean", in place; the opset is 16 or later.
 
-    Raises:
-        ValueError: one scatters into something other than zeros, so whether it was meant to add is unknown.
+    A mean is the sum divided by the number of what is added: at least 1 where PyTorch's include_self=False cleared
+    the places first; one more than there are edges else, since it counts the zero that it starts from.
     """
     onnx = require("onnx", "onnx")
-    for scatter in lost:
-        if not scatter.starts_at_zero:
-            raise ValueError(
-                f"{name}: node {scatter.node.name!r} ({scatter.node.op_type}) has no reduction and does not start from "
-                "zeros, so it cannot be told whether it was meant to add: it is not repaired; export the model again"
-            )
-        kept = [a for a in scatter.node.attribute if a.name != "reduction"]
-        del scatter.node.attribute[:]
-        scatter.node.attribute.extend(kept + [onnx.helper.make_attribute("reduction", "add")])
-        if scatter.node.op_type == "Scatter":  # the name of ScatterElements before opset 11
-            scatter.node.op_type = "ScatterElements"
+    index = GraphIndex(model.graph)
+    behind: dict[str, list[Any]] = {}
+    for scatter, how in zip(lost, wanted, strict=True):
+        node = scatter.node
+        kept = [a for a in node.attribute if a.name != "reduction"]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute("reduction", "add")])
+        if node.op_type == "Scatter":  # the name of ScatterElements before opset 11
+            node.op_type = "ScatterElements"
+        if scatter.cleared:
+            node.input[0] = index.producer[node.input[0]].input[0]
+        if how == "mean":
+            result, node.output[0] = node.output[0], node.output[0] + "/sum"
+            behind[node.output[0]] = _divided(node, result, scatter.cleared)
+    nodes = [n for node in model.graph.node for n in (node, *behind.get(node.output[0] if node.output else "", ()))]
+    ordered = list(nodes)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+
+
+def _divided(node: Any, result: str, cleared: bool) -> list[Any]:
+    """The nodes that divide the sum of a scatter by the number of its terms."""
+    onnx = require("onnx", "onnx")
+    number = onnx.numpy_helper.from_array
+    make = onnx.helper.make_node
+    shape, ones, count, one, number_of = (f"{result}/{part}" for part in ("shape", "ones", "count", "one", "number"))
+    counting = make(node.op_type, [node.input[0], node.input[1], ones], [count], name=count)
+    counting.attribute.extend(node.attribute)
+    return [
+        make("Shape", [node.input[2]], [shape], name=shape),
+        make("ConstantOfShape", [shape], [ones], name=ones, value=number(np.ones(1, np.float32))),
+        counting,
+        make("Constant", [], [one], name=one, value=number(np.float32(1))),
+        make("Max" if cleared else "Add", [count, one], [number_of], name=number_of),
+        make("Div", [node.output[0], number_of], [result], name=result),
+    ]
+
+
+def restore_sums(model: Any, edge_index: str, name: str, repair: Repair) -> int:
+    """See to it that all sums over edges are in place; how many had to be repaired.
+
+    Raises:
+        ValueError: some are not, and `repair` is False, or does not tell what they were.
+    """
+    lost = find_lost_reductions(model.graph, edge_index)
+    if not lost:
+        return 0
+    if repair is False:
+        raise ValueError(refusal(model, lost, name))
+    wanted = repairs(lost, repair, name)
+    raise_opset(model, name)
+    restore_reductions(model, find_lost_reductions(model.graph, edge_index), wanted)
+    return len(lost)
 
 
 def sum_rows_in_double(model: Any) -> int:
