@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: runs the C++ tests; compares with the CPU, then times from device memory: graphs of events and
-# of 271,663 points in 12 dimensions, tracks of scored graphs, the chain from hits to tracks, quantized networks (10^7
-# events); runs the GPU tests once more under compute-sanitizer; writes figures and environment to a JSON file. Has 9
-# minutes; what does not fit is named.
+# of 271,663 points in 12 dimensions, tracks of scored graphs, graph networks (beside PyTorch eager and compiled, in turns,
+# if a python3 with PyTorch and CUDA is there), the chain from hits to tracks, quantized networks (10^7 events); runs the
+# GPU tests once more under compute-sanitizer; writes figures and environment to a JSON file. Has 9 minutes; what does not
+# fit is named. A step that fails says so, and the others go on without it.
 # The programs and their inputs are those that `make gpu-pack` left in .gpu-pack/; without its programs it builds the
-# preset cuda (nvcc, GoogleTest; no Python), without its inputs the radius graph and the networks alone are timed.
+# preset cuda for the GPU that is there (nvcc, GoogleTest, headers of nlohmann/json; no Python), without its inputs the
+# radius graph and the quantized networks alone are timed.
 #   bench/gpu.sh [OUT.json]
 #   bench/gpu.sh --without-gpu OUT.json    the same steps where there is no GPU: what needs one says that it is skipped
 # NOT YET RUN ON A GPU.
@@ -18,6 +20,7 @@ start=$SECONDS
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 steps=()
+failed=()
 
 # Runs a command within what is left of the limit and notes its exit status and seconds.
 step() {
@@ -35,7 +38,12 @@ step() {
         return 0
     fi
     echo "$name: exit status $status, $((SECONDS - begin)) s"
-    [ $status = 0 ] || tail -n 20 "$logs/$name.log" 2>/dev/null
+    if [ $status = -1 ]; then
+        failed+=("$name (no time left)")
+    elif [ $status != 0 ]; then
+        failed+=("$name")
+        tail -n 20 "$logs/$name.log"
+    fi
     [ $dry = 0 ] || grep 'SKIPPED.*ms' "$logs/$name.log" | sort -u
     return $status
 }
@@ -49,7 +57,6 @@ elif [ $dry = 0 ]; then
     echo "gpu.sh: no GPU (nvidia-smi -L lists none); nothing was measured" >&2
     exit 3
 fi
-failed=0
 origin="built here"
 if [ -f .gpu-pack/rheinfall_tests.gz ]; then
     programs=$logs/programs
@@ -60,21 +67,17 @@ if [ -f .gpu-pack/rheinfall_tests.gz ]; then
         chmod +x "$program"
     done
     origin="gpu-pack of $(cat .gpu-pack/commit)"
-    step test $programs/rheinfall_tests || failed=1
+    step test $programs/rheinfall_tests
 else
     programs=build/cuda/tests/cpp
     json=()
     [ -d .gpu-pack/include ] && json=(-DRHEINFALL_JSON_INCLUDE_DIR="$PWD/.gpu-pack/include")
     step configure cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$capability" "${json[@]}" &&
-        step build cmake --build --preset cuda -j "$(nproc)" &&
-        step test ctest --preset cuda -j "$(nproc)" || failed=1
+        step build cmake --build --preset cuda -j "$(nproc)" -- -k 0  # what can be built is
+    step test $programs/rheinfall_tests
 fi
 tests=$programs/rheinfall_tests
 on_gpu='*uda*:*evice*-*.Bodies*:*.ExactRoomFits*'  # not the bodies that run on the host
-quantized=null
-tracking=null
-tracks=null
-finder=null
 mkdir "$logs/inputs"
 for packed in .gpu-pack/inputs/*.gz; do [ -f "$packed" ] && gunzip -c "$packed" >"$logs/inputs/$(basename "$packed" .gz)"; done
 events=()  # BUNDLE-NAME.hits and its map; likewise and the bundle
@@ -87,37 +90,72 @@ for hits in "$logs"/inputs/*.hits; do
     finders+=("$hits" "python/rheinfall/bundles/$bundle")
 done
 [ ${#events[@]} -gt 0 ] || echo "events: none in .gpu-pack/inputs, see make gpu-pack"
-if [ $failed = 0 ]; then
-    step tracking $programs/gpu_tracking "$logs/tracking.json" "${events[@]}" || failed=1
-    [ -s "$logs/tracking.json" ] && tracking=$(cat "$logs/tracking.json") && cat "$logs/tracking.log"
-    if [ -f "$logs/inputs/large.graph" ]; then
-        step tracks $programs/gpu_tracks "$logs/tracks.json" "$logs"/inputs/*.graph || failed=1
-        [ -s "$logs/tracks.json" ] && tracks=$(cat "$logs/tracks.json") && cat "$logs/tracks.log"
+# Name, network and graph of each; nodes and edges of the generated one as event 21000 has them, for 10^6 edges.
+size=370000x1000000
+[ $dry = 0 ] || size=1850x5000
+networks=()
+twins=()  # and where gpu_gnn leaves the graph, and the network with the operations of its modules
+trackml=python/rheinfall/bundles/trackml/edge_classifier.rfgnn
+for case in "interaction2 $logs/inputs/interaction2.rfgnn $size" "exatrkx $logs/inputs/exatrkx.rfgnn $logs/inputs/real.graph" \
+    "trackml $trackml $logs/inputs/real.graph"; do
+    read -r name network graph <<<"$case"
+    [ $dry = 0 ] || graph=$size
+    if [ -f "$network" ] && { [ "$graph" = "$size" ] || [ -f "$graph" ]; }; then
+        networks+=("$name" "$network" "$graph")
+        twins+=("$logs/$name.case" "$logs/inputs/$name.plain.rfgnn" "$network" "$graph")
     else
-        echo "tracks: skipped, no graphs in .gpu-pack/inputs, see make gpu-pack"
+        echo "gnn $name: skipped, its network or graph is not in .gpu-pack/inputs, see make gpu-pack"
     fi
-    step finder $programs/gpu_finder "$logs/finder.json" "${finders[@]}" || failed=1
-    [ -s "$logs/finder.json" ] && finder=$(cat "$logs/finder.json") && cat "$logs/finder.log"
-    step quantized $programs/gpu_quantized "$logs/quantized.json" || failed=1
-    [ -s "$logs/quantized.json" ] && quantized=$(cat "$logs/quantized.json") && cat "$logs/quantized.log"
-    for tool in memcheck racecheck; do
-        [ "$gpu" != none ] || { echo "$tool: skipped, no GPU"; continue; }
-        command -v compute-sanitizer >/dev/null || { echo "$tool: skipped, no compute-sanitizer"; continue; }
-        step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter="$on_gpu" || failed=1
-    done
-    step times "$tests" --gtest_filter="$on_gpu" --gtest_repeat=9 || failed=1
+done
+
+declare -A figures
+# Runs a program that writes figures to a JSON file, and keeps them; prints all that it says.
+time_step() {
+    local name=$1 program=$2
+    shift 2
+    step "$name" "$program" "$logs/$name.json" "$@"
+    if [ -s "$logs/$name.json" ]; then
+        figures[$name]=$(cat "$logs/$name.json")
+        cat "$logs/$name.log"
+    fi
+}
+[ ${#networks[@]} = 0 ] || time_step gnn $programs/gpu_gnn "$logs" "${networks[@]}"
+if [ -f "$logs/inputs/large.graph" ]; then
+    graphs=("$logs/inputs/large.graph")  # first, since it is the one that a figure is asked for
+    for graph in "$logs"/inputs/*.graph; do [ "$graph" = "${graphs[0]}" ] || graphs+=("$graph"); done
+    time_step tracks $programs/gpu_tracks "${graphs[@]}"
+else
+    echo "tracks: skipped, no graphs in .gpu-pack/inputs, see make gpu-pack"
 fi
+time_step finder $programs/gpu_finder "${finders[@]}"
+time_step tracking $programs/gpu_tracking "${events[@]}"
+if python3 -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null; then
+    [ ${#twins[@]} = 0 ] || time_step torch bench/gpu_gnn_torch.py --program $programs/gpu_gnn --seconds 180 "${twins[@]}"
+elif [ $dry = 0 ]; then
+    echo "torch: skipped, no python3 with PyTorch and CUDA"
+else  # on the CPU, whose logits are compared, eager alone and without turns
+    [ ${#twins[@]} = 0 ] || time_step torch bench/gpu_gnn_torch.py --device cpu --seconds 0 "${twins[@]}"
+fi
+time_step quantized $programs/gpu_quantized
+for tool in memcheck racecheck; do
+    [ "$gpu" != none ] || { echo "$tool: skipped, no GPU"; continue; }
+    command -v compute-sanitizer >/dev/null || { echo "$tool: skipped, no compute-sanitizer"; continue; }
+    sanitizer=(compute-sanitizer --tool "$tool" --error-exitcode 1)
+    [ ! -f "$logs/inputs/interaction2.rfgnn" ] ||
+        step "$tool of gnn" "${sanitizer[@]}" $programs/gpu_gnn "$logs/sanitized.json" "$logs" small "$logs/inputs/interaction2.rfgnn" 300x700
+    step "$tool" "${sanitizer[@]}" "$tests" --gtest_filter="$on_gpu"
+done
+step times "$tests" --gtest_filter="$on_gpu" --gtest_repeat=9
 mkdir -p "$(dirname "$out")"
 cat >"$out" <<JSON
 {
  "schema": 1,
  "environment": {"gpu": "$gpu", "programs": "$origin", "nvcc": "$(nvcc --version 2>/dev/null | tail -n 1)", "commit": "$(git rev-parse HEAD 2>/dev/null)"},
- "quantized": $quantized,
- "tracking": $tracking,
- "tracks": $tracks,
- "finder": $finder,
+$(for name in gnn torch tracks finder tracking quantized; do echo " \"$name\": ${figures[$name]:-null},"; done)
  "steps": [$(IFS=,; echo "${steps[*]}")]
 }
 JSON
 echo "$out"
-exit $failed
+[ ${#failed[@]} = 0 ] && exit 0
+printf 'failed: %s\n' "${failed[@]}"
+exit 1

@@ -4,7 +4,7 @@ python bench/gpu_inputs.py FOLDER
 
 Simulated events of about 120,000 and 300,000 hits for the demo bundle's map, and a large scored graph; where ../shared
 or RHEINFALL_SHARED has it, TrackML event 21000 for the trackml bundle's map, with scores drawn (real.graph) and with
-those of the bundle (network.graph). Graphs: track_graphs.py.
+those of the bundle (network.graph). Graphs: track_graphs.py; networks (NAME.rfgnn.gz): gpu_gnn_inputs.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import gpu_gnn_inputs
 import track_graphs
 
 import rheinfall as rf
@@ -45,7 +46,8 @@ def main() -> int:
         _write_network_graph(rf.io.read_event(real).hits, folder / "network.graph")
     except FileNotFoundError as error:
         print(f"TrackML event 21000: skipped, {error}")
-    for path in sorted([*folder.glob("*.hits"), *folder.glob("*.graph")]):
+    gpu_gnn_inputs.write_networks(folder, shared)
+    for path in sorted(p for kind in ("hits", "graph", "rfgnn") for p in folder.glob(f"*.{kind}")):
         with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb", compresslevel=6) as packed:
             shutil.copyfileobj(plain, packed)
         path.unlink()

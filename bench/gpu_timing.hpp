@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,51 +38,88 @@ rheinfall::DeviceBuffer<T> upload(const std::vector<T>& values, cudaStream_t str
     return buffer;
 }
 
-/// Seconds of the median of some repetitions on @p stream, after one to warm up.
+/// Seconds of repeated calls.
+struct Times {
+    double median = 0, low = 0, high = 0;  ///< low, high: 10 and 90 % of the calls are below
+    std::size_t n = 0;
+};
+
+/// The same as fields of JSON, in ms: NAME and NAME_10_90.
+inline std::string times_json(const std::string& name, const Times& times) {
+    char text[160];
+    std::snprintf(text, sizeof text, "\"%s\": %.4f, \"%s_10_90\": [%.4f, %.4f]", name.c_str(), times.median * 1e3,
+                  name.c_str(), times.low * 1e3, times.high * 1e3);
+    return text;
+}
+
+/// Times some repetitions on @p stream, after one to warm up; at least three, and no more once @p most_seconds are
+/// over.
 template <class Work>
-double time_median(Work work, cudaStream_t stream = nullptr) {
+Times time_calls(Work work, cudaStream_t stream = nullptr, int n = n_repetitions, double most_seconds = 2.0) {
     cudaEvent_t begin = nullptr, end = nullptr;
     RHEINFALL_CUDA_CHECK(cudaEventCreate(&begin));
     RHEINFALL_CUDA_CHECK(cudaEventCreate(&end));
-    std::vector<float> ms;
-    for (int i = 0; i <= n_repetitions; ++i) {
+    std::vector<double> seconds;
+    const auto start = Clock::now();
+    for (int i = 0; i <= n && (i <= 3 || ms_since(start) < most_seconds * 1e3); ++i) {
         RHEINFALL_CUDA_CHECK(cudaEventRecord(begin, stream));
         work();
         RHEINFALL_CUDA_CHECK(cudaEventRecord(end, stream));
         RHEINFALL_CUDA_CHECK(cudaEventSynchronize(end));
-        float elapsed = 0;
-        RHEINFALL_CUDA_CHECK(cudaEventElapsedTime(&elapsed, begin, end));
-        if (i > 0) ms.push_back(elapsed);
+        float ms = 0;
+        RHEINFALL_CUDA_CHECK(cudaEventElapsedTime(&ms, begin, end));
+        if (i > 0) seconds.push_back(static_cast<double>(ms) * 1e-3);
     }
     RHEINFALL_CUDA_CHECK(cudaEventDestroy(begin));
     RHEINFALL_CUDA_CHECK(cudaEventDestroy(end));
-    std::nth_element(ms.begin(), ms.begin() + n_repetitions / 2, ms.end());
-    return static_cast<double>(ms[n_repetitions / 2]) * 1e-3;
+    return {quantile(seconds, 0.5), quantile(seconds, 0.1), quantile(seconds, 0.9), seconds.size()};
 }
 
-/// Events a second with several of them in flight, each on its stream, by the host's clock.
-template <class Event, std::size_t n, class Run>
-double measure_rate(std::array<Event, n>& events, Run run) {
-    constexpr int n_rounds = 50;
-    for (Event& e : events) run(e);
-    RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
-    const auto start = Clock::now();
-    for (int i = 0; i < n_rounds; ++i) {
-        for (Event& e : events) run(e);
+/// Seconds of the median call.
+template <class Work>
+double time_median(Work work, cudaStream_t stream = nullptr) {
+    return time_calls(work, stream).median;
+}
+
+/// Events a second with all of @p events in flight, each on its stream, by the host's clock: for about a second.
+template <class Events, class Run>
+double measure_rate(Events&& events, Run run) {
+    const auto round = [&] {
+        for (auto& e : events) run(e);
+    };
+    const auto timed = [&](int n_rounds) {
+        const auto start = Clock::now();
+        for (int i = 0; i < n_rounds; ++i) round();
+        RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
+        return ms_since(start) * 1e-3;
+    };
+    timed(1);
+    const int n_rounds = std::clamp(static_cast<int>(1.0 / std::max(timed(1), 1e-4)), 1, 50);
+    return static_cast<double>(n_rounds) * static_cast<double>(events.size()) / timed(n_rounds);
+}
+
+/// The rates with 1, 2 and 4 of four events in flight, as a field of JSON.
+template <class Event, class Run>
+std::string rates_json(std::array<Event, 4>& events, Run run) {
+    std::string text = "\"per_second_in_flight\": {";
+    for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{4}}) {
+        char rate[64];
+        std::snprintf(rate, sizeof rate, "%s\"%zu\": %.1f", n == 1 ? "" : ", ", n,
+                      measure_rate(std::span<Event>(events).first(n), run));
+        text += rate;
     }
-    RHEINFALL_CUDA_CHECK(cudaDeviceSynchronize());
-    return 1e3 * n_rounds * static_cast<double>(n) / ms_since(start);
+    return text + "}";
 }
 
 /// Bytes a second read and written by a copy of 2 GB within the device.
 inline double measure_copy_rate() {
     const std::size_t n = std::size_t{1} << 30;
     rheinfall::DeviceBuffer<std::byte> from(n), to(n);
-    const double seconds = time_median([&] {
+    const Times times = time_calls([&] {
         RHEINFALL_CUDA_CHECK(
             cudaMemcpyAsync(to.span().data(), from.span().data(), n, cudaMemcpyDeviceToDevice, nullptr));
     });
-    return 2.0 * static_cast<double>(n) / seconds;
+    return 2.0 * static_cast<double>(n) / times.median;
 }
 
 /// A CUDA graph of what @p work puts on @p stream.

@@ -80,8 +80,6 @@ std::string describe(const Instruction& i) {
 std::string explain(const Plan& plan, double n_nodes, double n_edges) {
     std::string text;
     char line[256];
-    double all_flops = 0;
-    double all_bytes = 0;
     double bf16_flops = 0;
     std::snprintf(line, sizeof line, "for %.0f nodes and %.0f edges:\n", n_nodes, n_edges);
     text += line;
@@ -105,17 +103,29 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
                       kind_names[static_cast<std::size_t>(stage.kind)], stage.kind == Kind::event ? "" : "s",
                       flops / 1e6, bytes / 1e6, static_cast<double>(stage.scratch_columns) * tile_rows * 4 / 1024);
         text += line + body;
-        all_flops += flops;
-        all_bytes += bytes;
     }
-    std::snprintf(line, sizeof line, "all: %.3f GFLOP, of which linear %.3f; %.1f MB moved\n", all_flops / 1e9,
-                  linear_flops(plan, n_nodes, n_edges) / 1e9, all_bytes / 1e6);
+    const Work all = count_work(plan, n_nodes, n_edges);
+    std::snprintf(line, sizeof line, "all: %.3f GFLOP, of which linear %.3f; %.1f MB moved\n", all.flops / 1e9,
+                  linear_flops(plan, n_nodes, n_edges) / 1e9, all.bytes / 1e6);
     text += line;
     if (plan.options.bf16) {
         std::snprintf(line, sizeof line, "precision bf16: %.3f GFLOP of the linear operations\n", bf16_flops / 1e9);
         text += line;
     }
     return text;
+}
+
+Work count_work(const Plan& plan, double n_nodes, double n_edges) noexcept {
+    Work work;
+    const double degree = n_edges / (n_nodes > 0 ? n_nodes : 1);
+    for (const Stage& stage : plan.stages) {
+        const double rows = rows_of(stage.kind, n_nodes, n_edges);
+        for (const Instruction& i : stage.instructions) {
+            work.flops += rows * flops_per_row(i, degree);
+            work.bytes += rows * bytes_per_row(i, degree);
+        }
+    }
+    return work;
 }
 
 double linear_flops(const Plan& plan, double n_nodes, double n_edges) noexcept {

@@ -89,6 +89,12 @@ Plan make_plan(Graph graph, std::string_view file, PlanOptions options = {});
 
 /// The plan as text, with operations and bytes for a graph of that size.
 std::string explain(const Plan& plan, double n_nodes, double n_edges);
+/// What a plan asks for: floating-point operations, and bytes to and from memory.
+struct Work {
+    double flops = 0;
+    double bytes = 0;
+};
+Work count_work(const Plan& plan, double n_nodes, double n_edges) noexcept;
 /// Floating-point operations of the plan's linear instructions.
 double linear_flops(const Plan& plan, double n_nodes, double n_edges) noexcept;
 
