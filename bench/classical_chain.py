@@ -15,16 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from classical_hits import PITCH, PIXELS, MeasurementMaker
 
 import rheinfall as rf
 from rheinfall.simulation.fatras_engine import FatrasEngine
 from rheinfall.simulation.fatras_particles import GunParticles
 
-PIXELS, SHORT_STRIPS, LONG_STRIPS = (7, 8, 9), (12, 13, 14), (16, 17, 18)
-# Pitch [mm] across and along: Gaussians of pitch / sqrt(12).
-PITCH = {**dict.fromkeys(PIXELS, (0.05, 0.05625)), **dict.fromkeys(SHORT_STRIPS, (0.08, 1.2))} | dict.fromkeys(
-    LONG_STRIPS, (0.12, 10.8)
-)
 FINDING = ("space points", "seeding", "parameters", "kalman", "ambiguities")
 
 
@@ -40,6 +36,7 @@ class Settings:
     candidates: int = 1  # measurements tried on a surface
     min_measurements: int = 6
     max_holes: int = 2
+    interaction_point_cut: bool = True
 
 
 FAST = Settings(max_seeds_per_middle=3)
@@ -70,37 +67,56 @@ class ClassicalChain:
             The tracks, with hits as indices of measurements; the particle index of each measurement; CPU ms by stage.
         """
         board, context = self._engine.run(particles, seed)
+        ms = self._execute({"digitization": self._digitize(seed), **self._finding()}, board, context)
+        particle = np.array([hit.particleId.particle for hit in self._reader.hits(board)], dtype=np.int64) - 1
+        of_measurement = np.full(len(particle), -1, dtype=np.int64)
+        for measurement, hit in self._reader.measurements(board):
+            of_measurement[measurement] = particle[hit]
+        return self._tracks(np.arange(len(particle))), of_measurement, ms
+
+    def find_in(self, hits: rf.Hits, maker: MeasurementMaker) -> tuple[rf.Tracks, dict[str, float]]:
+        """Find in the hits of an event; the tracks, with its hits, and CPU ms by stage."""
+        examples = self._acts.examples
+        board = examples.WhiteBoard(self._level)
+        context = examples.AlgorithmContext(0, 0, board, 0)
+        measurements, hit_of_measurement = maker.make(hits)
+        self._reader.send_measurements(context, measurements)
+        subset = examples.MeasurementSubset(self._reader.all_measurements(board), range(len(hits)))
+        self._reader.send_subset(context, subset)
+        ms = self._execute(self._finding(), board, context)
+        return self._tracks(hit_of_measurement), ms
+
+    def _execute(self, algorithms: dict[str, Any], board: Any, context: Any) -> dict[str, float]:
+        """Run the algorithms in their order; CPU ms of each."""
         ms = {}
-        for name, algorithm in self._algorithms(seed).items():
+        for name, algorithm in algorithms.items():
             start = time.process_time()
             code = algorithm.execute(context)
             ms[name] = 1e3 * (time.process_time() - start)
             if code != self._acts.examples.ProcessCode.SUCCESS:
                 raise RuntimeError(f"{name} failed: {code}")
         self._board = board
-        found = [list(track) for track in self._reader.tracks(board)]
-        particle = np.array([hit.particleId.particle for hit in self._reader.hits(board)], dtype=np.int64) - 1
-        of_measurement = np.full(len(particle), -1, dtype=np.int64)
-        for measurement, hit in self._reader.measurements(board):
-            of_measurement[measurement] = particle[hit]
+        return ms
+
+    def _tracks(self, hit_of_measurement: Any) -> rf.Tracks:
+        """The tracks on the whiteboard; a hit that two of them share is labelled with the later one."""
+        found = [list(track) for track in self._reader.tracks(self._board)]
         offsets = np.cumsum([0, *(len(track) for track in found)], dtype=np.int64)
-        hits = np.array([hit for track in found for hit in track], dtype=np.int64)
-        labels = np.full(len(particle), -1, dtype=np.int64)
+        hits = hit_of_measurement[np.array([hit for track in found for hit in track], dtype=np.int64)]
+        labels = np.full(len(hit_of_measurement), -1, dtype=np.int64)
         labels[hits] = np.repeat(np.arange(len(found)), np.diff(offsets))
-        return rf.Tracks(offsets, hits, labels, "ok"), of_measurement, ms
+        return rf.Tracks(offsets, hits, labels, "ok")
 
     def fitted(self) -> Any:
         """ACTS' fitted tracks of the last event, in the order of the tracks that `find` gave."""
         return self._reader.fitted(self._board)
 
-    def _algorithms(self, seed: int) -> dict[str, Any]:
-        """The algorithms of an event, in their order; ACTS binds the names of collections when they are made."""
-        acts, s, level = self._acts, self._settings, self._level
-        geometry, field = self._engine.geometry, self._engine.field
-        examples = acts.examples
-        digitization = examples.DigitizationAlgorithm.Config(
+    def _digitize(self, seed: int) -> Any:
+        """ACTS' own digitization of the hits of Fatras."""
+        examples = self._acts.examples
+        settings = examples.DigitizationAlgorithm.Config(
             digitizationConfigs=self._digitization,
-            surfaceByIdentifier=geometry.geoIdSurfaceMap(),
+            surfaceByIdentifier=self._engine.geometry.geoIdSurfaceMap(),
             randomNumbers=examples.RandomNumbers(seed=seed),
             inputSimHits="hits",
             outputMeasurements="measurements",
@@ -111,12 +127,18 @@ class ClassicalChain:
             outputSimHitMeasurementsMap="simhit_measurements_map",
             doMerge=False,
         )
+        return examples.DigitizationAlgorithm(settings, self._level)
+
+    def _finding(self) -> dict[str, Any]:
+        """The algorithms from measurements to tracks, in their order; made anew, for ACTS binds names when it does."""
+        acts, s, level = self._acts, self._settings, self._level
+        geometry, field = self._engine.geometry, self._engine.field
+        examples = acts.examples
         selection = acts.MeasurementSelector.Config(
             [(acts.GeometryIdentifier(), ([], [s.chi2_cut], [s.chi2_cut], [s.candidates]))]
         )
         finder = examples.TrackFindingAlgorithm
         return {
-            "digitization": examples.DigitizationAlgorithm(digitization, level),
             "space points": examples.SpacePointMaker(
                 level=level,
                 inputMeasurements="measurement_subset",
@@ -140,7 +162,7 @@ class ClassicalChain:
                 collisionRegionMax=250.0,
                 cotThetaMax=11.0,
                 maxSeedsPerSpM=s.max_seeds_per_middle,
-                interactionPointCut=True,
+                interactionPointCut=s.interaction_point_cut,
                 sigmaScattering=s.scattering_sigmas,
                 radLengthPerSeed=0.1,
             ),
@@ -214,5 +236,11 @@ def _make_reader(acts: Any, level: Any) -> Any:
             self.fitted.initialize("clean_tracks")
             self.measurements = examples.ReadDataHandle(self, examples.MeasurementSimHitsMap, "map")
             self.measurements.initialize("measurement_simhits_map")
+            self.send_measurements = examples.WriteDataHandle(self, examples.MeasurementContainer, "all")
+            self.send_measurements.initialize("measurements")
+            self.all_measurements = examples.ReadDataHandle(self, examples.MeasurementContainer, "sent")
+            self.all_measurements.initialize("measurements")
+            self.send_subset = examples.WriteDataHandle(self, examples.MeasurementSubset, "subset")
+            self.send_subset.initialize("measurement_subset")
 
     return Reader()

@@ -3,7 +3,7 @@
     python bench/track_fit.py --events 2 --out bench/results/track_fit.json
     python bench/track_fit.py --time-only --out bench/results/track_fit.json     # with other jobs stopped
 
-Fatras pions of `chain_peers.py` (10,000 per event, pT 0.5 to 20 GeV, |eta| < 3, 2 T), found by ACTS' seeding and Kalman
+Fatras pions (10,000 per event, pT 0.5 to 20 GeV, |eta| < 3, 2 T), found by ACTS' own digitization, seeding and Kalman
 filter with cleaned ambiguities. The helix is fitted to the very measurements of each such track, at their global
 positions; ACTS' values are those of its filter at the perigee. Truth is the particle of most measurements; tracks with
 a measurement of another particle are left out. Resolution: half the width of the central 68.3 %; pulls: the same of
@@ -19,17 +19,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chain_peers import shoot
 from classical_chain import FAST, ClassicalChain
 from environment import describe_environment
 
 import rheinfall as rf
 from rheinfall.simulation.fatras_engine import FatrasEngine
+from rheinfall.simulation.fatras_particles import Gun
 from rheinfall.training.trackml import FIT_MODEL, TRIPLET_MODEL
 
 GEV_MM_T = 0.299792458e-3 * 2.0
 ETA_BINS = ((0.0, 1.0), (1.0, 2.0), (2.0, 3.0))
 PT_BINS = ((0.5, 1.0), (1.0, 2.0), (2.0, 5.0), (5.0, 20.0))
+SEED = 9001
+GUN = Gun(
+    n_particles=10_000,
+    pt_range=(0.5, 20.0),
+    eta_max=3.0,
+    spectrum="flat",
+    vertex_sigma_xy=0.0125,
+    vertex_sigma_z=55.0,
+    species="pions",
+    displaced_fraction=0.0,
+    displaced_radius_max=300.0,
+    secondary_fraction=0.0,
+)
+
+
+def shoot(number: int) -> tuple[Any, int]:
+    """The particles of event `number` of `SEED`, and the seed of Fatras, as `simulation.fatras` has them."""
+    sequence = np.random.SeedSequence([SEED, number])
+    return GUN.shoot(np.random.default_rng(sequence)), int(sequence.generate_state(1)[0])
 
 
 def measured_tracks(chain: ClassicalChain) -> tuple[rf.Tracks, rf.Hits, dict[str, Any]]:
