@@ -125,6 +125,8 @@ class ScratchMeter {
 public:
     template <class Body>
     void for_each(std::uint64_t /*n*/, const Body& /*body*/) const noexcept {}
+    template <class Body>
+    void for_each_row(std::uint64_t /*n*/, std::int32_t /*n_columns*/, const Body& /*body*/) const noexcept {}
     void exclusive_sum(const std::uint64_t* /*in*/, std::uint64_t* /*out*/, std::uint64_t n) {
         std::size_t bytes = 0;
         CubCalls::sum(nullptr, bytes, nullptr, nullptr, n, nullptr);

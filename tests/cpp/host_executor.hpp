@@ -81,6 +81,13 @@ public:
         }
         for (std::thread& thread : threads) thread.join();
     }
+    template <class Body>
+    void for_each_row(std::uint64_t n, std::int32_t n_columns, const Body& body) {
+        for_each(n, [&](std::uint64_t i) {
+            std::vector<float> columns(static_cast<std::size_t>(n_columns), std::numeric_limits<float>::quiet_NaN());
+            body(i, columns.data(), 1);
+        });
+    }
 
 private:
     std::uint64_t n_threads_;

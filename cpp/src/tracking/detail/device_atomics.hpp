@@ -3,7 +3,7 @@
 /// @file
 /// What the threads of one kernel do to the same word: relaxed atomic operations, on a device and on the host, where
 /// tests run bodies by several threads. Only such whose outcome is the same in any order: components by their smallest
-/// hit, maxima.
+/// hit, maxima, minima, bits.
 
 #include <cstdint>
 
@@ -58,6 +58,25 @@ RHEINFALL_HOST_DEVICE inline void raise_shared(std::uint64_t* word, std::uint64_
     while (before < value &&
            !__atomic_compare_exchange_n(word, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
+#endif
+}
+
+RHEINFALL_HOST_DEVICE inline void lower_shared(std::uint32_t* word, std::uint32_t value) {
+#if defined(__CUDA_ARCH__)
+    atomicMin(word, value);
+#else
+    std::uint32_t before = __atomic_load_n(word, __ATOMIC_RELAXED);
+    while (before > value &&
+           !__atomic_compare_exchange_n(word, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+#endif
+}
+
+RHEINFALL_HOST_DEVICE inline void add_bits_shared(std::uint64_t* word, std::uint64_t bits) {
+#if defined(__CUDA_ARCH__)
+    atomicOr(reinterpret_cast<unsigned long long*>(word), static_cast<unsigned long long>(bits));
+#else
+    __atomic_fetch_or(word, bits, __ATOMIC_RELAXED);
 #endif
 }
 

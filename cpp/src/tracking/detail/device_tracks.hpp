@@ -5,9 +5,9 @@
 /// are in device_tracks_components.hpp, the output in device_tracks_output.hpp, the order of the kernels in
 /// device_tracks_steps.hpp.
 ///
-/// What hangs on a whole graph is found by all threads at once: the best edges, components, the order of hits within
-/// tracks. The walks, the merging by layers and depths go hit by hit; but components do not know of each other, and so
-/// one thread each runs the very functions of the CPU on a component. A *place* numbers the hits by component.
+/// Everything is found by all threads at once, in rounds where one step hangs on others (device_tracks_merge.hpp,
+/// device_tracks_walks.hpp). The number of rounds is fixed; a component that is not done by then is left to one thread,
+/// which runs the very functions of the CPU on it. A *place* numbers the hits by component.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,13 +25,25 @@ struct EventFlags {
     /// Depths are raised over all edges so often; what is not done then is done component by component. Real events are
     /// some thirty edges deep, and a cycle has no end.
     static constexpr std::uint32_t rounds = 64;
+    /// Rounds of merging and of the walks. Event 21000 asks for 22 of merging, 9 of `walk` and 6 of `d_walk`.
+    static constexpr std::uint32_t most_rounds = 48;
+    [[nodiscard]] RHEINFALL_HOST_DEVICE static constexpr std::uint32_t method_rounds(TrackMethod method) {
+        return method == TrackMethod::d_walk ? most_rounds / 2 : most_rounds;
+    }
 
     std::uint32_t n_edges;  ///< in use
     std::uint32_t too_many_edges;
     std::uint32_t not_finite;
     std::uint32_t cyclic;
-    std::uint32_t deepened[rounds + 1];  ///< by round: some depth rose
-    std::uint32_t duplicates;            ///< some edges join the same hits in the same direction
+    std::uint32_t deepened[rounds + 1];   ///< by round: some depth rose
+    std::uint32_t busy[most_rounds + 1];  ///< by round: there is something to do, from 1 on
+    std::uint32_t duplicates;             ///< some edges join the same hits in the same direction
+};
+
+/// An edge as searches meet it: the place that it leads to, and its score; minus infinity if no walk follows it.
+struct DeviceLink {
+    std::uint32_t child;
+    float score;
 };
 
 /// One event.
@@ -77,6 +89,21 @@ struct DeviceTrackBuilder {
     std::uint32_t* merge_edge;                    ///< place in `sorted_edge_key`, by `sorted_merge_key`
     std::uint64_t* layer;                         ///< by hit: one bit; `layer_merge`
     std::byte* blocks;                            ///< a TrackScratch of each component
+    std::uint32_t *unfinished, *branching;        ///< by component: 1 or 0; left to one thread, no single chain
+
+    // Of merging in rounds.
+    std::uint32_t *merge_a, *merge_b;  ///< by `sorted_merge_key`: clusters at its ends, `no_hit` if that is decided
+    std::uint32_t* cluster;            ///< by place: union-find
+    std::uint64_t* cluster_layers;     ///< by place, of roots
+    std::uint64_t* best_edge;          ///< by place, of roots: round, and the first edge that is not decided
+
+    // Of walks in rounds.
+    DeviceLink* link;                       ///< by edge, sorted by places
+    std::uint32_t* ranked;                  ///< places by depth, then number
+    std::uint32_t *taker, *next_taker;      ///< by place: rank of the start that takes it; `walk`, `cc_and_walk`
+    std::uint32_t *retired_at, *led_to_at;  ///< by place: round in which it retired, in which an edge led to it
+    std::uint64_t* claimed_sum;             ///< by place: bits of the largest sum of a path that may pass through it
+    std::uint32_t* claimed_by;              ///< by place: the first start with that sum; `d_walk`
 
     // By hit or by place in the output.
     std::uint64_t *order_key, *sorted_order_key;
@@ -92,13 +119,27 @@ struct DeviceTrackBuilder {
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool ranks_edges() const {
         return mutual() || plan.method == TrackMethod::d_walk;
     }
-    /// True if depths are found by all threads at once. `cc_and_walk` must know the components of all edges.
-    [[nodiscard]] RHEINFALL_HOST_DEVICE bool deepens() const {
-        return plan.method == TrackMethod::walk || plan.method == TrackMethod::d_walk;
-    }
-    /// True if that was done in time: there are no cycles, and edges that a walk never follows are dropped.
+    /// True if depths are asked for.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool deepens() const { return needs_no_cycles(plan.method) || !has_hits; }
+    /// True if all threads found them in time: then there are no cycles.
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool deepened() const {
         return deepens() && flags->deepened[EventFlags::rounds] == 0;
+    }
+    /// True if edges that no walk follows are dropped. `cc_and_walk` must know the components of all edges.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool drops_unfollowed() const {
+        return (plan.method == TrackMethod::walk || plan.method == TrackMethod::d_walk) && deepened();
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE static float unfollowed() { return std::bit_cast<float>(0xff800000U); }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE static bool may_be_followed(DeviceLink link) {
+        return link.score > unfollowed();
+    }
+    /// True if that component is a chain, and the method takes chains as they are; after `FindBranch`.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool takes_as_it_stands(std::uint64_t c, std::uint32_t n_hits_of_it) const {
+        return plan.method == TrackMethod::cc_and_walk && n_hits_of_it >= 3 && branching[c] == 0;
+    }
+    /// True if one thread must look into that component.
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool must_look_into(std::uint64_t c) const {
+        return (!merges_layers() && !deepened()) || unfinished[c] != 0;
     }
     /// Whether a walk may follow an edge that is kept.
     [[nodiscard]] RHEINFALL_HOST_DEVICE bool may_follow(std::uint32_t a, std::uint32_t b, float s) const {
@@ -128,6 +169,23 @@ struct DeviceTrackBuilder {
         return !has_hits || distance2[v] == distance2[v];
     }
 };
+
+/// Fewer threads than edges, each of which does some: a round without work costs what launching its threads does.
+template <class Body>
+struct Strided {
+    static constexpr std::uint64_t n_threads = std::uint64_t{1} << 17U;
+    Body body;
+    std::uint64_t n;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t first) const {
+        for (std::uint64_t i = first; i < n; i += n_threads) body(i);
+    }
+};
+
+template <class Executor, class Body>
+void for_each_strided(Executor& on, std::uint64_t n, const Body& body) {
+    using Many = Strided<Body>;
+    on.for_each(n < Many::n_threads ? n : Many::n_threads, Many{body, n});
+}
 
 /// One call: nothing is known yet.
 struct BeginTracks {
@@ -231,7 +289,7 @@ struct JoinEdge {
                 return;
             }
         }
-        if (t.deepened() && !t.may_follow(a, b, t.score[e])) {
+        if (t.drops_unfollowed() && !t.may_follow(a, b, t.score[e])) {
             t.source[e] = no_hit;
             return;
         }

@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// The kernels that put each component into a block of its own, and look into it.
+/// The kernels that find the components, and those that put each which is left to one thread into a block of its own.
 
 #include "tracking/detail/device_tracks.hpp"
 #include "tracking/detail/layer_merge.hpp"
@@ -67,12 +67,15 @@ struct MarkComponent {
     }
 };
 
-/// By place, and one more: where components begin; the last one ends behind the last place.
+/// By place, and one more: where components begin; the last one ends behind the last place. Nothing is known of them.
 struct PlaceMember {
     DeviceTrackBuilder t;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t p) const {
         const auto place = static_cast<std::uint32_t>(p);
-        if (p < t.n_nodes) t.place_of[t.member[p]] = place;
+        if (p < t.n_nodes) {
+            t.place_of[t.member[p]] = place;
+            t.unfinished[p] = t.branching[p] = 0;
+        }
         if (p == t.n_nodes || t.begins[p] != 0) t.first_place[t.component[p]] = place;
     }
 };
@@ -102,7 +105,7 @@ struct PlaceRow {
     DeviceTrackBuilder t;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t p) const {
         const ComponentOfTracks c(t, static_cast<std::uint32_t>(t.component[p + 1] - 1));
-        if (c.n_edges == 0) return;
+        if (c.n_edges == 0 || !t.must_look_into(c.number)) return;
         TrackScratch s = c.scratch(t);
         const std::uint64_t v = p - c.first_place;
         s.out.offsets[v] = t.row_begin[p] - c.first_edge;
@@ -118,6 +121,7 @@ struct PlaceEdge {
         const std::uint64_t key = t.sorted_edge_key[i];
         if (i >= t.row_begin[t.n_nodes]) return;
         const ComponentOfTracks c(t, static_cast<std::uint32_t>(t.component[(key >> t.index_bits) + 1] - 1));
+        if (!t.must_look_into(c.number)) return;
         TrackScratch s = c.scratch(t);
         const std::uint64_t mask = (std::uint64_t{1} << t.index_bits) - 1;
         const std::uint64_t e = i - c.first_edge;
@@ -146,6 +150,7 @@ struct PlaceMergeEdge {
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t i) const {
         if (i >= t.row_begin[t.n_nodes]) return;
         const ComponentOfTracks c(t, static_cast<std::uint32_t>(t.sorted_merge_key[i] >> 32U));
+        if (!t.must_look_into(c.number)) return;
         TrackScratch s = c.scratch(t);
         const std::uint32_t at = t.merge_edge[i];
         const std::uint64_t key = t.sorted_edge_key[at];
@@ -196,6 +201,7 @@ struct LookIntoComponent {
             if (!t.deepened()) t.depth[t.member[c.first_place]] = 0;
             return;
         }
+        if (!t.must_look_into(c.number)) return;
         TrackScratch s = c.scratch(t);
         if (t.merges_layers()) {
             merge_layers(c, s);

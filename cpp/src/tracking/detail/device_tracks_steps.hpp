@@ -8,9 +8,34 @@
 
 #include "tracking/detail/device_arena.hpp"
 #include "tracking/detail/device_tracks_components.hpp"
+#include "tracking/detail/device_tracks_merge.hpp"
 #include "tracking/detail/device_tracks_output.hpp"
+#include "tracking/detail/device_tracks_walks.hpp"
 
 namespace rheinfall::detail {
+
+/// The arrays of the methods that go in rounds.
+template <class Arena>
+void take_device_rounds(Arena& arena, DeviceTrackBuilder& t) {
+    const std::size_t n = t.n_nodes;
+    const std::size_t n_edges = t.edge_capacity;
+    for (auto* of_components : {&t.unfinished, &t.branching}) *of_components = arena.template take<std::uint32_t>(n);
+    if (t.merges_layers()) {
+        for (auto* of_edges : {&t.merge_a, &t.merge_b}) *of_edges = arena.template take<std::uint32_t>(n_edges);
+        t.cluster = arena.template take<std::uint32_t>(n);
+        for (auto* of_hits : {&t.cluster_layers, &t.best_edge}) *of_hits = arena.template take<std::uint64_t>(n);
+    }
+    if (!needs_no_cycles(t.plan.method)) return;
+    t.link = arena.template take<DeviceLink>(n_edges);
+    if (t.plan.method == TrackMethod::d_walk) {
+        for (auto* of_hits : {&t.retired_at, &t.led_to_at, &t.claimed_by}) {
+            *of_hits = arena.template take<std::uint32_t>(n);
+        }
+        t.claimed_sum = arena.template take<std::uint64_t>(n);
+    } else {
+        for (auto* of_hits : {&t.ranked, &t.taker, &t.next_taker}) *of_hits = arena.template take<std::uint32_t>(n);
+    }
+}
 
 template <class Arena>
 void take_device_components(Arena& arena, DeviceTrackBuilder& t) {
@@ -35,6 +60,7 @@ void take_device_components(Arena& arena, DeviceTrackBuilder& t) {
         t.merge_edge = arena.template take<std::uint32_t>(n_edges);
         t.layer = arena.template take<std::uint64_t>(n);
     }
+    take_device_rounds(arena, t);
     if (t.stops_at_cycles()) {
         t.on_cycle = arena.template take<std::uint64_t>(n + 1);
         t.cycle_place = arena.template take<std::uint64_t>(n + 1);
@@ -71,7 +97,7 @@ DeviceTrackBuilder take_device_tracks(Arena& arena, const TrackBuildingPlan& pla
     return t;
 }
 
-/// Looks into the components, one by one.
+/// Finds the components, then their tracks: in rounds, and what is left one by one.
 template <class Executor>
 void look_into_components(Executor& on, const DeviceTrackBuilder& t) {
     const std::uint64_t n = t.n_nodes;
@@ -90,15 +116,24 @@ void look_into_components(Executor& on, const DeviceTrackBuilder& t) {
     on.for_each(t.edge_capacity, MakeEdgeKey{t});
     on.sort_pairs(t.edge_key, t.sorted_edge_key, t.edge, t.sorted_edge, t.edge_capacity, 2 * n_bits + 1);
     on.for_each(n + 1, FindRowOfPlace{t});
-    on.for_each(n, PlaceRow{t});
-    on.for_each(t.edge_capacity, PlaceEdge{t});
     if (t.merges_layers()) {
         on.for_each(t.edge_capacity, MakeMergeKey{t});
         on.sort_pairs(t.merge_key, t.sorted_merge_key, t.edge, t.merge_edge, t.edge_capacity, 32 + n_bits);
-        on.for_each(t.edge_capacity, PlaceMergeEdge{t});
+        merge_in_rounds(on, t);
     }
+    if (needs_no_cycles(t.plan.method)) walk_in_rounds(on, t);
+    on.for_each(n, PlaceRow{t});
+    on.for_each(t.edge_capacity, PlaceEdge{t});
+    if (t.merges_layers()) on.for_each(t.edge_capacity, PlaceMergeEdge{t});
     on.for_each(n * threads_per_component, LookIntoComponent{t});
     if (t.stops_at_cycles()) on.exclusive_sum(t.on_cycle, t.cycle_place, n + 1);
+}
+
+template <class Executor>
+void measure_depths(Executor& on, const DeviceTrackBuilder& t) {
+    for (std::uint32_t round = 1; round <= EventFlags::rounds; ++round) {
+        for_each_strided(on, t.edge_capacity, DeepenEdge{t, round});
+    }
 }
 
 /// Runs all steps on @p on; the grids depend on the numbers of hits and on the room for edges alone.
@@ -108,10 +143,9 @@ void build_device_tracks(Executor& on, const DeviceTrackBuilder& t) {
     on.for_each(1, BeginTracks{t});
     on.for_each(n + 1, BeginHit{t});
     on.for_each(t.edge_capacity, SelectEdge{t});
-    for (std::uint32_t round = 1; t.deepens() && round <= EventFlags::rounds; ++round) {
-        on.for_each(t.edge_capacity, DeepenEdge{t, round});
-    }
+    if (needs_no_cycles(t.plan.method)) measure_depths(on, t);
     on.for_each(t.edge_capacity, JoinEdge{t});
+    if (!needs_no_cycles(t.plan.method) && t.deepens()) measure_depths(on, t);
     on.for_each(n, LabelHit{t});
     if (t.needs_rows()) look_into_components(on, t);
     on.for_each(n, MakeOrderKey{t});
