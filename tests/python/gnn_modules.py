@@ -94,6 +94,18 @@ def attention(x, e, m):
     return zeros(x, m).index_add(0, e[1], m * (weight / total[e[1]]).unsqueeze(1))
 
 
+def graph_attention(x, e, m):
+    """The same with two heads, each of two columns and with weights of its own."""
+    m = m.view(-1, 2, 2)
+    score = nn.functional.leaky_relu(m, 0.2).sum(-1)
+    start = torch.full((x.shape[0], 2), -1e30, dtype=m.dtype)
+    largest = start.scatter_reduce(0, e[1].unsqueeze(1).expand_as(score), score, "amax")
+    weight = (score - largest[e[1]]).exp()
+    total = torch.zeros(x.shape[0], 2, dtype=m.dtype).index_add(0, e[1], weight)
+    weight = weight / total[e[1]]
+    return torch.zeros(x.shape[0], 2, 2, dtype=m.dtype).index_add(0, e[1], m * weight.unsqueeze(-1)).flatten(1)
+
+
 def unpacked(x, e, m):
     source, target = e
     return x.new_zeros(x.size(0), m.size(1)).index_add(0, target, m * x[source, :][:, 1:2])
@@ -124,6 +136,7 @@ ONE_SUM = {
     "transposed": transposed,
     "mean": mean,
     "attention": attention,
+    "graph_attention": graph_attention,
     "scatter_reduce_mean": reduced("mean", False),
     "overwriting_scatter": lambda x, e, m: zeros(x, m).scatter(0, columns(e[1], m), m),
     "overwriting_index_put": lambda x, e, m: zeros(x, m).index_put((e[1],), m),
@@ -157,6 +170,7 @@ ONE_NORM = {
     "batch_of_event": lambda: nn.BatchNorm1d(6, track_running_stats=False),
     "batch_of_event_without_weights": lambda: nn.BatchNorm1d(6, track_running_stats=False, affine=False),
     "rms": lambda: nn.RMSNorm(6),
+    "group": lambda: nn.GroupNorm(2, 6),
     "mean_of_event": MeanOfEvent,
 }
 
@@ -171,6 +185,68 @@ class OneNorm(nn.Module):
     def forward(self, x, edge_index):
         h = torch.relu(self.norm(self.first(x)))
         return self.last(h[edge_index[0]] * h[edge_index[1]]).squeeze(-1)
+
+
+def heads(m):
+    return m.reshape(-1, 2, 3)
+
+
+def multi_head(e, a, b):
+    """Weights of two heads each, as in graph attention with two vectors of weights."""
+    score = (nn.functional.leaky_relu(heads(e[:, :6]), 0.2) * torch.tensor([[0.5, -1, 0.3], [1, 0.2, -0.7]]).to(e)).sum(
+        -1
+    )
+    return (heads(a) * torch.sigmoid(score).unsqueeze(-1)).sum(1)
+
+
+# What is made of an edge's 12 values e, of which a are the first six and b the others.
+ONE_SHAPE = {
+    "hstack": lambda e, a, b: torch.hstack([b, a, e[:, 2:3]]),
+    "stack_mean": lambda e, a, b: torch.stack([a, b]).mean(0),
+    "stack_sum_last": lambda e, a, b: torch.stack([a, b], -1).sum(-1),
+    "stack_max": lambda e, a, b: torch.stack([a, b]).amax(0),
+    "stack_flatten": lambda e, a, b: torch.stack([a, b], 1).flatten(1),
+    "stack_flatten_last": lambda e, a, b: torch.stack([a, b], 2).flatten(1),
+    "stack_softmax": lambda e, a, b: (torch.softmax(torch.stack([a, b], 1), 1) * torch.stack([b, a], 1)).sum(1),
+    "heads_sum": lambda e, a, b: heads(a).sum(1),
+    "heads_mean_last": lambda e, a, b: heads(a).mean(-1),
+    "heads_max_last": lambda e, a, b: heads(a).amax(2),
+    "heads_min": lambda e, a, b: heads(a).amin(1),
+    "heads_norm": lambda e, a, b: heads(a).norm(dim=-1),
+    "heads_transposed": lambda e, a, b: heads(a).transpose(1, 2).reshape(-1, 6),
+    "heads_one": lambda e, a, b: heads(a)[:, 1] - heads(b)[:, 0, :],
+    "heads_part": lambda e, a, b: heads(a)[:, :, 1:].reshape(-1, 4) + heads(b)[:, :, :2].flatten(1),
+    "heads_joined": lambda e, a, b: torch.cat([heads(a), heads(b)], 2).reshape(-1, 12),
+    "heads_linear": lambda e, a, b: (heads(a) @ torch.tensor([[1, 0.5], [-1, 2], [0.25, 0.1]]).to(e)).flatten(1),
+    "heads_dot": lambda e, a, b: (heads(a) * heads(b)).sum(-1),
+    "heads_layer_norm": lambda e, a, b: nn.functional.layer_norm(heads(a), (3,)).reshape(-1, 6),
+    "multi_head": multi_head,
+    "permuted": lambda e, a, b: e[:, [3, 1, 0, 3]],
+    "flipped": lambda e, a, b: a.flip(1),
+    "index_select": lambda e, a, b: torch.index_select(a, 1, torch.tensor([5, 0, 2])),
+    "minimum": lambda e, a, b: a.amin(1, keepdim=True) + b.amin(-1).unsqueeze(1),
+    "logsumexp": lambda e, a, b: torch.logsumexp(a, 1, keepdim=True) - torch.logsumexp(b, 1).unsqueeze(-1),
+    "mean_of_all": lambda e, a, b: a - a.mean() + b.sum() * 0.001,
+    "powers": lambda e, a, b: (
+        a**4 - a**3 + 0.1 * b**5 + (b.abs() + 0.5) ** 1.5 + (a * a + 1) ** -2 + (b * b + 1) ** -0.5
+    ),
+    "unbind": lambda e, a, b: sum(heads(a).unbind(1)) + sum(x.square() for x in e.split([3, 3, 6], 1)[:2]),
+    "outer": lambda e, a, b: (a[:, :2].unsqueeze(2) * b[:, :3].unsqueeze(1)).flatten(1),
+}
+
+
+class OneShape(nn.Module):
+    """A linear layer of both ends, one of the functions above, and a linear layer."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.first, self.make = nn.Linear(6, 12), ONE_SHAPE[name]
+        e = torch.zeros(2, 12)
+        self.last = nn.Linear(self.make(e, e[:, :6], e[:, 6:]).shape[1], 1)
+
+    def forward(self, x, edge_index):
+        e = self.first(torch.cat([x[edge_index[0]], x[edge_index[1]]], 1))
+        return self.last(torch.tanh(self.make(e, e[:, :6], e[:, 6:]))).squeeze(-1)
 
 
 class All(nn.Module):

@@ -1,6 +1,6 @@
 """Make `gnn_exports.npz`: networks exported by both exporters of PyTorch, and what PyTorch computes.
 
-    python tests/python/make_gnn_exports.py [activation] [sum] [norm] [random]
+    python tests/python/make_gnn_exports.py [activation] [sum] [shape] [norm] [random]
 
 Exports by the present exporter take seconds each, so what it wrote is kept (here PyTorch 2.13, onnxscript 0.7.2). For
 each network NAME there are NAME/onnx (the file's bytes, without the exporter's notes), NAME/exact (logits of PyTorch in
@@ -23,10 +23,12 @@ from gnn_modules import (
     MORE_ACTIVATIONS,
     ONE_ACTIVATION,
     ONE_NORM,
+    ONE_SHAPE,
     ONE_SUM,
     All,
     OneActivation,
     OneNorm,
+    OneShape,
     OneSum,
 )
 from gnn_networks import Network, export
@@ -119,7 +121,7 @@ def is_exported(name, exporter, opset):
         return True
     if name.startswith("batch_of_event") or name == "rms":
         return False
-    late = ("scatter_reduce_sum", "scatter_reduce_amax", "scatter_reduce_amin", "attention")
+    late = ("scatter_reduce_sum", "scatter_reduce_amax", "scatter_reduce_amin", "attention", "graph_attention")
     never = (
         "threshold",
         "softplus_early",
@@ -139,6 +141,7 @@ def main(kinds):
     singles = {
         "activation": (OneActivation, ONE_ACTIVATION, [(old, 11), (old, 20), (new, 18), (new, 20), (new, 21)]),
         "sum": (OneSum, ONE_SUM, [(old, 13), (old, 18), (new, 18), (new, 21)]),
+        "shape": (OneShape, ONE_SHAPE, [(old, 13), (new, 18), (new, 21)]),
         "norm": (OneNorm, ONE_NORM, [(old, 11), (old, 17), (new, 18), (new, 21)]),
     }
     for kind, (make, names, exporters) in singles.items():

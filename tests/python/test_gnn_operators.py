@@ -172,7 +172,7 @@ REFUSED = {
             helper.make_node("Slice", ["edge_index", "starts", "stops", "axes"], ["c"], name="it"),
             helper.make_node("Gather", ["x", "c"], ["out"]),
         ],
-        "slices Ends along axes",
+        r"slices edge_index of shape \(2, edges\) along axes",
     ),
     "Tile": (
         [
@@ -181,14 +181,36 @@ REFUSED = {
         ],
         "a constant of shape .* repeated",
     ),
-    "GatherND": ([helper.make_node("GatherND", ["edge_attr", "edge_index"], ["out"], name="it")], "at edges"),
+    "GatherND": ([helper.make_node("GatherND", ["edge_attr", "edge_index"], ["out"], name="it")], "at both ends"),
+    "ReduceMax": (
+        [
+            helper.make_node("ReduceMax", ["edge_attr", "zero"], ["c"], name="it"),
+            helper.make_node("Sub", ["edge_attr", "c"], ["out"]),
+        ],
+        "the largest or smallest over all edges, of which there are sums and means only",
+    ),
+    "Sin": ([helper.make_node("Sin", ["edge_attr"], ["out"], name="it")], "no such operator"),
+    "Pow": ([helper.make_node("Pow", ["edge_attr", "t"], ["out"], name="it")], r"to the power of 0.3: half and whole"),
+    "Reshape": (
+        [
+            helper.make_node("Reshape", ["edge_attr", "one_row"], ["c"], name="it"),
+            helper.make_node("Add", ["edge_attr", "c"], ["out"]),
+        ],
+        r"\(edges, 1\) as",
+    ),
 }
 
 
 @pytest.mark.parametrize("op", REFUSED)
 def test_what_does_not_lower_is_refused_with_its_node(tmp_path, op):
     nodes, reason = REFUSED[op]
-    constants = {"t": T, "zero": np.int64(0), "t1": np.float32([T]), "many": np.int64([2**40])}
+    constants = {
+        "t": T,
+        "zero": np.int64(0),
+        "t1": np.float32([T]),
+        "many": np.int64([2**40]),
+        "one_row": np.int64([7, -1]),
+    }
     for key, value in {"starts": [0, 5], "stops": [1, 9], "axes": [0, 1]}.items():
         constants[key] = np.int64(value)
     onnx.save(model_of(nodes, constants), tmp_path / "network.onnx")

@@ -39,6 +39,8 @@ def _at_edges(c: Context, data: Any, index: Any, expected: Any) -> Rows:
     """Rows of nodes at one end of each edge, where the indices have this shape."""
     if not isinstance(data, Rows) or not isinstance(index, Ends):
         raise LoweringError(f"gathers {data!r} at {index!r}")
+    if index.end == "both":
+        raise LoweringError("takes nodes at both ends of edges at once: write x[edge_index[0]] and x[edge_index[1]]")
     if data.kind != "node" or index.end == "both" or index.shape != expected:
         raise LoweringError(f"expected values of nodes at edges, got {data.shape} at {index.shape}")
     return c.rows(c.builder.add("gather", data.position, end=index.end), data.flat)

@@ -8,10 +8,13 @@ import numpy as np
 
 from rheinfall._extras import require
 from rheinfall.gnn.ir import Builder, Network
-from rheinfall.gnn.lower_operators import OPERATORS
-from rheinfall.gnn.lower_values import EDGES, Ends, LoweringError, Rows, Tensor
+from rheinfall.gnn.lower_operators import BLOCK_OPERATORS, OPERATORS
+from rheinfall.gnn.lower_values import EDGES, Block, Ends, LoweringError, Rows, Tensor, as_ints
 from rheinfall.gnn.onnx_checks import nodes_of, subgraphs
 from rheinfall.gnn.onnx_inputs import ModelInputs
+
+_SEQUENCES = ("SequenceConstruct", "SequenceAt", "ConcatFromSequence", "SequenceMap")
+_REFUSALS = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
 class Lowering:
@@ -46,20 +49,69 @@ class Lowering:
         Raises:
             LoweringError: it cannot be; names the node.
         """
-        if node.op_type == "If" and node.domain in ("", "ai.onnx"):
-            return self._run_branch(node)
+        if node.domain in ("", "ai.onnx"):
+            if node.op_type == "If":
+                return self._run_branch(node)
+            if node.op_type in _SEQUENCES:
+                return self._run_sequence(node)
         name = node.name or (node.output[0] if node.output else "")
         self.builder.name = str(name)
-        operator = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if operator is None:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in {**OPERATORS, **BLOCK_OPERATORS}:
             raise LoweringError(f"node {name!r} ({node.op_type}): no such operator in the fused engine")
         try:
             operands = [self._tensor(i) for i in node.input]
-            results = operator(self, operands, _attributes(node), len(node.output))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            results = self._apply(node.op_type, operands, _attributes(node), len(node.output))
+        except _REFUSALS as error:
             raise LoweringError(f"node {name!r} ({node.op_type}): {error}") from error
         for output, value in zip(node.output, results, strict=False):
             self.tensors[output] = value
+
+    def _apply(self, op: str, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+        """The operator on rows; where that does not take them, or has several axes of columns, the one on blocks."""
+        refused: Exception | None = None
+        if op in OPERATORS and not any(isinstance(t, Block) for t in x):
+            try:
+                return OPERATORS[op](self, x, attributes, n)
+            except _REFUSALS as error:
+                refused = error
+        if op not in BLOCK_OPERATORS or not any(isinstance(t, (Rows, Block)) for t in x):
+            raise refused or LoweringError(f"of {', '.join(map(repr, x))}")
+        try:
+            return BLOCK_OPERATORS[op](self, x, attributes, n)
+        except _REFUSALS as error:
+            raise refused or error from error
+
+    def _run_sequence(self, node: Any) -> None:
+        """Lists of tensors, as exporters write torch.hstack and its like."""
+        try:
+            result = self._sequence(node)
+        except _REFUSALS as error:
+            raise LoweringError(f"node {node.name or node.output[0]!r} ({node.op_type}): {error}") from error
+        self.tensors[node.output[0]] = result
+
+    def _sequence(self, node: Any) -> Any:
+        attributes = {a.name: a for a in node.attribute}
+        if node.op_type == "SequenceConstruct":
+            return tuple(self._tensor(i) for i in node.input)
+        whole: Any = self._tensor(node.input[0])
+        if not isinstance(whole, tuple):
+            raise LoweringError("expected a list of tensors")
+        if node.op_type == "SequenceAt":
+            return whole[as_ints(self._tensor(node.input[1]), "the place")[0]]
+        if node.op_type == "ConcatFromSequence":
+            axis = int(attributes["axis"].i)
+            if "new_axis" in attributes and attributes["new_axis"].i:
+                whole = tuple(self._apply("Unsqueeze", [t, np.array([axis])], {}, 1)[0] for t in whole)
+            return self._apply("Concat", list(whole), {"axis": axis}, 1)[0]
+        if len(node.input) > 1:
+            raise LoweringError("more than one list of tensors")
+        return tuple(self._mapped(attributes["body"].g, tensor) for tensor in whole)
+
+    def _mapped(self, body: Any, tensor: Any) -> Any:
+        """What a subgraph makes of one tensor of a list."""
+        self.tensors[body.input[0].name] = tensor
+        self._run_graph(body)
+        return self._tensor(body.output[0].name)
 
     def _run_branch(self, node: Any) -> None:
         """The branch of an If whose condition is known: exporters ask whether a tensor has dimensions."""
@@ -68,13 +120,16 @@ class Lowering:
             raise LoweringError(f"node {node.name!r} (If): a condition that hangs on the event")
         wanted = "then_branch" if bool(condition.ravel()[0]) else "else_branch"
         graph = next(a.g for a in node.attribute if a.name == wanted)
+        self._run_graph(graph)
+        for output, value in zip(node.output, graph.output, strict=True):
+            self.tensors[output] = self._tensor(value.name)
+
+    def _run_graph(self, graph: Any) -> None:
         numpy_helper = require("onnx.numpy_helper", "onnx")
         for tensor in graph.initializer:
             self.tensors[tensor.name] = numpy_helper.to_array(tensor)
         for inner in graph.node:
             self.run(inner)
-        for output, value in zip(node.output, graph.output, strict=True):
-            self.tensors[output] = self._tensor(value.name)
 
     def _tensor(self, name: str) -> Tensor | None:
         if name not in self.tensors:

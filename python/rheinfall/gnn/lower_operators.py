@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall.gnn.lower_activations import ACTIVATIONS, limited, unary
+from rheinfall.gnn.lower_block_sums import block_operators, row_reduced
 from rheinfall.gnn.lower_conditions import CONDITIONS
 from rheinfall.gnn.lower_indexing import INDEXING
 from rheinfall.gnn.lower_shapes import SHAPE_OPERATORS, Context, Operator
@@ -25,6 +26,8 @@ from rheinfall.gnn.lower_values import (
     broadcast,
     shape_of,
 )
+
+_LARGEST_POWER = 16
 
 
 def _constant_side(c: Context, op: str, rows: Rows, constant: Any, rows_first: bool, shape: Any) -> Tensor:
@@ -106,16 +109,26 @@ def _shifted_index(a: Any, b: Any, shape: Any) -> Tensor:
 
 
 def _pow(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
-    exponent = float(np.asarray(x[1]).reshape(()))
-    ops = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
-    if exponent == 1.0:
-        return [x[0]]
-    if exponent == 3.0 and isinstance(x[0], Rows):
-        square = c.builder.add("square", x[0].position)
-        return [c.rows(c.builder.add("mul", square, x[0].position), x[0].flat)]
-    if exponent not in ops:
-        raise LoweringError(f"the exponent {exponent}")
-    return unary(ops[exponent])(c, x[:1], {}, n)
+    if not isinstance(x[0], Rows) or not isinstance(x[1], np.ndarray) or x[1].size != 1:
+        raise LoweringError("expected values of nodes or edges to the power of one number")
+    exponent = float(x[1].ravel()[0])
+    if exponent == 0 or 2 * abs(exponent) not in range(1, 2 * _LARGEST_POWER + 1):
+        raise LoweringError(f"to the power of {exponent:g}: half and whole numbers up to {_LARGEST_POWER} are possible")
+    position = _to_the_power(c, x[0].position, abs(exponent))
+    return [c.rows(c.builder.add("reciprocal", position) if exponent < 0 else position, x[0].flat)]
+
+
+def _to_the_power(c: Context, x: int, exponent: float) -> int:
+    """By squares and products, from the highest binary digit of the exponent on."""
+    whole = int(exponent)
+    root = [c.builder.add("sqrt", x)] if exponent != whole else []
+    result: int | None = None
+    for digit in f"{whole:b}" if whole else "":
+        result = None if result is None else c.builder.add("square", result)
+        if digit == "1":
+            result = x if result is None else c.builder.add("mul", result, x)
+    terms = ([] if result is None else [result]) + root
+    return terms[0] if len(terms) == 1 else c.builder.add("mul", *terms)
 
 
 def _gemm(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
@@ -175,14 +188,21 @@ def _reduce(how: str) -> Operator:
                 return [np.asarray(np.prod(x[0], dtype=object), dtype=object)]
             raise LoweringError("expected values of nodes or edges")
         axes = attributes.get("axes") if len(x) < 2 or x[1] is None else as_ints(x[1], "axes")
-        keep = bool(attributes.get("keepdims", 1))
-        if axes is None or len(axes) != 1 or x[0].flat or how == "prod":
-            raise LoweringError(f"axes {axes}")
-        over_columns = axes[0] in (-1, 1)
-        if not over_columns and how == "max":
-            raise LoweringError("the maximum over all nodes or edges")
-        name = ("row_" if over_columns else "event_") + how
-        return [c.rows(c.builder.add(name, x[0].position), flat=not keep)]
+        keep, rank = bool(attributes.get("keepdims", 1)), len(x[0].shape)
+        if how == "prod":
+            raise LoweringError(f"the product of {x[0]!r}")
+        over = {a % rank for a in (range(rank) if axes is None else axes)}
+        rows_too = 0 in over and x[0].kind != "event"
+        if rows_too and how in ("max", "min"):
+            raise LoweringError(
+                f"the largest or smallest over all {x[0].kind}s, of which there are sums and means only"
+            )
+        position = x[0].position
+        if 1 in over or (0 in over and x[0].kind == "event" and x[0].flat):
+            position = row_reduced(c, position, how)
+        if rows_too:
+            position = c.builder.add("event_" + how, position)
+        return [c.rows(position, flat=not keep or x[0].flat)]
 
     return lower
 
@@ -218,8 +238,15 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMean": _reduce("mean"),
     "ReduceSum": _reduce("sum"),
     "ReduceMax": _reduce("max"),
+    "ReduceMin": _reduce("min"),
     "ReduceL1": _reduce_of("abs"),
     "ReduceL2": _reduce_of("square", root=True),
     "ReduceSumSquare": _reduce_of("square"),
     "ReduceProd": _reduce("prod"),
 }
+
+BLOCK_OPERATORS = block_operators(
+    OPERATORS,
+    {*ACTIVATIONS, "Neg", "Pow", "Add", "Sum", "Sub", "Mul", "Div", "Max", "Min", "Cast", "Identity", "Dropout"}
+    - {"Softmax", "LogSoftmax"},
+)

@@ -13,6 +13,8 @@ from rheinfall.gnn.lower_values import EDGES, Dim, Ends, Fill, LoweringError, Ro
 
 _MOST_CONSTANTS = 2**24  # that a small file may repeat one into
 
+_BOTH = [("source", (1, EDGES)), ("target", (1, EDGES))]
+
 
 class Context(Protocol):
     """What an operator sees of the lowering."""
@@ -87,6 +89,8 @@ def _reshaped(c: Context, x: Any, shape: tuple[Any, ...], expand: bool = False) 
     rows = x.rows
     if shape == (rows, x.width):
         return Rows(x.position, x.kind, x.width)
+    if x.kind == "event" and x.width == 1 and shape == ():
+        return Rows(x.position, x.kind, x.width, flat=True)  # of shape (1,), which broadcasts as () does
     if shape == ((x.width,) if x.kind == "event" else (rows,)) and (x.width == 1 or x.kind == "event"):
         return Rows(x.position, x.kind, x.width, flat=True)
     if expand and x.width == 1 and len(shape) == 2 and shape[0] == rows and isinstance(shape[1], int):
@@ -145,9 +149,9 @@ def _concat(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
         return [np.concatenate(x, axis=axis)]
     if axis in (1, -1) and all(isinstance(t, Rows) and not t.flat for t in x):
         return [c.rows(c.builder.add("concat", *(t.position for t in x)))]
-    if all(isinstance(t, Ends) for t in x) and [t.end for t in x] == ["source", "target"] and axis == 0:
+    if all(isinstance(t, Ends) for t in x) and [(t.end, t.shape) for t in x] == _BOTH and axis == 0:
         return [Ends("both", (2, EDGES))]
-    raise LoweringError(f"concatenates {', '.join(type(t).__name__ for t in x)} along axis {axis}")
+    raise LoweringError(f"concatenates {', '.join(map(repr, x))} along axis {axis}")
 
 
 def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
@@ -163,7 +167,7 @@ def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
         stops = np.cumsum(sizes)
         parts = zip(stops - np.asarray(sizes), stops, strict=True)
         return [c.rows(c.builder.add("slice", data.position, start=int(i), stop=int(j))) for i, j in parts]
-    raise LoweringError(f"splits {type(data).__name__} along axis {axis}")
+    raise LoweringError(f"splits {data!r} along axis {axis}")
 
 
 def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
@@ -188,7 +192,7 @@ def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
         rows = range(2)[starts[0] : stops[0]]
         if len(rows) == 1:
             return [Ends(("source", "target")[rows[0]], (1, EDGES) if axes[0] % 2 == 0 else (EDGES, 1))]
-    raise LoweringError(f"slices {type(data).__name__} along axes {axes}")
+    raise LoweringError(f"slices {data!r} along axes {axes}")
 
 
 def _cut(shape: tuple[Any, ...], axes: list[int], starts: list[int], stops: list[int]) -> tuple[Any, ...]:

@@ -19,6 +19,9 @@ class Dim:
 
     kind: str
 
+    def __repr__(self) -> str:
+        return f"{self.kind}s"
+
     def __mul__(self, other: object) -> Dim:
         if other == 1:
             return self
@@ -45,6 +48,9 @@ class Rows:
     width: int
     flat: bool = False
 
+    def __repr__(self) -> str:
+        return f"values of {self.kind}s of shape {self.shape}"
+
     @property
     def shape(self) -> Shape:
         """The tensor's shape in the file."""
@@ -59,11 +65,38 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Values of an operation whose columns have these axes, the last one fastest; the rows stand before axis `axis`."""
+
+    position: int
+    kind: str
+    dims: tuple[int, ...]
+    axis: int
+
+    def __repr__(self) -> str:
+        return f"values of {self.kind}s of shape {self.shape}"
+
+    @property
+    def shape(self) -> Shape:
+        """The tensor's shape in the file."""
+        return (*self.dims[: self.axis], self.rows, *self.dims[self.axis :])
+
+    @property
+    def rows(self) -> Dim:
+        """How many there are."""
+        return NODES if self.kind == "node" else EDGES
+
+
+@dataclass(frozen=True)
 class Ends:
     """Node indices of edges: both ends (2, edges), or one end in any shape that repeats (edges,)."""
 
     end: str
     shape: Shape
+
+    def __repr__(self) -> str:
+        what = "edge_index" if self.end == "both" else f"the {self.end}s of edge_index"
+        return f"{what} of shape {self.shape}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +105,9 @@ class Fill:
 
     value: Any
     shape: Shape
+
+    def __repr__(self) -> str:
+        return f"{self.value} in shape {self.shape}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +141,7 @@ class Condition:
         return replace(self, negated=not self.negated)
 
 
-Tensor = Rows | Ends | Fill | Touched | Condition | NDArray[Any]
+Tensor = Rows | Block | Ends | Fill | Touched | Condition | NDArray[Any]
 
 
 def as_ints(tensor: Any, what: str) -> list[int]:
