@@ -169,10 +169,27 @@ def graph_segment_by_enumeration(edges, scores, n, walk_min, walk_add):
     return tracks
 
 
-@pytest.mark.parametrize("code", ["acorn", "graph_segment"])
+def acts_by_enumeration(edges, scores, n, walk_min, walk_add):
+    """BoostTrackBuilding: one candidate for each label of the components of what has a score above the cut."""
+    label = list(range(n))
+    changed = True
+    while changed:
+        changed = False
+        for (a, b), score in zip(edges, scores, strict=True):
+            if score > 0.25 and label[a] != label[b]:
+                label[a] = label[b] = min(label[a], label[b])
+                changed = True
+    return [[v for v in range(n) if label[v] == track] for track in sorted(set(label))]
+
+
+@pytest.mark.parametrize("code", ["acorn", "graph_segment", "acts"])
 @pytest.mark.parametrize("block", range(5))
 def test_agrees_with_enumeration(code, block):
-    enumeration = {"acorn": acorn_by_enumeration, "graph_segment": graph_segment_by_enumeration}[code]
+    enumeration = {
+        "acorn": acorn_by_enumeration,
+        "graph_segment": graph_segment_by_enumeration,
+        "acts": acts_by_enumeration,
+    }[code]
     for seed in range(60 * block, 60 * block + 60):
         rng = np.random.default_rng(seed)
         n = int(rng.integers(1, 13))
