@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rheinfall as rf
-from module_map_samples import BENDS, bits, simulated_events
+from module_map_samples import BENDS, bits
 from rheinfall import _core
 from rheinfall.event import LAYER_SHIFT, encode_module_id
 from rheinfall.reference import module_map as reference
@@ -25,21 +25,6 @@ RULES = (
     {"max_phi_slope": 4e-4, "remove_two_cycles": False},
     {"absolute": (0.5, 1e-3, 1e-5, 0.01, 0.02, 3e-3), "core": 50.0},
 )
-
-
-@pytest.fixture(scope="module")
-def events():
-    return simulated_events()
-
-
-@pytest.fixture(scope="module", params=BENDS)
-def bend(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def module_map(events, bend):
-    return rf.ModuleMap.build(events, bend=bend)
 
 
 @pytest.fixture(scope="module")

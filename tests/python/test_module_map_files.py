@@ -10,25 +10,10 @@ import numpy as np
 import pytest
 
 import rheinfall as rf
-from module_map_samples import BENDS, simulated_events, tiny_map
+from module_map_samples import BENDS, tiny_map
 from rheinfall import _core
 
 HEADER = 128
-
-
-@pytest.fixture(scope="module")
-def events():
-    return simulated_events()
-
-
-@pytest.fixture(scope="module", params=BENDS)
-def bend(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def module_map(events, bend):
-    return rf.ModuleMap.build(events, bend=bend)
 
 
 def assert_same(a, b):
