@@ -249,6 +249,59 @@ class OneShape(nn.Module):
         return self.last(torch.tanh(self.make(e, e[:, :6], e[:, 6:]))).squeeze(-1)
 
 
+def summed(h, target, m):
+    return zeros(h, m).scatter_add(0, columns(target, m), m)
+
+
+def largest(h, target, m):
+    return zeros(h, m).scatter_reduce(0, columns(target, m), m, "amax")
+
+
+def halves(n, logits):
+    return (logits[:n] + logits[n:]) / 2
+
+
+# How edges are written twice, what nodes get of their messages, and what becomes of two logits for each edge.
+REVERSED = {
+    "flip": lambda e: torch.cat([e, e.flip(0)], 1),
+    "stack": lambda e: torch.cat([e, torch.stack([e[1], e[0]])], 1),
+    "index": lambda e: torch.cat([e[[1, 0]], e], 1),
+    "ends": lambda e: torch.stack([torch.cat([e[0], e[1]]), torch.cat([e[1], e[0]])]),
+}
+ONE_UNDIRECTED = {
+    "flip": ("flip", summed, halves),
+    "stack": ("stack", largest, lambda n, logits: logits[:n]),
+    "index": ("index", summed, lambda n, logits: logits[n:] - 0.5 * logits[:n]),
+    "ends": ("ends", summed, lambda n, logits: logits.view(2, -1).mean(0)),
+    "mean": (
+        "flip",
+        lambda h, t, m: summed(h, t, m) / summed(h, t, torch.ones_like(m[:, :1])).clamp(min=1),
+        lambda n, logits: torch.maximum(logits[:n], logits[n:]),
+    ),
+    "heads": ("flip", lambda h, t, m: summed(h, t, (heads(m).softmax(1) * heads(m)).flatten(1)), halves),
+    "centred": ("flip", lambda h, t, m: summed(h, t, m - m.mean(0) + 0.01 * m.sum(0, keepdim=True)), halves),
+}
+
+
+class OneUndirected(nn.Module):
+    """Messages both ways, with a value of the edge that changes its sign with the direction."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.reversed, self.gather, self.join = ONE_UNDIRECTED[name]
+        self.reversed = REVERSED[self.reversed]
+        self.nodes, self.messages, self.last = nn.Linear(3, 6), nn.Linear(13, 6), nn.Linear(12, 1)
+
+    def forward(self, x, edge_index):
+        source, target = self.reversed(edge_index)
+        h, step = torch.tanh(self.nodes(x)), x[edge_index[1]][:, :1] - x[edge_index[0]][:, :1]
+        step = torch.cat([step, -step])
+        m = torch.tanh(self.messages(torch.cat([h[source], h[target], step], 1)))
+        h = h + self.gather(h, target, m)
+        logits = self.last(torch.cat([h[source] * h[target], m], 1)).squeeze(-1)
+        return self.join(edge_index.shape[1], logits)
+
+
 class All(nn.Module):
     """Several networks with an output each, since one export takes seconds."""
 

@@ -1,6 +1,6 @@
 """Make `gnn_exports.npz`: networks exported by both exporters of PyTorch, and what PyTorch computes.
 
-    python tests/python/make_gnn_exports.py [activation] [sum] [shape] [norm] [random]
+    python tests/python/make_gnn_exports.py [activation] [sum] [shape] [undirected] [norm] [random]
 
 Exports by the present exporter take seconds each, so what it wrote is kept (here PyTorch 2.13, onnxscript 0.7.2). For
 each network NAME there are NAME/onnx (the file's bytes, without the exporter's notes), NAME/exact (logits of PyTorch in
@@ -25,11 +25,13 @@ from gnn_modules import (
     ONE_NORM,
     ONE_SHAPE,
     ONE_SUM,
+    ONE_UNDIRECTED,
     All,
     OneActivation,
     OneNorm,
     OneShape,
     OneSum,
+    OneUndirected,
 )
 from gnn_networks import Network, export
 
@@ -142,6 +144,7 @@ def main(kinds):
         "activation": (OneActivation, ONE_ACTIVATION, [(old, 11), (old, 20), (new, 18), (new, 20), (new, 21)]),
         "sum": (OneSum, ONE_SUM, [(old, 13), (old, 18), (new, 18), (new, 21)]),
         "shape": (OneShape, ONE_SHAPE, [(old, 13), (new, 18), (new, 21)]),
+        "undirected": (OneUndirected, ONE_UNDIRECTED, [(old, 17), (new, 18), (new, 21)]),
         "norm": (OneNorm, ONE_NORM, [(old, 11), (old, 17), (new, 18), (new, 21)]),
     }
     for kind, (make, names, exporters) in singles.items():

@@ -26,7 +26,7 @@ def write(tmp_path, name):
 def lost_its_sums(name):
     """True where the older exporter writes a sum as a scatter without a reduction."""
     kind, exporter, opset, what = name.split("/")
-    if exporter == "dynamo" or kind in ("activation", "norm", "shape"):
+    if exporter == "dynamo" or kind in ("activation", "norm", "shape", "undirected"):
         return False
     return int(opset) < 16 or (kind == "sum" and not what.startswith(("scatter", "transposed")))
 
@@ -66,6 +66,17 @@ def test_a_scatter_without_a_reduction_is_refused(tmp_path, name):
         EdgeClassifier.load(path, engine="fused")
     traps = inspect_network(path).traps
     assert any("has no reduction" in trap for trap in traps), traps
+
+
+def test_two_values_for_each_edge_are_refused(tmp_path):
+    """An undirected network that does not make one of both."""
+    name = "undirected/dynamo/18/flip"
+    model = onnx.load_from_string(EXPORTS[f"{name}/onnx"].tobytes())
+    squeeze = [n for n in model.graph.node if n.op_type == "Squeeze"][-1]
+    model.graph.output[0].name = squeeze.output[0]
+    onnx.save(model, tmp_path / "network.onnx")
+    with pytest.raises(ValueError, match="has a value for each edge and direction, in two halves: give one value"):
+        EdgeClassifier.load(tmp_path / "network.onnx", engine="fused", output="logits")
 
 
 def test_there_are_enough():

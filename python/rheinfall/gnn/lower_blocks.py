@@ -201,7 +201,7 @@ def _gather(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
 
 
 def _at_edges(c: Context, data: Block, index: Ends) -> Tensor:
-    if data.kind != "node" or data.axis != 0 or index.end == "both":
+    if data.kind != "node" or data.axis != 0 or index.both:
         raise LoweringError(f"takes {index!r} out of {data!r}")
     return made(c, c.builder.add("gather", data.position, end=index.end), data.dims, 0)
 

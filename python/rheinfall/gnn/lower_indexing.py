@@ -16,11 +16,13 @@ def _gather(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
     axis, data, index = attributes.get("axis", 0), x[0], x[1]
     if isinstance(data, np.ndarray):
         return [np.take(data, as_ints(index, "the index"), axis=axis).reshape(_taken(data.shape, axis, index))]
-    if isinstance(data, Ends) and data.end == "both" and axis % 2 == data.shape.index(2):
+    if isinstance(data, Ends) and data.both and axis % 2 == data.shape.index(2):
         row = as_ints(index, "the row of edge_index")
         shape = (EDGES,) if np.ndim(index) == 0 else (1, EDGES) if axis == 0 else (EDGES, 1)
         if len(row) == 1:
-            return [Ends(("source", "target")[row[0] % 2], shape)]
+            return [Ends(data.both[row[0] % 2], shape)]
+        if [r % 2 for r in row] == [1, 0]:
+            return [Ends("both" if data.end == "reversed" else "reversed", data.shape)]
     if isinstance(data, Rows) and isinstance(index, Ends) and axis == 0:
         return [_at_edges(c, data, index, (EDGES,))]
     if isinstance(data, Rows) and axis in (1, -1) and isinstance(index, np.ndarray) and not data.flat:
@@ -39,9 +41,9 @@ def _at_edges(c: Context, data: Any, index: Any, expected: Any) -> Rows:
     """Rows of nodes at one end of each edge, where the indices have this shape."""
     if not isinstance(data, Rows) or not isinstance(index, Ends):
         raise LoweringError(f"gathers {data!r} at {index!r}")
-    if index.end == "both":
+    if index.both:
         raise LoweringError("takes nodes at both ends of edges at once: write x[edge_index[0]] and x[edge_index[1]]")
-    if data.kind != "node" or index.end == "both" or index.shape != expected:
+    if data.kind != "node" or index.both or index.shape != expected:
         raise LoweringError(f"expected values of nodes at edges, got {data.shape} at {index.shape}")
     return c.rows(c.builder.add("gather", data.position, end=index.end), data.flat)
 
@@ -50,6 +52,8 @@ def _gather_nd(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> 
     """Whole rows, where the indices are one column."""
     if attributes.get("batch_dims", 0) != 0:
         raise LoweringError(f"batch_dims {attributes['batch_dims']}")
+    if isinstance(x[0], Ends) and isinstance(x[1], np.ndarray) and x[1].ndim == 2 and x[1].shape[1] == 1:
+        return _gather(c, [x[0], x[1][:, 0]], {"axis": 0}, n)  # rows of edge_index
     return [_at_edges(c, x[0], x[1], (EDGES, 1))]
 
 
@@ -71,7 +75,7 @@ def _scatter_places(data: Any, index: Any, n_columns: tuple[Any, ...]) -> str:
         raise LoweringError(f"scatters into a constant of shape {data.shape}: the number of nodes was baked in")
     if not isinstance(data, (Fill, Touched)) or data.shape[:1] != (NODES,) or len(data.shape) > 2:
         raise LoweringError(f"expected to scatter into one number per node, got {data!r}")
-    if not isinstance(index, Ends) or index.end == "both" or index.shape != (EDGES, *n_columns):
+    if not isinstance(index, Ends) or index.both or index.shape != (EDGES, *n_columns):
         raise LoweringError("expected indices from edge_index, those of whole rows")
     return index.end
 

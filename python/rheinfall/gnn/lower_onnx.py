@@ -9,7 +9,8 @@ import numpy as np
 from rheinfall._extras import require
 from rheinfall.gnn.ir import Builder, Network
 from rheinfall.gnn.lower_operators import BLOCK_OPERATORS, OPERATORS
-from rheinfall.gnn.lower_values import EDGES, Block, Ends, LoweringError, Rows, Tensor, as_ints
+from rheinfall.gnn.lower_twins import Twin, on_twins, twin_of
+from rheinfall.gnn.lower_values import EDGES, Block, Ends, LoweringError, Rows, as_ints
 from rheinfall.gnn.onnx_checks import nodes_of, subgraphs
 from rheinfall.gnn.onnx_inputs import ModelInputs
 
@@ -30,7 +31,7 @@ class Lowering:
         numpy_helper = require("onnx.numpy_helper", "onnx")
         self.builder = Builder()
         self.opset = opset
-        self.tensors: dict[str, Tensor | None] = {"": None}
+        self.tensors: dict[str, Any] = {"": None}
         for tensor in model.graph.initializer:
             self.tensors[tensor.name] = numpy_helper.to_array(tensor)
         self.tensors[inputs.edge_index] = Ends("both", (2, EDGES))
@@ -66,8 +67,12 @@ class Lowering:
         for output, value in zip(node.output, results, strict=False):
             self.tensors[output] = value
 
-    def _apply(self, op: str, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    def _apply(self, op: str, x: list[Any], attributes: dict[str, Any], n: int) -> list[Any]:
         """The operator on rows; where that does not take them, or has several axes of columns, the one on blocks."""
+        if any(isinstance(t, Twin) for t in x):
+            return on_twins(self, self._apply, op, x, attributes, n)
+        if (twin := twin_of(op, x, attributes)) is not None:
+            return [twin]
         refused: Exception | None = None
         if op in OPERATORS and not any(isinstance(t, Block) for t in x):
             try:
@@ -131,7 +136,7 @@ class Lowering:
         for inner in graph.node:
             self.run(inner)
 
-    def _tensor(self, name: str) -> Tensor | None:
+    def _tensor(self, name: str) -> Any:
         if name not in self.tensors:
             raise LoweringError(f"its input {name!r} is not known")
         return self.tensors[name]
@@ -160,6 +165,11 @@ def lower(model: Any, inputs: ModelInputs, output: str, opset: int) -> Network:
         if needed.intersection(node.output):
             lowering.run(node)
     result = lowering.tensors.get(output)
+    if isinstance(result, Twin):
+        raise LoweringError(
+            f"output {output!r}: has a value for each edge and direction, in two halves: give one value for each edge, "
+            "the mean of both halves or the first of them"
+        )
     if not isinstance(result, Rows) or result.kind != "edge" or result.width != 1:
         raise LoweringError(f"output {output!r}: expected one value per edge, got {result!r}")
     return lowering.builder.finish(result.position)

@@ -11,9 +11,8 @@ import numpy as np
 from rheinfall.gnn.ir import Builder
 from rheinfall.gnn.lower_values import EDGES, Dim, Ends, Fill, LoweringError, Rows, Tensor, as_ints, broadcast, shape_of
 
+_FAR = 2**31
 _MOST_CONSTANTS = 2**24  # that a small file may repeat one into
-
-_BOTH = [("source", (1, EDGES)), ("target", (1, EDGES))]
 
 
 class Context(Protocol):
@@ -75,7 +74,7 @@ def _expand(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
 def _reshaped(c: Context, x: Any, shape: tuple[Any, ...], expand: bool = False) -> Tensor:
     """The same values in another shape; those of rows and ends may change in sizes of 1 only."""
     if isinstance(x, Ends):
-        if x.end == "both" and shape != x.shape:
+        if x.both and shape != x.shape:
             raise LoweringError(f"edge_index as {shape}")
         return Ends(x.end, shape)
     if isinstance(x, Fill):
@@ -149,17 +148,19 @@ def _concat(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
         return [np.concatenate(x, axis=axis)]
     if axis in (1, -1) and all(isinstance(t, Rows) and not t.flat for t in x):
         return [c.rows(c.builder.add("concat", *(t.position for t in x)))]
-    if all(isinstance(t, Ends) for t in x) and [(t.end, t.shape) for t in x] == _BOTH and axis == 0:
-        return [Ends("both", (2, EDGES))]
+    if all(isinstance(t, Ends) and t.shape == (1, EDGES) for t in x) and axis == 0:
+        for end in ("both", "reversed"):
+            if Ends(end, (2, EDGES)).both == tuple(t.end for t in x):
+                return [Ends(end, (2, EDGES))]
     raise LoweringError(f"concatenates {', '.join(map(repr, x))} along axis {axis}")
 
 
 def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     axis, data = attributes.get("axis", 0), x[0]
     sizes = attributes.get("split") if len(x) < 2 or x[1] is None else as_ints(x[1], "the sizes")
-    if isinstance(data, Ends) and data.end == "both" and axis % 2 == data.shape.index(2) and n == 2:
+    if isinstance(data, Ends) and data.both and axis % 2 == data.shape.index(2) and n == 2:
         shape = (1, EDGES) if axis % 2 == 0 else (EDGES, 1)
-        return [Ends("source", shape), Ends("target", shape)]
+        return [Ends(end, shape) for end in data.both]
     if isinstance(data, Rows) and axis in (1, -1) and not data.flat:
         if sizes is None:
             size = -(-data.width // n)
@@ -188,11 +189,18 @@ def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
     if isinstance(data, Rows) and axes in ([1], [-1]) and steps == [1] and not data.flat:
         start, stop, _ = slice(starts[0], stops[0]).indices(data.width)
         return [c.rows(c.builder.add("slice", data.position, start=start, stop=stop))]
-    if isinstance(data, Ends) and data.end == "both" and steps == [1] and axes[0] % 2 == data.shape.index(2):
-        rows = range(2)[starts[0] : stops[0]]
+    if isinstance(data, Ends) and data.both and len(axes) == 1 and axes[0] % 2 == data.shape.index(2):
+        rows = list(range(2))[_slice_of(starts[0], stops[0], steps[0])]
         if len(rows) == 1:
-            return [Ends(("source", "target")[rows[0]], (1, EDGES) if axes[0] % 2 == 0 else (EDGES, 1))]
+            return [Ends(data.both[rows[0]], (1, EDGES) if axes[0] % 2 == 0 else (EDGES, 1))]
+        if rows == [1, 0]:
+            return [Ends("both" if data.end == "reversed" else "reversed", data.shape)]
     raise LoweringError(f"slices {data!r} along axes {axes}")
+
+
+def _slice_of(start: int, stop: int, step: int) -> slice:
+    """With a stop far below zero, by which a file says: to the very first."""
+    return slice(start, None if step < 0 and stop < -_FAR else stop, step)
 
 
 def _cut(shape: tuple[Any, ...], axes: list[int], starts: list[int], stops: list[int]) -> tuple[Any, ...]:

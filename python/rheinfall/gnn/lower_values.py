@@ -15,27 +15,39 @@ class LoweringError(ValueError):
 
 @dataclass(frozen=True)
 class Dim:
-    """A size that hangs on the event: "nodes" or "edges"."""
+    """A size that hangs on the event: the number of nodes or of edges, or twice that of edges."""
 
     kind: str
+    times: int = 1
 
     def __repr__(self) -> str:
-        return f"{self.kind}s"
+        return f"{self.kind}s" if self.times == 1 else f"{self.times} {self.kind}s"
 
-    def __mul__(self, other: object) -> Dim:
-        if other == 1:
-            return self
-        raise LoweringError(f"a product of the number of {self.kind}")
+    def _scaled(self, times: Any) -> Dim:
+        if times == 1 or (times == 2 and self.kind == "edge"):
+            return Dim(self.kind, int(times))
+        raise LoweringError(f"arithmetic with the number of {self.kind}s")
+
+    def __mul__(self, other: Any) -> Dim:
+        return self._scaled(0 if isinstance(other, Dim) else self.times * other)
+
+    def __add__(self, other: Any) -> Dim:
+        return self._scaled(self.times + other.times if isinstance(other, Dim) and other.kind == self.kind else 0)
+
+    def __sub__(self, other: Any) -> Dim:
+        return self._scaled(self.times - other.times if isinstance(other, Dim) and other.kind == self.kind else 0)
+
+    def __floordiv__(self, other: Any) -> Dim:
+        return self._scaled(0 if isinstance(other, Dim) else self.times / other)
+
+    def _unknown(self, other: Any) -> Dim:
+        return self._scaled(0)
 
     __rmul__ = __mul__
-
-    def _unknown(self, other: object) -> Dim:
-        raise LoweringError(f"arithmetic with the number of {self.kind}")
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __truediv__ = __floordiv__ = _unknown
+    __radd__ = __rsub__ = __truediv__ = _unknown
 
 
-NODES, EDGES = Dim("node"), Dim("edge")
+NODES, EDGES, TWICE = Dim("node"), Dim("edge"), Dim("edge", 2)
 Shape = tuple[Any, ...]  # of int and Dim
 
 
@@ -89,14 +101,20 @@ class Block:
 
 @dataclass(frozen=True)
 class Ends:
-    """Node indices of edges: both ends (2, edges), or one end in any shape that repeats (edges,)."""
+    """Node indices of edges: both ends (2, edges), one above the other or "reversed"; or one in any shape that repeats
+    (edges,)."""
 
     end: str
     shape: Shape
 
     def __repr__(self) -> str:
-        what = "edge_index" if self.end == "both" else f"the {self.end}s of edge_index"
+        what = {"both": "edge_index", "reversed": "edge_index reversed"}.get(self.end, f"the {self.end}s of edge_index")
         return f"{what} of shape {self.shape}"
+
+    @property
+    def both(self) -> tuple[str, ...]:
+        """The ends one above the other, or none where there is one."""
+        return {"both": ("source", "target"), "reversed": ("target", "source")}.get(self.end, ())
 
 
 @dataclass(frozen=True)
