@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/check.hpp"
+#include "core/size_memo.hpp"
 
 namespace rheinfall {
 namespace kernels {
@@ -120,7 +121,8 @@ private:
     std::span<std::byte> scratch_;
 };
 
-/// Runs nothing; adds up the scratch memory that CUB asks for, the largest of all calls. Needs a device.
+/// Runs nothing; adds up the scratch memory that CUB asks for, the largest of all calls. Needs a device. A thread asks
+/// CUB once for each number of items, so that events of known limits cost the host launches alone.
 class ScratchMeter {
 public:
     template <class Body>
@@ -128,29 +130,42 @@ public:
     template <class Body>
     void for_each_row(std::uint64_t /*n*/, std::int32_t /*n_columns*/, const Body& /*body*/) const noexcept {}
     void exclusive_sum(const std::uint64_t* /*in*/, std::uint64_t* /*out*/, std::uint64_t n) {
-        std::size_t bytes = 0;
-        CubCalls::sum(nullptr, bytes, nullptr, nullptr, n, nullptr);
-        most_ = std::max(most_, bytes);
+        note(n, of_sum, 0, [n](std::size_t& bytes) { CubCalls::sum(nullptr, bytes, nullptr, nullptr, n, nullptr); });
     }
     template <class Key>
+        requires(sizeof(Key) == 4 || sizeof(Key) == 8)  // which the notes tell apart
     void sort_pairs(const Key* /*keys*/, Key* /*sorted*/, const std::uint32_t* /*values*/,
                     std::uint32_t* /*sorted_values*/, std::uint64_t n, int n_bits) {
         if (n == 0) return;
-        std::size_t bytes = 0;
-        CubCalls::sort_pairs<Key>(nullptr, bytes, nullptr, nullptr, nullptr, nullptr, n, n_bits, nullptr);
-        most_ = std::max(most_, bytes);
+        note(n, sizeof(Key) == 8 ? of_wide_pairs : of_pairs, n_bits, [n, n_bits](std::size_t& bytes) {
+            CubCalls::sort_pairs<Key>(nullptr, bytes, nullptr, nullptr, nullptr, nullptr, n, n_bits, nullptr);
+        });
     }
     std::uint64_t* sort_keys(std::uint64_t* keys, std::uint64_t* /*other*/, std::uint64_t n, int n_bits) {
         if (n == 0) return keys;
-        std::size_t bytes = 0;
-        CubCalls::sort_keys(nullptr, bytes, nullptr, nullptr, n, n_bits, nullptr);
-        most_ = std::max(most_, bytes);
+        note(n, of_keys, n_bits, [n, n_bits](std::size_t& bytes) {
+            CubCalls::sort_keys(nullptr, bytes, nullptr, nullptr, n, n_bits, nullptr);
+        });
         return keys;
     }
     /// Never zero: CUB would take a null pointer for the question.
     [[nodiscard]] std::size_t bytes() const noexcept { return most_; }
 
 private:
+    enum Kind : std::int32_t { of_sum, of_pairs, of_wide_pairs, of_keys };
+
+    template <class Ask>
+    void note(std::uint64_t n, Kind kind, int n_bits, Ask ask) {
+        static thread_local SizeMemo known;
+        int device = 0;
+        RHEINFALL_CUDA_CHECK(cudaGetDevice(&device));
+        most_ = std::max(most_, known.get({n, kind, n_bits, device}, [&ask] {
+            std::size_t bytes = 0;
+            ask(bytes);
+            return bytes;
+        }));
+    }
+
     std::size_t most_ = 1;
 };
 

@@ -270,3 +270,25 @@ def test_graphs_of_torch_on_a_gpu() -> None:
             (rf.knn_graph(on_gpu, 5), rf.knn_graph(points, 5)),
         ):
             assert np.array_equal(found.cpu().numpy(), wanted)
+
+
+@pytest.mark.gpu
+def test_streams_of_torch_do_not_meet_on_a_gpu() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available() or not has_device():
+        pytest.skip("no CUDA device, or PyTorch or this library without CUDA")
+    mm = module_map()
+    events = [hits_on(n) for n in (5000, 4000)]
+    clouds = [np.random.default_rng(n).uniform(size=(n, 3)).astype(np.float32) for n in (5000, 4000)]
+    streams = [torch.cuda.Stream() for _ in events]
+    for _ in range(3):
+        found = []
+        for stream, hits, points in zip(streams, events, clouds, strict=True):
+            with torch.cuda.stream(stream):
+                moved = (torch.from_numpy(getattr(hits, name)).cuda() for name in ("x", "y", "z", "module_id"))
+                graph = rf.build_graph(rf.DeviceHits(*moved), mm)
+                found.append((graph.edge_index, rf.radius_graph(torch.from_numpy(points).cuda(), 0.1)))
+        torch.cuda.synchronize()
+        for (edges, near), hits, points in zip(found, events, clouds, strict=True):
+            assert np.array_equal(edges.cpu().numpy(), rf.build_graph(hits, mm).edge_index)
+            assert np.array_equal(near.cpu().numpy(), rf.radius_graph(points, 0.1))
