@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
     if (argc == 5)
         std::erase_if(runs, [&](const Run& run) { return !std::string_view(run.name).starts_with(argv[4]); });
     rheinfall::HugePages huge_pages;
-    rheinfall::Workspace workspace;
+    rheinfall::Workspace workspace(&huge_pages);
     workspace.reserve(rheinfall::track_building_workspace_size({n_nodes, graph.source.size()}));
     rheinfall::StdThreads threads(static_cast<std::size_t>(std::max(1, std::atoi(argv[3]))));
     std::vector<std::vector<std::int64_t>> hits(runs.size(), std::vector<std::int64_t>(n_nodes));

@@ -44,6 +44,11 @@ void group_list(const EdgeList& edges, std::span<const Index> row_of, std::span<
     close_rows(rows.offsets);
 }
 
+void rewrite(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
+    group_edges(edges, out, in);
+    list_rows(out, edges);
+}
+
 }  // namespace
 
 void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept {
@@ -58,15 +63,22 @@ void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexce
     merge_duplicates(out);
 }
 
-void sort_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
-    if (find_order(edges).is_sorted) return;
-    group_edges(edges, out, in);
+void list_rows(const EdgeRows& rows, EdgeList& edges) noexcept {
     edges.size = 0;
-    out.for_each([&edges](Index source, Index target, float score) {
+    rows.for_each([&edges](Index source, Index target, float score) {
         edges.source[edges.size] = source;
         edges.target[edges.size] = target;
         edges.score[edges.size++] = score;
     });
+}
+
+void sort_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
+    if (!find_order(edges).is_sorted) rewrite(edges, out, in);
+}
+
+void merge_equal_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
+    const ListOrder order = find_order(edges);
+    if (!order.is_sorted || !order.is_distinct) rewrite(edges, out, in);
 }
 
 }  // namespace rheinfall::detail

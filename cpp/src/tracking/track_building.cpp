@@ -5,7 +5,6 @@
 
 #include "tracking/detail/track_methods.hpp"
 #include "tracking/detail/track_order.hpp"
-#include "tracking/detail/track_walks.hpp"
 
 namespace rheinfall {
 namespace {
@@ -13,6 +12,13 @@ namespace {
 using detail::Index;
 using detail::needs_no_cycles;
 using detail::TrackScratch;
+
+/// All that the CPU needs; a device does without the last.
+template <class Take>
+void lay_out(TrackScratch& s, std::size_t n_nodes, std::size_t n_edges, Take&& take) {
+    s.lay_out(n_nodes, n_edges, take);
+    take(s.walk, n_nodes);
+}
 
 /// Fills the distances from the origin; NaN marks a hit that takes part in nothing.
 Status measure_distances(const HitsView& hits, TrackScratch& s) noexcept {
@@ -69,11 +75,15 @@ Status select_edges(const TrackBuildingPlan& plan, const ScoredGraph& graph, Tra
                  }));
 }
 
-Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScratch& s,
-                  TracksBuffers& tracks) noexcept {
+Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScratch& s, TracksBuffers& tracks,
+                  const ParallelFor& parallel_for) noexcept {
     const bool has_hits = hits.size() > 0;
     if (plan.method == TrackMethod::layer_merge) {
         detail::group_layer_merge(plan, hits.module_id, s);
+        return Status::ok;
+    }
+    if (plan.method == TrackMethod::d_walk && has_hits && detail::leads_outward(has_hits, s)) {
+        detail::group_d_walk_on_host(plan, s, parallel_for);  // nothing asks for depths
         return Status::ok;
     }
     if (needs_no_cycles(plan.method)) {
@@ -82,8 +92,13 @@ Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScra
             detail::list_hits_on_cycles(s, tracks);
             return status;
         }
+        if (plan.method == TrackMethod::d_walk) {
+            if (status == Status::cycle) detail::list_rows(s.out, s.edges);  // some edges were dropped
+            detail::group_d_walk_on_host(plan, s, parallel_for);
+            return status;
+        }
         detail::sort_by_depth(s.depth, s.order, s.count);
-        detail::group_walks(plan, s);
+        detail::group_walk_on_host(plan, s);
         return status;
     }
     if (plan.method == TrackMethod::mutual_best) detail::group_mutual_best(plan.sure, s);
@@ -100,8 +115,9 @@ Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, TrackScra
 
 std::size_t track_building_workspace_size(const TrackBuildingLimits& limits) noexcept {
     std::size_t bytes = 0;
-    TrackScratch().lay_out(limits.n_nodes, limits.n_edges,
-                           [&]<class T>(std::span<T>&, std::size_t n) { bytes += Workspace::padded<T>(n); });
+    TrackScratch s;
+    lay_out(s, limits.n_nodes, limits.n_edges,
+            [&]<class T>(std::span<T>&, std::size_t n) { bytes += Workspace::padded<T>(n); });
     return bytes;
 }
 
@@ -115,11 +131,12 @@ Status build_tracks(const TrackBuildingPlan& plan, Workspace& workspace, const S
     if (!fits) return Status::capacity_exceeded;
 
     TrackScratch s;
-    s.lay_out(graph.n_nodes, n_edges, [&]<class T>(std::span<T>& span, std::size_t n) { span = workspace.take<T>(n); });
+    lay_out(s, graph.n_nodes, n_edges,
+            [&]<class T>(std::span<T>& span, std::size_t n) { span = workspace.take<T>(n); });
     const bool has_hits = graph.hits.size() > 0;
     Status status = graph.n_nodes == 0 || n_edges == 0 ? Status::empty : Status::ok;
     status = worst(status, select_edges(plan, graph, s));
-    const Status grouping = group_hits(plan, graph.hits, s, tracks);
+    const Status grouping = group_hits(plan, graph.hits, s, tracks, parallel_for);
     status = worst(status, grouping);
     if (grouping != Status::cycle || plan.break_cycles) {
         status = worst(status, detail::write_tracks(plan.min_length, has_hits, s, tracks, parallel_for));

@@ -17,12 +17,6 @@ namespace rheinfall::detail {
 // A hit is stale if a hit that it could reach over followed edges has retired since. So what a hit that is not stale
 // follows is not stale either, and only what lies behind followed edges is ever renewed.
 
-RHEINFALL_HOST_DEVICE inline void prefetch([[maybe_unused]] const void* address) noexcept {
-#if defined(__GNUC__) && !defined(__CUDA_ARCH__)
-    __builtin_prefetch(address);
-#endif
-}
-
 /// States of a hit in a walk, bits of `TrackScratch::flags`.
 inline constexpr std::uint8_t retired = 1;
 inline constexpr std::uint8_t stale = 2;

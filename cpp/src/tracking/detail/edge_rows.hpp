@@ -86,6 +86,11 @@ void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexce
 
 /// Sorts @p edges by (source, target); duplicates may go. Scratch: the rows of as many edges and hits.
 void sort_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept;
+/// The same, and duplicates do go: one with the largest score stays.
+void merge_equal_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept;
+
+/// Writes the edges of @p rows to @p edges, sorted.
+void list_rows(const EdgeRows& rows, EdgeList& edges) noexcept;
 
 /// Turns counts at [v + 1] into offsets at [v]; `fill` then uses [v] as the cursor of row v, which leaves it at the
 /// row's end, so that `close_rows` restores the offsets by one shift.

@@ -13,3 +13,13 @@
 #else
 #define RHEINFALL_UNROLL
 #endif
+
+namespace rheinfall::detail {
+
+RHEINFALL_HOST_DEVICE inline void prefetch([[maybe_unused]] const void* address) noexcept {
+#if defined(__GNUC__) && !defined(__CUDA_ARCH__)
+    __builtin_prefetch(address);
+#endif
+}
+
+}  // namespace rheinfall::detail

@@ -29,12 +29,16 @@ RHEINFALL_HOST_DEVICE inline bool measure_depth(const EdgeRows& out, std::span<I
         if (ready == n_nodes) break;
     }
     for (std::size_t done = 0; done < ready; ++done) {
+        if (done + 32 < ready) prefetch(&out.offsets[order[done + 32]]);
+        if (done + 16 < ready) prefetch(out.neighbour.data() + out.offsets[order[done + 16]]);
         const Index v = order[done];
         const Index next_depth = scratch[v].depth + 1;
         for (Index e = out.offsets[v]; e < out.offsets[v + 1]; ++e) {
             HitDepth& target = scratch[out.neighbour[e]];
             target.depth = std::max(target.depth, next_depth);
-            if (--target.edges_left == 0) order[ready++] = out.neighbour[e];
+            --target.edges_left;
+            order[ready] = out.neighbour[e];  // there is room: once all hits are ready, no edges are left
+            ready += target.edges_left == 0 ? 1U : 0U;
         }
     }
     for (Index v = 0; v < n_nodes; ++v) depth[v] = scratch[v].depth;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <rheinfall/tracking/track_building.hpp>
 
 #include "tracking/detail/best_edges.hpp"
 #include "tracking/detail/best_path.hpp"
@@ -13,16 +14,19 @@
 
 namespace rheinfall::detail {
 
-/// Leaves the edges that pass the walk's rule at both ends, both judged on the graph before any edge goes.
-RHEINFALL_HOST_DEVICE inline void prune_edges(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    find_best_edges(s.out, s);
-    s.out.keep_if([&](Index source, Index target, float score) {
-        const bool from = score > (is_best_from(source, target, score, s) ? plan.walk_min : plan.walk_add);
-        const bool into = score > (is_best_into(source, target, score, s) ? plan.walk_min : plan.walk_add);
-        return from & into;
-    });
-    transpose(s.out, s.in);
-}
+/// Whether an edge passes the walk's rule at both ends, of distinct edges whose best ones were found.
+struct WalkRule {
+    const TrackBuildingPlan& plan;
+    const TrackScratch& s;
+
+    RHEINFALL_HOST_DEVICE bool operator()(Index source, Index target, float score) const noexcept {
+        const bool as_best = score > plan.walk_min;  // no branch: what passes cannot be foreseen
+        const bool as_other = score > plan.walk_add;
+        const bool best_from = is_best_from(source, target, score, s);
+        const bool best_into = is_best_into(source, target, score, s);
+        return ((best_from & as_best) | (!best_from & as_other)) & ((best_into & as_best) | (!best_into & as_other));
+    }
+};
 
 /// best[v] = max over children of (score + best[child]), 0 without children; ties to the smaller child. Every edge that
 /// survived the pruning is followed.
@@ -120,9 +124,9 @@ RHEINFALL_HOST_DEVICE inline void list_sources(TrackScratch& s) noexcept {
     std::fill(std::remove(s.order.begin(), s.order.end(), Index{no_hit}), s.order.end(), Index{no_hit});
 }
 
-RHEINFALL_HOST_DEVICE inline void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
-    prune_edges(plan, s);
-    std::iota(s.root.begin(), s.root.end(), 0U);
+/// Walks along the edges of `s.out`, of which `s.in` is the transpose, whose hits are in topological order in `s.order`.
+/// Leaves the roots of hits without edges as they are.
+RHEINFALL_HOST_DEVICE inline void walk_heaviest(TrackScratch& s) noexcept {
     std::fill(s.flags.begin(), s.flags.end(), std::uint8_t{0});
     HeaviestPath rule(s);
     choose_all_paths(s, rule);
@@ -135,6 +139,14 @@ RHEINFALL_HOST_DEVICE inline void group_d_walk(const TrackBuildingPlan& plan, Tr
         take_component(sources, rule, s);
         ahead.fetch();
     }
+}
+
+RHEINFALL_HOST_DEVICE inline void group_d_walk(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+    find_best_edges(s.out, s);
+    s.out.keep_if(WalkRule{plan, s});  // judged on the graph before any edge goes
+    transpose(s.out, s.in);
+    std::iota(s.root.begin(), s.root.end(), 0U);
+    walk_heaviest(s);
 }
 
 }  // namespace rheinfall::detail

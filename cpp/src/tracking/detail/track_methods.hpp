@@ -6,13 +6,21 @@
 
 namespace rheinfall::detail {
 
-/// The methods that start from the edges above the cut in `s.edges`. They leave `s.root`. The walks: track_walks.hpp.
+/// The methods that start from the edges above the cut in `s.edges`. They leave `s.root`.
 void group_components(TrackScratch& s) noexcept;
 /// Leaves the surviving edges in `s.edges`. `sure` infinite: junction removal.
 void group_mutual_best(float sure, TrackScratch& s) noexcept;
 /// @p module_id: one for each hit.
 void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
                        TrackScratch& s) noexcept;
+
+/// `walk` and `cc_and_walk`, from `s.out` (acyclic, distinct) and `s.order` (by depth, index).
+void group_walk_on_host(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
+/// `d_walk`; the edges form no cycles. Components of up to 64 hits are looked into one by one, on all threads.
+void group_d_walk_on_host(const TrackBuildingPlan& plan, TrackScratch& s, const ParallelFor& parallel_for) noexcept;
+
+/// True if all of `s.edges` lead to larger indices, or all to larger (distance, index): then they form no cycle.
+bool leads_outward(bool has_hits, const TrackScratch& s) noexcept;
 
 /// Groups `s.edges` by source, into `s.out`, and measures depths. Edges on cycles that do not lead outward are dropped,
 /// and then the return value is `cycle`; if @p drop is false they stay and the depths are unfinished.

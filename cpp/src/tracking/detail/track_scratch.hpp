@@ -14,6 +14,16 @@ struct LongPath {
     float last_score;  ///< of its last edge
 };
 
+/// A hit as `FollowedWalk` knows it, half a line of the caches.
+struct alignas(32) WalkedHit {
+    LongPath path;       ///< the best one from the hit
+    Index next;          ///< the next hit on it, no_hit at its end
+    Index weak_child;    ///< the hit that is followed as weak, no_hit for none
+    float weak_score;    ///< of the edge to it
+    Index weak_parent;   ///< the first of the hits that follow this one as weak, no_hit for none
+    Index weak_sibling;  ///< the next hit in the list that this one is in
+};
+
 /// Number and place of the track that a root stands for.
 struct TrackOfRoot {
     Index track;  ///< no_hit for none
@@ -43,6 +53,7 @@ struct TrackScratch {
     std::span<double> heaviest, heap_sum;  ///< sum of scores along the best path; when it entered the heap
     std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
+    std::span<WalkedHit> walk;  ///< on the CPU only
 
     /// Calls `take(span, size)` for each array; those of wide types first, so that nothing lies between them where they
     /// lie side by side.

@@ -11,6 +11,14 @@
 
 namespace rheinfall::detail {
 
+/// True if the path over a child is better than the best so far.
+[[nodiscard]] RHEINFALL_HOST_DEVICE inline bool is_longer(const LongPath& over, const LongPath& best) noexcept {
+    const Index n_hits = over.n_hits + 1;
+    if (n_hits != best.n_hits) return n_hits > best.n_hits;
+    if (over.last_score != best.last_score) return over.last_score > best.last_score;
+    return over.last_hit < best.last_hit;  // children come in ascending order, so on a tie the smaller stays
+}
+
 /// Longest paths by dynamic programming in place of enumeration, in `s.longest`; `best_out` is the best neighbour that
 /// is not retired.
 class LongestPath {
@@ -55,14 +63,6 @@ public:
     }
 
 private:
-    /// True if the path over a child is better than the best so far.
-    [[nodiscard]] RHEINFALL_HOST_DEVICE static bool is_longer(const LongPath& over, const LongPath& best) noexcept {
-        const Index n_hits = over.n_hits + 1;
-        if (n_hits != best.n_hits) return n_hits > best.n_hits;
-        if (over.last_score != best.last_score) return over.last_score > best.last_score;
-        return over.last_hit < best.last_hit;  // children come in ascending order, so on a tie the smaller stays
-    }
-
     const TrackBuildingPlan& plan_;
     TrackScratch& s_;
 };
