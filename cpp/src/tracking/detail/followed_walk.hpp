@@ -3,10 +3,11 @@
 /// @file
 /// The walks by longest path as the CPU runs them: only the edges that are followed are looked at.
 ///
-/// With walk_min <= walk_add a hit follows its *strong* edges (score > walk_add) to hits that are not retired, or, where
-/// none is left, its best one above walk_min, its *weak* edge. Most hits have one strong edge or none: so strong edges
-/// lie in rows of their own, and a hit knows its weak child. Whom a weak edge leads to, changes; the hits that follow
-/// one as weak are a list, which a hit enters when it is first chosen over that edge, and which it leaves only with it.
+/// With walk_min <= walk_add a hit follows its *strong* edges (score > walk_add) to hits that are not retired, or,
+/// where none is left, its best one above walk_min, its *weak* edge. Most hits have one strong edge or none: so strong
+/// edges lie in rows of their own, and a hit knows its weak child. Whom a weak edge leads to, changes; the hits that
+/// follow one as weak are a list, which a hit enters when it is first chosen over that edge, and which it leaves only
+/// with it.
 
 #include <algorithm>
 #include <rheinfall/tracking/track_building.hpp>

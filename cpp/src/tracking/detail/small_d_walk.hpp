@@ -39,7 +39,7 @@ public:
 
     /// Fills @p root, by hit, from @p hit_of, the hit of each place, ascending within the component.
     void take_all(std::span<const Index> hit_of, std::span<Index> root) noexcept {
-        free_ = ~std::uint64_t{0} >> (most_hits - n_);
+        free_ = n_ < most_hits ? bit(n_) - 1 : ~std::uint64_t{0};
         while (choose_paths()) {
             std::uint64_t path = 0;
             for (unsigned v = find_best_source(); v != none; v = next_[v]) path |= bit(v);
@@ -89,7 +89,8 @@ private:
 
     void set_root(std::uint64_t path, std::span<const Index> hit_of, std::span<Index> root) const noexcept {
         const Index smallest = hit_of[begin_ + static_cast<Index>(std::countr_zero(path))];
-        for (; path != 0; path &= path - 1) root[hit_of[begin_ + static_cast<Index>(std::countr_zero(path))]] = smallest;
+        for (; path != 0; path &= path - 1)
+            root[hit_of[begin_ + static_cast<Index>(std::countr_zero(path))]] = smallest;
     }
 
     const EdgeRows& out_;

@@ -124,8 +124,8 @@ RHEINFALL_HOST_DEVICE inline void list_sources(TrackScratch& s) noexcept {
     std::fill(std::remove(s.order.begin(), s.order.end(), Index{no_hit}), s.order.end(), Index{no_hit});
 }
 
-/// Walks along the edges of `s.out`, of which `s.in` is the transpose, whose hits are in topological order in `s.order`.
-/// Leaves the roots of hits without edges as they are.
+/// Walks along the edges of `s.out`, of which `s.in` is the transpose, whose hits are in topological order in
+/// `s.order`. Leaves the roots of hits without edges as they are.
 RHEINFALL_HOST_DEVICE inline void walk_heaviest(TrackScratch& s) noexcept {
     std::fill(s.flags.begin(), s.flags.end(), std::uint8_t{0});
     HeaviestPath rule(s);
