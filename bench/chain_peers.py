@@ -1,6 +1,7 @@
 """The whole chain beside the classical one of ACTS, on the same hits, one thread, in one process.
 
-    python bench/chain_peers.py --events 5 --thorough-events 2 --key all --out bench/results/chain_peers.json
+    python bench/chain_peers.py --samples pions --events 10 --thorough-events 5 --out bench/results/chain_peers.json
+    python bench/chain_peers.py --events 5 --thorough-events 2 --out bench/results/chain_peers.json
     python bench/chain_peers.py --samples pions --events 2 --thorough-events 1 --key quiet --out ...
 
 Both chains get the very hits of each event: of the simulated kinds of `tracking_quality.py`, and of TrackML's event
@@ -11,7 +12,7 @@ includes its fit; `fit` is what helices of the finder's tracks take on top of it
 alone have truth, at least 3 layers of those. The classical chain keeps tracks of at least 6 measurements and
 pT > 0.4 GeV; the finder's tracks are judged under that selection too, pT by its own fit.
 
-A kind that the file has under this key is left out, so that an interrupted run goes on. The second command is for
+A kind that the file has under this key is left out, so that an interrupted run goes on. The last command is for
 times: run it with all other jobs stopped, one kind at a time. Needs the extra [acts].
 """
 
