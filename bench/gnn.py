@@ -7,6 +7,7 @@
     python bench/gnn.py summary --out bench/results/gnn-cpu.json
 
     python bench/gnn.py check --case bundle --out bench/results/gnn-cpu.json
+    python bench/gnn.py time --case 20k --engines fused,onnxruntime,torch --out bench/results/gnn-torch.json
 
 `check` compares results, with `--case bundle` those of the shipped bundle's whole chain on event 21000. `time` runs
 each engine once and then a few times more, in turns, and appends to the file: call it several times, with all other

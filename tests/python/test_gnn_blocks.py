@@ -162,6 +162,43 @@ class Chain:
         return model_of(self.nodes, self.constants, columns=WIDTH)
 
 
+def test_one_column_beside_a_constant_of_several(tmp_path):
+    """The result has the constant's columns, though one number stands for all."""
+    nodes = [
+        helper.make_node("Shape", ["edge_attr"], ["n"], end=1),
+        helper.make_node("Concat", ["n", "three"], ["shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape"], ["ones"], value=onnx.numpy_helper.from_array(np.float32([2]))),
+        helper.make_node("Add", ["edge_attr", "ones"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "w"], ["out"]),
+    ]
+    model = model_of(nodes, {"three": np.int64([3]), "w": np.float32([[1], [10], [100]])})
+    onnx.save(model, tmp_path / "network.onnx")
+    ours = rf.EdgeClassifier.load(tmp_path / "network.onnx", engine="fused", output="logits")
+    values = np.float32([[1], [-3], [0.5]])
+    logits = ours.logits(np.zeros((1, 1), np.float32), np.zeros((2, 3), np.int64), values)
+    assert np.array_equal(logits, (values[:, 0] + 2) * 111)
+
+
+@pytest.mark.parametrize("op, axes", [("ReduceSum", []), ("ReduceMean", None), ("ReduceSum", [0, 1]), ("ReduceL2", [])])
+def test_a_reduction_without_axes_is_one_over_all(tmp_path, op, axes):
+    inputs = ["edge_attr"] if axes is None else ["edge_attr", "axes"]
+    nodes = [helper.make_node(op, inputs, ["all"], name="it"), helper.make_node("Sub", ["edge_attr", "all"], ["c"])]
+    nodes.append(helper.make_node("MatMul", ["c", "w"], ["out"]))
+    constants = {"w": np.float32([[1], [2]])} | ({} if axes is None else {"axes": np.int64(axes)})
+    model = model_of(nodes, constants, columns=2)
+    values = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    x, edges = np.zeros((1, 1), np.float32), np.zeros((2, 5), np.int64)
+    expected = ReferenceEvaluator(model).run(None, {"x": x, "edge_index": edges, "edge_attr": values})[0][:, 0]
+    onnx.save(model, tmp_path / "network.onnx")
+    ours = rf.EdgeClassifier.load(tmp_path / "network.onnx", engine="fused", output="logits")
+    np.testing.assert_allclose(ours.logits(x, edges, values), expected, rtol=1e-5, atol=1e-6)
+    model.graph.node[0].attribute.append(helper.make_attribute("noop_with_empty_axes", 1))
+    onnx.save(model, tmp_path / "network.onnx")
+    if not axes:
+        with pytest.raises(ValueError, match=r"node 'it' .*over no axes"):
+            rf.EdgeClassifier.load(tmp_path / "network.onnx", engine="fused", output="logits")
+
+
 @pytest.mark.parametrize("seed", range(150))
 def test_a_random_chain_is_that_of_onnx(tmp_path, seed):
     chain = Chain(seed)

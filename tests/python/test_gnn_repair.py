@@ -15,6 +15,8 @@ from rheinfall.gnn.inspection import inspect_network  # noqa: E402
 CALLS = {
     "mean": "aten.scatter_reduce.two](args = (%zeros, 0, %expand, %linear, mean), kwargs = {}",
     "add": "aten.scatter_add.default](args = (%zeros, 0, %expand, %linear), kwargs = {}",
+    "mean by keyword": "aten.scatter_reduce.two](args = (%zeros, 0, %sum, %x), kwargs = {reduce: mean}",
+    "accumulated": "aten.index_put.default](args = (%zeros, [%select_2], %linear, True), kwargs = {}",
     "overwrite": "aten.scatter.src](args = (%zeros, 0, %expand, %linear), kwargs = {}",
 }
 ENGINES = pytest.mark.parametrize("engine", ["fused", "onnxruntime"])
@@ -51,7 +53,7 @@ def mean_logits(nodes, edge_index, cleared):
 
 @ENGINES
 @pytest.mark.parametrize("cleared", [False, True])
-@pytest.mark.parametrize("note, repair", [(None, "mean"), ("mean", True), ("mean", "mean")])
+@pytest.mark.parametrize("note, repair", [(None, "mean"), ("mean", True), ("mean", "mean"), ("mean by keyword", True)])
 def test_a_mean_is_restored(tmp_path, note, repair, cleared, engine):
     path = write(tmp_path / "m.onnx", note, cleared)
     nodes, edges, _ = toy_graph(200, 400)  # some nodes without edges
@@ -67,7 +69,7 @@ def test_a_mean_is_restored(tmp_path, note, repair, cleared, engine):
 
 @ENGINES
 @pytest.mark.parametrize("cleared", [False, True])
-@pytest.mark.parametrize("note, repair", [(None, "add"), ("add", True)])
+@pytest.mark.parametrize("note, repair", [(None, "add"), ("add", True), ("accumulated", True)])
 def test_a_sum_is_restored(tmp_path, note, repair, cleared, engine):
     nodes, edges, _ = toy_graph(200, 400)
     model = EdgeClassifier.load(write(tmp_path / "m.onnx", note, cleared), engine, repair_scatter=repair)

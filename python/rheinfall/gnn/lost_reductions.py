@@ -14,7 +14,7 @@ Repair = bool | Literal["add", "mean"]
 FIRST_OPSET_WITH_REDUCTION = 16
 
 _NOTE = "pkg.torch.onnx.fx_node"  # where PyTorch's present exporter writes what a node was
-_CALL = re.compile(r"target=torch\.ops\.aten\.(\w+)\.\w+\]\(args = \((.*)\), kwargs = ")
+_CALL = re.compile(r"target=torch\.ops\.aten\.(\w+)\.\w+\]\((args = .*)")
 _CAUSES = {
     "old": "exporters to opset < 16 lose the scatter-add of message passing in this way, and the file computes wrong "
     "scores. {count} such node(s). Export it again with opset >= 16, or load it with repair_scatter=True, which makes "
@@ -99,12 +99,11 @@ def _meaning(node: Any) -> tuple[str, str]:
     note = next((p.value for p in getattr(node, "metadata_props", ()) if p.key == _NOTE), "")
     call = _CALL.search(note)
     if call is not None:
-        name, arguments = call[1], [a.strip() for a in call[2].split(",")]
+        name, words = call[1], set(re.findall(r"%?\w+", call[2]))  # those with a % are names of tensors
         if name.rstrip("_") == "scatter_reduce":
-            return {"mean": "mean", "sum": "add"}.get(arguments[-1], "unknown"), name
-        if name.rstrip("_") in ("scatter_add", "index_add") or arguments[-1] == "True":
-            return "add", name
-        return "overwrite", name
+            return "mean" if "mean" in words else "add" if "sum" in words else "unknown", name
+        adds = name.rstrip("_") in ("scatter_add", "index_add") or "True" in words
+        return "add" if adds else "overwrite", name
     written = any(a.name == "reduction" for a in node.attribute)
     return ("unknown" if written else "add"), ""
 
@@ -148,7 +147,7 @@ def repairs(lost: Sequence[LostReduction], repair: Repair, name: str) -> list[st
                 f"{name}: {scatter.place} has no reduction and does not start from zeros, so it cannot be told whether "
                 "it was meant to add: it is not repaired; export the model again"
             )
-        known = scatter.meaning in ("mean", "overwrite") or bool(scatter.call)
+        known = bool(scatter.call) and scatter.meaning != "unknown"
         wanted = scatter.meaning if repair is True or known else str(repair)
         if wanted == "unknown":
             raise ValueError(

@@ -11,7 +11,7 @@ from rheinfall.gnn.ir import sum_all
 from rheinfall.gnn.lower_activations import scaled
 from rheinfall.gnn.lower_blocks import as_block, block_shapes, columns, elementwise, joined, made, numbering
 from rheinfall.gnn.lower_shapes import Context, Operator
-from rheinfall.gnn.lower_values import Block, LoweringError, Tensor, as_ints
+from rheinfall.gnn.lower_values import Block, LoweringError, Tensor, reduced_axes
 
 
 def row_reduced(c: Context, position: int, how: str) -> int:
@@ -76,9 +76,7 @@ def _plain(how: str) -> Any:
 def _reduce(reduced: Any) -> Operator:
     def lower(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
         data = as_block(x[0])
-        rank = len(data.shape)
-        given = as_ints(x[1], "axes") if len(x) > 1 and x[1] is not None else attributes.get("axes")
-        axes = sorted(a % rank for a in (range(rank) if given is None else given))
+        axes = reduced_axes(x, attributes, len(data.shape))
         if data.axis in axes:
             raise LoweringError(f"over all {data.kind}s: there are sums and means of each column, or of all, only")
         inner = [a - (a > data.axis) for a in axes]

@@ -43,7 +43,9 @@ def as_block(x: Any) -> Block:
 def made(c: Context, position: int, dims: Sequence[int], axis: int) -> Tensor:
     """The tensor with these axes beside the one of the rows, at `axis`."""
     rows = c.rows(position)
-    if axis == 0 and len(dims) < 2 and rows.width == math.prod(dims):
+    if rows.width != math.prod(dims):  # one column that stands for all
+        position = columns(c, position, np.broadcast_to(numbering((rows.width,)), (math.prod(dims),)))
+    if axis == 0 and len(dims) < 2:
         return c.rows(position, flat=not dims)
     return Block(position, rows.kind, tuple(int(d) for d in dims), axis)
 

@@ -22,8 +22,8 @@ from rheinfall.gnn.lower_values import (
     Rows,
     Tensor,
     Touched,
-    as_ints,
     broadcast,
+    reduced_axes,
     shape_of,
 )
 
@@ -187,11 +187,9 @@ def _reduce(how: str) -> Operator:
             if isinstance(x[0], np.ndarray) and how == "prod":
                 return [np.asarray(np.prod(x[0], dtype=object), dtype=object)]
             raise LoweringError("expected values of nodes or edges")
-        axes = attributes.get("axes") if len(x) < 2 or x[1] is None else as_ints(x[1], "axes")
-        keep, rank = bool(attributes.get("keepdims", 1)), len(x[0].shape)
+        keep, over = bool(attributes.get("keepdims", 1)), reduced_axes(x, attributes, len(x[0].shape))
         if how == "prod":
             raise LoweringError(f"the product of {x[0]!r}")
-        over = {a % rank for a in (range(rank) if axes is None else axes)}
         rows_too = 0 in over and x[0].kind != "event"
         if rows_too and how in ("max", "min"):
             raise LoweringError(

@@ -26,6 +26,7 @@ from rheinfall.gnn.lower_values import (
     Rows,
     Shape,
     as_ints,
+    reduced_axes,
     shape_of,
 )
 
@@ -155,11 +156,7 @@ def _stacked(c: Context, x: list[Any]) -> Block | None:
 
 
 def _over_rows(x: list[Any], attributes: dict[str, Any]) -> bool:
-    if not isinstance(x[0], Twin):
-        return False
-    rank = len(x[0].shape)
-    axes = as_ints(x[1], "axes") if len(x) > 1 and x[1] is not None else attributes.get("axes")
-    return _rows_axis(x[0]) in {a % rank for a in (range(rank) if axes is None else axes)}
+    return isinstance(x[0], Twin) and _rows_axis(x[0]) in reduced_axes(x, attributes, len(x[0].shape))
 
 
 def _summed(c: Context, apply: Apply, op: str, x: list[Any], attributes: dict[str, Any], n: int) -> list[Any]:

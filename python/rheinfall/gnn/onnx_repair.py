@@ -78,9 +78,9 @@ def restore_sums(model: Any, edge_index: str, name: str, repair: Repair) -> int:
 def sum_rows_in_double(model: Any) -> int:
     """Turn sums over rows from float32 ScatterElements into float64 ScatterND, in place; the number of nodes changed.
 
-    ONNX Runtime takes some 50 ns per element for ScatterElements, and adds whole rows in ScatterND; with several
-    threads that one loses updates, so a session of such a model must have one thread. Summing in float64 and rounding
-    once costs little and makes the sum nearly independent of the numbering of the nodes.
+    ONNX Runtime adds element by element in ScatterElements, and whole rows in ScatterND; with several threads that one
+    loses updates, so a session of such a model must have one thread. Summing in float64 and rounding once makes the sum
+    nearly independent of the numbering of the nodes.
     """
     onnx = require("onnx", "onnx")
     index = GraphIndex(model.graph)
