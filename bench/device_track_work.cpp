@@ -84,9 +84,9 @@ struct Searches {
 
     explicit Searches(const detail::DeviceTrackBuilder& t) {
         if (!detail::needs_no_cycles(t.plan.method) || !t.deepened()) return;
-        std::vector<float> columns(detail::SearchNodes::n_columns);
+        std::vector<float> columns(detail::SearchNodes::n_far_columns);
         for (std::uint32_t i = 0; i < t.n_nodes; ++i) {
-            detail::SearchNodes nodes(columns.data(), 1);
+            detail::SearchNodes nodes(columns.data(), 1, detail::SearchNodes::most_far);
             if (t.plan.method == TrackMethod::d_walk) {
                 detail::search_best_path(detail::HeaviestPathOfRound{t, 0}, i, nodes);
             } else {

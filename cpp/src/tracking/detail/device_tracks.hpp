@@ -28,7 +28,8 @@ struct EventFlags {
     /// Rounds of merging and of the walks. Event 21000 asks for 22 of merging, 9 of `walk` and 6 of `d_walk`.
     static constexpr std::uint32_t most_rounds = 48;
     [[nodiscard]] RHEINFALL_HOST_DEVICE static constexpr std::uint32_t method_rounds(TrackMethod method) {
-        return method == TrackMethod::d_walk ? most_rounds / 2 : most_rounds;
+        if (method == TrackMethod::layer_merge) return most_rounds;
+        return method == TrackMethod::d_walk ? most_rounds / 4 : most_rounds / 2;
     }
 
     std::uint32_t n_edges;  ///< in use
@@ -37,6 +38,7 @@ struct EventFlags {
     std::uint32_t cyclic;
     std::uint32_t deepened[rounds + 1];   ///< by round: some depth rose
     std::uint32_t busy[most_rounds + 1];  ///< by round: there is something to do, from 1 on
+    std::uint32_t far[most_rounds + 2];   ///< by round, and behind the last: a search had no room
     std::uint32_t duplicates;             ///< some edges join the same hits in the same direction
 };
 
@@ -98,8 +100,11 @@ struct DeviceTrackBuilder {
     std::uint64_t* best_edge;          ///< by place, of roots: round, and the first edge that is not decided
 
     // Of walks in rounds.
-    DeviceLink* link;                       ///< by edge, sorted by places
-    std::uint32_t* ranked;                  ///< places by depth, then number
+    DeviceLink* link;       ///< by edge, sorted by places
+    std::uint32_t* ranked;  ///< places by depth, then number
+    std::uint32_t* far;     ///< by place: round in which a search from there had no room
+    float* far_columns;     ///< of `n_far_searchers`, as `SearchNodes` uses them
+    std::uint32_t n_far_searchers;
     std::uint32_t *taker, *next_taker;      ///< by place: rank of the start that takes it; `walk`, `cc_and_walk`
     std::uint32_t *retired_at, *led_to_at;  ///< by place: round in which it retired, in which an edge led to it
     std::uint64_t* claimed_sum;             ///< by place: bits of the largest sum of a path that may pass through it

@@ -2,8 +2,8 @@
 
 /// @file
 /// The best path from one hit, sought by one thread: depth first over what it may follow, each hit once, as the CPU's
-/// rules (track_walk.hpp, track_d_walk.hpp) choose it. Few hits can be reached from one in a detector: there is room
-/// for `most_reached` in the thread's own columns, and a search that needs more says so.
+/// rules (track_walk.hpp, track_d_walk.hpp) choose it. Few hits can be reached from one in a detector: the thread's own
+/// columns have room for `SearchNodes::most_near`, and a search that needs more says so.
 
 #include <bit>
 #include <cstdint>
@@ -15,12 +15,15 @@ namespace rheinfall::detail {
 /// What is known of the hits that a search reached, by the order of reaching.
 class SearchNodes {
 public:
-    static constexpr std::uint32_t most_reached = 48;
+    static constexpr std::uint32_t most_near = 48;  ///< in shared memory
+    static constexpr std::uint32_t most_far = 254;  ///< in the workspace; numbers of nodes are bytes
     static constexpr std::uint32_t none = 255;
     enum Field : std::uint32_t { hit, cursor, first, second, links, n_fields };
-    static constexpr auto n_columns = static_cast<std::int32_t>(most_reached * n_fields);
+    static constexpr auto n_columns = static_cast<std::int32_t>(most_near * n_fields);
+    static constexpr std::size_t n_far_columns = most_far * n_fields;
 
-    RHEINFALL_HOST_DEVICE SearchNodes(float* columns, std::int32_t stride) : columns_(columns), stride_(stride) {}
+    RHEINFALL_HOST_DEVICE SearchNodes(float* columns, std::int32_t stride, std::uint32_t room = most_near)
+        : most(room), columns_(columns), stride_(stride) {}
 
     [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t get(std::uint32_t node, Field field) const {
         return std::bit_cast<std::uint32_t>(columns_[place(node, field)]);
@@ -36,6 +39,7 @@ public:
         return none;
     }
     std::uint32_t size = 0;
+    std::uint32_t most;
 
 private:
     [[nodiscard]] RHEINFALL_HOST_DEVICE std::int64_t place(std::uint32_t node, Field field) const {
@@ -44,7 +48,7 @@ private:
     float* columns_;
     std::int64_t stride_;
 };
-static_assert(SearchNodes::most_reached < SearchNodes::none);
+static_assert(SearchNodes::most_near < SearchNodes::most_far && SearchNodes::most_far < SearchNodes::none);
 
 /// The four bytes of `SearchNodes::links`, numbers of nodes but for the first.
 struct SearchLinks {
@@ -167,7 +171,7 @@ RHEINFALL_HOST_DEVICE bool search_best_path(const Rule& rule, std::uint32_t star
         if (rule.follows(nodes, at, link)) {
             const std::uint32_t child = nodes.find(link.child);
             if (child == SearchNodes::none) {  // seen again when that is done
-                if (nodes.size == SearchNodes::most_reached) return false;
+                if (nodes.size == nodes.most) return false;
                 enter(link.child, at);
                 at = nodes.size - 1;
                 continue;

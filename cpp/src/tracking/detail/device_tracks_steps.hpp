@@ -33,7 +33,11 @@ void take_device_rounds(Arena& arena, DeviceTrackBuilder& t) {
         }
         t.claimed_sum = arena.template take<std::uint64_t>(n);
     } else {
-        for (auto* of_hits : {&t.ranked, &t.taker, &t.next_taker}) *of_hits = arena.template take<std::uint32_t>(n);
+        for (auto* of_hits : {&t.ranked, &t.taker, &t.next_taker, &t.far}) {
+            *of_hits = arena.template take<std::uint32_t>(n);
+        }
+        t.n_far_searchers = static_cast<std::uint32_t>(std::min<std::size_t>(n, most_far_searchers));
+        t.far_columns = arena.template take<float>(std::size_t{t.n_far_searchers} * SearchNodes::n_far_columns);
     }
 }
 

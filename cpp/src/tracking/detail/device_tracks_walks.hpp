@@ -77,37 +77,95 @@ struct BeginWalk {
             t.led_to_at[p] = 0;
         } else {
             t.taker[p] = t.next_taker[p] = no_hit;
+            t.far[p] = 0;
         }
     }
 };
 
-/// A thread that searches, one start after the other, so that there are as many columns as threads.
+/// Threads that search, one start after the other, so that there are as many columns as threads.
 inline constexpr std::uint64_t n_searchers = 24576;
+inline constexpr std::uint64_t most_far_searchers = 4096;
 
-/// By searcher, for each round: starts that are free claim their paths.
+/// For each round, starts that are free claim their paths.
 struct ClaimPath {
     DeviceTrackBuilder t;
     std::uint32_t round;  ///< from 1 on
-    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t searcher, float* columns, std::int32_t stride) const {
-        if (t.flags->busy[round - 1] == 0) return;
-        for (std::uint64_t i = searcher; i < t.n_nodes; i += n_searchers) {
-            const std::uint32_t start = t.ranked[i];
-            // Any takers will do to begin with: those of the starts that nothing leads to are nearly right.
-            const bool is_free = t.taker[start] >= i && (round > 1 || t.root_key[start] == 0);
-            if (is_free) claim(start, static_cast<std::uint32_t>(i), SearchNodes(columns, stride));
-        }
-    }
 
-private:
-    RHEINFALL_HOST_DEVICE void claim(std::uint32_t start, std::uint32_t rank, SearchNodes nodes) const {
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool is_on() const { return t.flags->busy[round - 1] != 0; }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t far_round() const { return round; }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool asks_for(std::uint32_t start, std::uint32_t rank) const {
+        if (t.taker[start] < rank) return false;
+        // Any takers will do to begin with: those of the starts that nothing leads to are nearly right.
+        if (round == 1 && t.root_key[start] > 0) return false;
         const std::uint64_t c = t.component[start + 1] - 1;
-        if (t.takes_as_it_stands(c, t.first_place[c + 1] - t.first_place[c])) return;
-        if (!search_best_path(LongestPathOfStart{t, rank}, start, nodes)) {
-            store_shared(t.unfinished + c, 1);
-            return;
-        }
+        return !t.takes_as_it_stands(c, t.first_place[c + 1] - t.first_place[c]);
+    }
+    RHEINFALL_HOST_DEVICE void use(std::uint32_t rank, const SearchNodes& nodes) const {
         if (SearchLinks::of(nodes.get(0, SearchNodes::links)).n_hits < t.plan.min_length) return;
         for_each_on_path(nodes, [&](std::uint32_t v) { lower_shared(t.next_taker + v, rank); });
+    }
+};
+
+/// Names the track of a path.
+RHEINFALL_HOST_DEVICE inline void name_track(const DeviceTrackBuilder& t, const SearchNodes& nodes) {
+    std::uint32_t smallest = no_hit;
+    for_each_on_path(nodes, [&](std::uint32_t v) { smallest = v < smallest ? v : smallest; });
+    for_each_on_path(nodes, [&](std::uint32_t v) { t.root[t.member[v]] = t.member[smallest]; });
+}
+
+/// Starts that took a path walk it once more, to name the track.
+struct TakePath {
+    DeviceTrackBuilder t;
+
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool is_on() const { return t.flags->busy[0] != 0; }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t far_round() const { return EventFlags::most_rounds + 1; }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool asks_for(std::uint32_t start, std::uint32_t rank) const {
+        return t.taker[start] == rank && load_shared(t.unfinished + (t.component[start + 1] - 1)) == 0;
+    }
+    RHEINFALL_HOST_DEVICE void use(std::uint32_t /*rank*/, const SearchNodes& nodes) const { name_track(t, nodes); }
+};
+
+/// By searcher: what a task does with the path of each start that it asks for, or puts it off for lack of room.
+template <class Task>
+struct SearchNear {
+    Task task;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t searcher, float* columns, std::int32_t stride) const {
+        const DeviceTrackBuilder& t = task.t;
+        if (!task.is_on()) return;
+        for (std::uint64_t i = searcher; i < t.n_nodes; i += n_searchers) {
+            const std::uint32_t start = t.ranked[i];
+            const auto rank = static_cast<std::uint32_t>(i);
+            if (!task.asks_for(start, rank)) continue;
+            SearchNodes nodes(columns, stride);
+            if (search_best_path(LongestPathOfStart{t, rank}, start, nodes)) {
+                task.use(rank, nodes);
+            } else {
+                t.far[start] = task.far_round();
+                store_shared(&t.flags->far[task.far_round()], 1);
+            }
+        }
+    }
+};
+
+/// By searcher with more room: the starts that were put off. One thread does what is too large for this as well.
+template <class Task>
+struct SearchFar {
+    Task task;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t searcher) const {
+        const DeviceTrackBuilder& t = task.t;
+        if (t.flags->far[task.far_round()] == 0) return;
+        for (std::uint64_t i = searcher; i < t.n_nodes; i += t.n_far_searchers) {
+            const std::uint32_t start = t.ranked[i];
+            if (t.far[start] != task.far_round()) continue;
+            const auto rank = static_cast<std::uint32_t>(i);
+            SearchNodes nodes(t.far_columns + searcher, static_cast<std::int32_t>(t.n_far_searchers),
+                              SearchNodes::most_far);
+            if (search_best_path(LongestPathOfStart{t, rank}, start, nodes)) {
+                task.use(rank, nodes);
+            } else {
+                store_shared(t.unfinished + (t.component[start + 1] - 1), 1);
+            }
+        }
     }
 };
 
@@ -124,27 +182,8 @@ struct SettleTaker {
         // The first round knows of some starts alone.
         if (before == after && round > 1) return;
         store_shared(&t.flags->busy[round], 1);
-        if (round == EventFlags::most_rounds) store_shared(t.unfinished + (t.component[p + 1] - 1), 1);
-    }
-};
-
-/// By searcher: starts that took a path walk it once more, to name the track.
-struct TakePath {
-    DeviceTrackBuilder t;
-    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t searcher, float* columns, std::int32_t stride) const {
-        if (t.flags->busy[0] == 0) return;
-        for (std::uint64_t i = searcher; i < t.n_nodes; i += n_searchers) {
-            const std::uint32_t start = t.ranked[i];
-            if (t.taker[start] != i || t.unfinished[t.component[start + 1] - 1] != 0) continue;
-            SearchNodes nodes(columns, stride);
-            search_best_path(LongestPathOfStart{t, static_cast<std::uint32_t>(i)}, start, nodes);
-            name_track(t, nodes);
-        }
-    }
-    RHEINFALL_HOST_DEVICE static void name_track(const DeviceTrackBuilder& t, const SearchNodes& nodes) {
-        std::uint32_t smallest = no_hit;
-        for_each_on_path(nodes, [&](std::uint32_t v) { smallest = v < smallest ? v : smallest; });
-        for_each_on_path(nodes, [&](std::uint32_t v) { t.root[t.member[v]] = t.member[smallest]; });
+        if (round < EventFlags::method_rounds(t.plan.method)) return;
+        store_shared(t.unfinished + (t.component[p + 1] - 1), 1);
     }
 };
 
@@ -212,7 +251,7 @@ private:
             nodes, [&](std::uint32_t v) { claimed = claimed && t.claimed_sum[v] == sum && t.claimed_by[v] == source; });
         if (!claimed) return;
         for_each_on_path(nodes, [&](std::uint32_t v) { store_shared(t.retired_at + v, round); });
-        TakePath::name_track(t, nodes);
+        name_track(t, nodes);
     }
 };
 
@@ -239,16 +278,22 @@ void walk_heaviest(Executor& on, const DeviceTrackBuilder& t) {
     on.for_each(n, LeaveWalk{t});
 }
 
+template <class Executor, class Task>
+void search_starts(Executor& on, const Task& task) {
+    const std::uint64_t n = task.t.n_nodes;
+    on.for_each_row(n < n_searchers ? n : n_searchers, SearchNodes::n_columns, SearchNear<Task>{task});
+    on.for_each(task.t.n_far_searchers, SearchFar<Task>{task});
+}
+
 template <class Executor>
 void walk_longest(Executor& on, const DeviceTrackBuilder& t) {
     const std::uint64_t n = t.n_nodes;
-    const std::uint64_t searchers = n < n_searchers ? n : n_searchers;
     on.sort_pairs(t.root_key, t.sorted_root, t.by_order, t.ranked, n, static_cast<int>(t.index_bits));
     for (std::uint32_t round = 1; round <= EventFlags::method_rounds(t.plan.method); ++round) {
-        on.for_each_row(searchers, SearchNodes::n_columns, ClaimPath{t, round});
+        search_starts(on, ClaimPath{t, round});
         on.for_each(n, SettleTaker{t, round});
     }
-    on.for_each_row(searchers, SearchNodes::n_columns, TakePath{t});
+    search_starts(on, TakePath{t});
 }
 
 template <class Executor>
