@@ -80,6 +80,7 @@ class Tally:
                 hits=hits,
                 score_cut=t.score_cut,
                 sure=t.sure,
+                weak=t.score_cut,
                 min_length=3,
             )
             perfect = rf.metrics.perfect_scores(pruned, truth)

@@ -2,8 +2,8 @@
 
 python bench/track_quality.py [--shared ../shared] [--out FILE]
 
-Thresholds were chosen on the simulated events of TUNING (seeds that are shown nowhere else); what is shown are other
-simulated events, three of each kind together, and event 21000. The rule is double majority, pT > 1 GeV, tracks of at
+Thresholds were chosen on the simulated events of TUNING (seeds that are shown nowhere else), those of layer merge by
+track_thresholds.py; what is shown are other simulated events, three of each kind together, and event 21000. The rule is double majority, pT > 1 GeV, tracks of at
 least 3 hits. Needs the extra [acts].
 """
 
@@ -54,7 +54,8 @@ METHODS: dict[str, tuple[str, dict[str, float]]] = {
     "walk 0.4, 0.4, 0.6": ("walk", {"score_cut": 0.4, "walk_min": 0.4, "walk_add": 0.6}),
     "d_walk": ("d_walk", {}),
     "layer merge": ("layer_merge", {}),
-    "layer merge 0.1, 0.995": ("layer_merge", {"score_cut": 0.1}),
+    "layer merge, weak 0.9": ("layer_merge", {"weak": 0.9}),
+    "layer merge 0.3, none weak (the bundle's)": ("layer_merge", {"score_cut": 0.3, "weak": 0.0}),
 }
 
 

@@ -99,6 +99,7 @@ void bind_track_building(nb::module_& m) {
             "method"_a, "The method with its default thresholds.")
         .def_rw("score_cut", &TrackBuildingPlan::score_cut)
         .def_rw("sure", &TrackBuildingPlan::sure)
+        .def_rw("weak", &TrackBuildingPlan::weak)
         .def_rw("walk_min", &TrackBuildingPlan::walk_min)
         .def_rw("walk_add", &TrackBuildingPlan::walk_add)
         .def_rw("shared_layers", &TrackBuildingPlan::shared_layers)

@@ -55,6 +55,7 @@ public:
         plan.shared_layers = below(3);
         if (below(2) == 0) plan.score_cut = static_cast<float>(below(8)) / 8.0F - 0.25F;
         if (below(2) == 0) plan.sure = static_cast<float>(below(9)) / 8.0F;
+        if (below(2) == 0) plan.weak = static_cast<float>(below(9)) / 8.0F;
         if (below(2) == 0) plan.walk_min = static_cast<float>(below(8)) / 8.0F;
         if (below(2) == 0) plan.walk_add = static_cast<float>(below(8)) / 8.0F;
         return plan;

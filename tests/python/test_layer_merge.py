@@ -38,6 +38,7 @@ def test_equals_its_definition(block):
         options = {
             "score_cut": -1.0 if seed % 5 == 0 else 0.25,
             "sure": (0.75, 2.0, 0.875)[seed % 3],
+            "weak": float(rng.choice([-1.0, 0.5, 0.625, 0.875, 1.0])),
             "shared_layers": int(rng.integers(0, 3)),
             "min_length": int(rng.integers(1, 4)),
         }
@@ -74,6 +75,25 @@ def test_a_sure_edge_merges_whatever_the_layers():
     assert build(edges, scores, hits) == [[0, 2, 4], [1, 3, 5]]
     assert build(edges, scores, hits, sure=0.8) == [[0, 2, 4], [1, 3, 5]]  # strict, as float32
     assert build(edges, scores, hits, sure=0.75) == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_a_weak_edge_lengthens_a_track_and_starts_none():
+    hits = hits_on([0, 1, 2, 3, 4])
+    edges = [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert build(edges, [0.9, 0.9, 0.3, 0.2], hits) == [[0, 1, 2, 3, 4]]
+    assert build(edges, [0.2, 0.3, 0.9, 0.9], hits) == [[0, 1, 2, 3, 4]]
+    assert build(edges, [0.3, 0.2, 0.9, 0.9], hits) == [[1, 2, 3, 4]]  # what was refused stays so
+    assert build(edges, [0.9, 0.3, 0.3, 0.9], hits) == []  # two layers are not enough
+    assert build(edges, [0.9, 0.3, 0.3, 0.9], hits, weak=0.25) == [[0, 1, 2, 3, 4]]
+    assert build(edges, [0.3] * 4, hits, weak=0.1) == build(edges, [0.9] * 4, hits) == [[0, 1, 2, 3, 4]]
+    assert build(edges, [0.5] * 4, hits) == []  # strict, as float32
+    assert build(edges, [0.3] * 4, hits, sure=0.25) == [[0, 1, 2, 3, 4]]  # sure before weak
+
+
+def test_hits_on_one_layer_count_once_for_a_weak_edge():
+    hits = hits_on([0, 0, 1, 2])
+    assert build([(0, 2), (1, 2), (2, 3)], [0.9, 0.9, 0.3], hits) == [[0, 1, 2]]
+    assert build([(0, 2), (1, 2), (2, 3)], [0.9, 0.9, 0.3], hits, weak=0.25) == [[0, 1, 2, 3]]
 
 
 def test_layers_beyond_64_share_their_bits_by_rank():

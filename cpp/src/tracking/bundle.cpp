@@ -85,6 +85,8 @@ void read_thresholds(Fields thresholds, TrackFinderOptions& options) {
     set("quadruplet_chi2_max", options.quadruplet_chi2_max);
     set("score_cut", plan.score_cut);
     set("sure", plan.sure);
+    plan.weak = plan.score_cut;  // of bundles that name none, no edge is weak
+    set("weak", plan.weak);
     set("walk_min", plan.walk_min);
     set("walk_add", plan.walk_add);
     if (thresholds.has("min_length")) {

@@ -34,6 +34,7 @@ void check_track_building_shape(const TrackBuildingPlan& plan, const ScoredGraph
     if (plan.min_length < 1) refuse("min_length: expected at least 1, got 0");
     require_number("score_cut", plan.score_cut);
     require_number("sure", plan.sure);
+    require_number("weak", plan.weak);
     require_number("walk_min", plan.walk_min);
     require_number("walk_add", plan.walk_add);
     if (plan.method == TrackMethod::d_walk && (plan.walk_min < 0.0F || plan.walk_add < 0.0F)) {

@@ -73,7 +73,7 @@ void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint6
     collect_layers(module_id, s);
     EdgeList edges = s.edges;
     sort_by_score(edges, {s.out.neighbour, s.in.neighbour, s.out.score, 0});
-    merge_by_layers(edges, plan.shared_layers, s);
+    merge_by_layers(edges, plan, s);
 }
 
 }  // namespace rheinfall::detail

@@ -7,6 +7,7 @@ code but the specification.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -34,6 +35,7 @@ def build_tracks(
     *,
     score_cut: float,
     sure: float = 0.75,
+    weak: float = -math.inf,
     walk_min: float = 0.1,
     walk_add: float = 0.6,
     min_length: int = 3,
@@ -46,7 +48,7 @@ def build_tracks(
 
     `distance` of each hit from the origin, or None for topological order; `layer` of each hit, for layer_merge.
     """
-    cut, sure, walk_min, walk_add = (float(np.float32(t)) for t in (score_cut, sure, walk_min, walk_add))
+    cut, sure, weak, walk_min, walk_add = (float(np.float32(t)) for t in (score_cut, sure, weak, walk_min, walk_add))
     kept: Edges = {}
     for edge, score in zip(edges, scores, strict=True):
         if np.isfinite(score) and score > cut:
@@ -70,7 +72,7 @@ def build_tracks(
         if method == "layer_merge":
             if layer is None:
                 raise ValueError("layer: expected one for each hit")
-            groups = layer_merge(kept, n_nodes, sure, shared_layers, layer)
+            groups = layer_merge(kept, n_nodes, layer, sure=sure, weak=weak, shared_layers=shared_layers)
         else:
             groups = components(kept, n_nodes)
     key = depths(ordering, n_nodes) if distance is None else distance
@@ -129,13 +131,20 @@ def components(edges: Edges, n_nodes: int) -> list[Path]:
     return groups
 
 
-def layer_merge(edges: Edges, n_nodes: int, sure: float, shared_layers: int, layer: Sequence[int]) -> list[Path]:
-    """Clusters merged by falling score, unless they have hits on too many common layers and the edge is not sure."""
+def layer_merge(
+    edges: Edges, n_nodes: int, layer: Sequence[int], *, sure: float, weak: float, shared_layers: int
+) -> list[Path]:
+    """Clusters merged by falling score, along edges that are sure, or else break neither of two rules.
+
+    The two clusters have hits on at most `shared_layers` common layers, and where the score is not above `weak`, one of
+    them has hits on three layers or more.
+    """
     clusters = [[hit] for hit in range(n_nodes)]
     for edge in sorted(edges, key=lambda e: (-edges[e], e)):
         a, b = (next(c for c in clusters if hit in c) for hit in edge)
-        common = {layer[hit] for hit in a} & {layer[hit] for hit in b}
-        if a is not b and (edges[edge] > sure or len(common) <= shared_layers):
+        of_a, of_b = {layer[hit] for hit in a}, {layer[hit] for hit in b}
+        strong = edges[edge] > weak or max(len(of_a), len(of_b)) >= 3
+        if a is not b and (edges[edge] > sure or (strong and len(of_a & of_b) <= shared_layers)):
             clusters = [c for c in clusters if c is not a and c is not b] + [a + b]
     return clusters
 

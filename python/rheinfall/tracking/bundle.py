@@ -38,6 +38,7 @@ class Thresholds:
         method: of track building.
         score_cut, sure, walk_min, walk_add: thresholds on scores.
         min_length: shorter tracks are dropped [hits].
+        weak: of layer_merge; None: no edge is weak.
     """
 
     chi2_max: float | None = None
@@ -48,6 +49,7 @@ class Thresholds:
     walk_add: float | None = None
     min_length: int = 3
     quadruplet_chi2_max: float | None = None
+    weak: float | None = None
 
     def __post_init__(self) -> None:
         if self.quadruplet_chi2_max is None:

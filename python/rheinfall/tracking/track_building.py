@@ -28,6 +28,7 @@ def build_tracks(
     *,
     score_cut: float | None = None,
     sure: float | None = None,
+    weak: float | None = None,
     walk_min: float | None = None,
     walk_add: float | None = None,
     shared_layers: int = 1,
@@ -47,8 +48,9 @@ def build_tracks(
     * `"mutual_best"`: keep an edge if it is the best-scored one out of its source *and* into its target (ties to the
       smaller index), or if its score > `sure`; then components (cut 0.5, sure 0.75).
     * `"layer_merge"`: merge clusters edge by edge in the order of falling score (ties to the smaller source, then
-      target), unless the two have hits on more than `shared_layers` common layers; an edge with score > `sure` merges
-      whatever the layers (cut 0.3, sure 0.995). Needs `hits` with `module_id`, whose bits from 36 on name the layer.
+      target), unless the two have hits on more than `shared_layers` common layers; a weak edge, with score <= `weak`, only
+      where one of the two has hits on at least three layers, so that it lengthens tracks but starts none; an edge with
+      score > `sure` merges whatever the layers (cut 0.15, weak 0.5, sure 0.995). Needs `hits` with `module_id`, whose bits from 36 on name the layer.
       Of the methods here this one comes closest to perfect scores on real ones (docs/track_building.md).
     * `"junction_removal"`: as mutual best, without `sure` (cut 0.5).
     * `"walk"`: from hits in topological order, follow the best neighbour if its score > `walk_min` and every other one
@@ -66,7 +68,7 @@ def build_tracks(
             (2, n_edges), source = inner hit, target = outer hit.
         scores: float32 (n_edges,). Edges with NaN or infinite scores are not used; status "not_finite".
         method: one of the above.
-        score_cut, sure, walk_min, walk_add: thresholds, compared strictly and as float32; None for the method's own.
+        score_cut, sure, weak, walk_min, walk_add: thresholds, compared strictly, as float32; None for the method's own.
             Those that the method's description does not name have no effect.
         shared_layers: "layer_merge" only, at least 0.
         n_nodes: number of hits; by default the graph's, else that of `hits`, else the largest index + 1.
@@ -87,7 +89,8 @@ def build_tracks(
     edge_index, n_nodes, hits, graph_status = _unpack(graph_or_edge_index, n_nodes, hits)
     require_scores(scores, edge_index.shape[1])
     plan = _core.TrackBuildingPlan(method)
-    for name, value in (("score_cut", score_cut), ("sure", sure), ("walk_min", walk_min), ("walk_add", walk_add)):
+    cuts = {"score_cut": score_cut, "sure": sure, "weak": weak, "walk_min": walk_min, "walk_add": walk_add}
+    for name, value in cuts.items():
         if value is not None:
             setattr(plan, name, require_number(name, value))
     plan.min_length = require_integer("min_length", min_length, 1)
@@ -122,6 +125,7 @@ def plan_of(cuts: Any) -> _core.TrackBuildingPlan:
     for name in ("score_cut", "sure", "walk_min", "walk_add"):
         if getattr(cuts, name) is not None:
             setattr(plan, name, getattr(cuts, name))
+    plan.weak = plan.score_cut if cuts.weak is None else cuts.weak
     plan.min_length = cuts.min_length
     return plan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -177,6 +178,7 @@ class TrackFinder:
             cuts.method,
             score_cut=cuts.score_cut,
             sure=cuts.sure,
+            weak=-math.inf if cuts.weak is None else cuts.weak,
             walk_min=cuts.walk_min,
             walk_add=cuts.walk_add,
             min_length=cuts.min_length,

@@ -36,11 +36,11 @@ enum class TrackMethod : std::uint8_t {
     d_walk,
     /// `mutual_best` without `sure`: no hit keeps more than one edge in and one out.
     junction_removal,
-    /// Clusters, at first one for each hit, are merged edge by edge, in the order of falling score (ties to the smaller
-    /// source, then target), unless the two have hits on more than shared_layers common layers: a particle crosses a
-    /// layer once, or twice where modules overlap. An edge with score > sure merges whatever the layers. Needs hits
-    /// with
-    /// modules. (Kruskal's single linkage with a constraint.)
+    /// Clusters, at first one for each hit, are merged edge by edge, in the order of falling score (ties to the
+    /// smaller source, then target), unless the two have hits on more than shared_layers common layers: a particle
+    /// crosses a layer once, or twice where modules overlap. A weak edge, one with score <= weak, merges only where
+    /// one of the two has hits on at least three layers: it lengthens tracks and starts none. An edge with score >
+    /// sure merges whatever the layers. Needs hits with modules. (Kruskal's single linkage with constraints.)
     layer_merge,
 };
 
@@ -49,6 +49,7 @@ struct TrackBuildingPlan {
     TrackMethod method = TrackMethod::mutual_best;
     float score_cut = 0.5F;
     float sure = 0.75F;             ///< mutual_best and layer_merge
+    float weak = 0.0F;              ///< layer_merge only; no edge is weak if it is at most score_cut
     float walk_min = 0.1F;          ///< cc_and_walk, walk, d_walk
     float walk_add = 0.6F;          ///< cc_and_walk, walk, d_walk
     std::size_t shared_layers = 1;  ///< layer_merge only
@@ -60,8 +61,8 @@ struct TrackBuildingPlan {
     /// are dropped; the status is `cycle` all the same. If false, a cycle leaves the event without tracks.
     bool break_cycles = false;
 
-    /// The method with its default thresholds: cut 0.01 for the three walks, 0.3 for layer_merge (sure 0.995), else
-    /// 0.5.
+    /// The method with its default thresholds: cut 0.01 for the three walks, 0.15 for layer_merge (sure 0.995,
+    /// weak 0.5), else 0.5.
     static constexpr TrackBuildingPlan defaults(TrackMethod method) noexcept {
         TrackBuildingPlan plan;
         plan.method = method;
@@ -69,8 +70,9 @@ struct TrackBuildingPlan {
             method == TrackMethod::cc_and_walk || method == TrackMethod::walk || method == TrackMethod::d_walk;
         plan.score_cut = walks ? 0.01F : 0.5F;
         if (method == TrackMethod::layer_merge) {
-            plan.score_cut = 0.3F;
+            plan.score_cut = 0.15F;
             plan.sure = 0.995F;
+            plan.weak = 0.5F;
         }
         return plan;
     }

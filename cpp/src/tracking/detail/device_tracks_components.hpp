@@ -3,6 +3,8 @@
 /// @file
 /// The kernels that find the components, and those that put each which is left to one thread into a block of its own.
 
+#include <algorithm>
+
 #include "tracking/detail/device_tracks.hpp"
 #include "tracking/detail/layer_merge.hpp"
 #include "tracking/detail/track_walks.hpp"
@@ -255,12 +257,24 @@ private:
         group_walks(plan, s);
     }
 
+    /// A weak edge may be refused and its duplicate, which is no edge of its own, allowed later. Equal ones stay, side
+    /// by side, where they do no harm.
+    RHEINFALL_HOST_DEVICE void drop_lesser_duplicates(TrackScratch& s) const {
+        merge_duplicates(s.out);
+        s.edges.keep_if([&s](Index source, Index target, float score) {
+            const auto row = s.out.neighbours(source);
+            const auto at = static_cast<std::size_t>(std::lower_bound(row.begin(), row.end(), target) - row.begin());
+            return score >= s.out.score[s.out.offsets[source] + at];
+        });
+    }
+
     RHEINFALL_HOST_DEVICE void merge_layers(const ComponentOfTracks& c, TrackScratch& s) const {
         s.edges.size = c.n_edges;
+        if (t.flags->duplicates != 0) drop_lesser_duplicates(s);
         merge_sure(t.plan.sure, s);
         for (std::uint32_t v = 0; v < c.n_hits; ++v) s.layers[v] = 0;
         for (std::uint32_t v = 0; v < c.n_hits; ++v) s.layers[s.root[v]] |= t.layer[t.member[c.first_place + v]];
-        merge_by_layers(s.edges, t.plan.shared_layers, s);
+        merge_by_layers(s.edges, t.plan, s);
     }
 };
 

@@ -3,13 +3,41 @@
 /// @file
 /// `layer_merge` by all threads at once. An edge may be decided as soon as no edge before it is undecided at either of
 /// its clusters, since only such edges change them: in each round the first undecided edge of both its clusters is, and
-/// one whose clusters share too many layers, since they only gain layers. Every cluster takes part in at most one merge
+/// one whose clusters share too many layers, since they only gain layers; whether an edge is too weak can only be told
+/// of the first. Every cluster takes part in at most one merge
 /// of a round, and the first undecided edge of the event always is one, so that the clusters are those of the CPU.
 
 #include "tracking/detail/device_tracks.hpp"
 #include "tracking/detail/layer_merge.hpp"
 
 namespace rheinfall::detail {
+
+/// By edge in the order of places: no score yet.
+struct ClearBestScore {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t at) const { t.merge_key[at] = 0; }
+};
+
+/// By edge in the order of places: the best score of its duplicates, kept at the first of them. A weak edge may be
+/// refused and a lesser duplicate, which is no edge of its own, allowed later. Uses `merge_key` again.
+struct RaiseBestScore {
+    DeviceTrackBuilder t;
+    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t at) const {
+        if (at < t.row_begin[t.n_nodes]) raise_shared(t.merge_key + first(at), std::uint64_t{rank(at)});
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE bool is_lesser_duplicate(std::uint64_t at) const {
+        return rank(at) < t.merge_key[first(at)];
+    }
+
+private:
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t rank(std::uint64_t at) const {
+        return rank_score(t.score[t.sorted_edge[at]]);
+    }
+    [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint64_t first(std::uint64_t at) const {
+        const std::uint64_t key = t.sorted_edge_key[at];
+        return at == 0 || t.sorted_edge_key[at - 1] != key ? at : first_not_below(t.sorted_edge_key, at, key);
+    }
+};
 
 /// By place: a cluster of its own.
 struct BeginCluster {
@@ -35,6 +63,7 @@ struct MergeSureEdge {
             unite_shared(t.cluster, a, b);
             return;
         }
+        if (RaiseBestScore{t}.is_lesser_duplicate(at)) return;
         t.merge_a[i] = a;
         t.merge_b[i] = b;
     }
@@ -73,7 +102,7 @@ struct RankMergeEdge {
     }
 };
 
-/// By edge in the order of merging, for each round: the first at both of its clusters merges them.
+/// By edge in the order of merging, for each round: the first at both of its clusters merges them, or is too weak.
 struct MergeEdge {
     RankMergeEdge ranks;
     RHEINFALL_HOST_DEVICE void operator()(std::uint64_t i) const {
@@ -82,9 +111,11 @@ struct MergeEdge {
         const std::uint32_t a = t.merge_a[i];
         const std::uint32_t b = t.merge_b[i];
         if (t.best_edge[a] != ranks.rank(i) || t.best_edge[b] != ranks.rank(i)) return;
+        t.merge_a[i] = no_hit;
+        const float score = t.score[t.sorted_edge[t.merge_edge[i]]];
+        if (is_too_weak(score, t.cluster_layers[a], t.cluster_layers[b], t.plan)) return;
         t.cluster[a > b ? a : b] = a > b ? b : a;
         t.cluster_layers[a > b ? b : a] |= t.cluster_layers[a > b ? a : b];
-        t.merge_a[i] = no_hit;
     }
 };
 
@@ -108,6 +139,8 @@ struct LabelCluster {
 
 template <class Executor>
 void merge_in_rounds(Executor& on, const DeviceTrackBuilder& t) {
+    on.for_each(t.edge_capacity, ClearBestScore{t});
+    on.for_each(t.edge_capacity, RaiseBestScore{t});
     on.for_each(t.n_nodes, BeginCluster{t});
     on.for_each(t.edge_capacity, MergeSureEdge{t});
     on.for_each(t.n_nodes, CollectLayer{t});
