@@ -3,8 +3,8 @@
 python bench/track_quality.py [--shared ../shared] [--out FILE]
 
 Thresholds were chosen on the simulated events of TUNING (seeds that are shown nowhere else), those of layer merge by
-track_thresholds.py; what is shown are other simulated events, three of each kind together, and event 21000. The rule is double majority, pT > 1 GeV, tracks of at
-least 3 hits. Needs the extra [acts].
+track_thresholds.py; what is shown are other simulated events, three of each kind together, and event 21000. The rule
+is double majority, pT > 1 GeV, tracks of at least 3 hits. Needs the extra [acts].
 """
 
 from __future__ import annotations

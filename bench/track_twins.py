@@ -9,7 +9,7 @@ from numba import njit
 
 
 @njit
-def _find(parent: Any, v: int) -> int:
+def find(parent: Any, v: int) -> int:
     while parent[v] != v:
         parent[v] = parent[parent[v]]
         v = parent[v]
@@ -17,9 +17,9 @@ def _find(parent: Any, v: int) -> int:
 
 
 @njit
-def _unite(parent: Any, a: int, b: int) -> None:
-    a = _find(parent, a)
-    b = _find(parent, b)
+def unite(parent: Any, a: int, b: int) -> None:
+    a = find(parent, a)
+    b = find(parent, b)
     if a < b:
         parent[b] = a
     else:
@@ -32,7 +32,7 @@ def components(edges: Any, scores: Any, n: int, cut: float) -> Any:
     parent = np.arange(n)
     for e in range(len(scores)):
         if scores[e] > cut:
-            _unite(parent, edges[0, e], edges[1, e])
+            unite(parent, edges[0, e], edges[1, e])
     for v in range(n):
         parent[v] = parent[parent[v]]
     return parent
@@ -55,7 +55,7 @@ def mutual_best(edges: Any, scores: Any, n: int, cut: float, sure: float) -> Any
         if scores[e] > cut:
             a, b = edges[0, e], edges[1, e]
             if scores[e] > sure or (best_out[a] == e and best_in[b] == e):
-                _unite(parent, a, b)
+                unite(parent, a, b)
     for v in range(n):
         parent[v] = parent[parent[v]]
     return parent
