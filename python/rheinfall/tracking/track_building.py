@@ -48,10 +48,11 @@ def build_tracks(
     * `"mutual_best"`: keep an edge if it is the best-scored one out of its source *and* into its target (ties to the
       smaller index), or if its score > `sure`; then components (cut 0.5, sure 0.75).
     * `"layer_merge"`: merge clusters edge by edge in the order of falling score (ties to the smaller source, then
-      target), unless the two have hits on more than `shared_layers` common layers; a weak edge, with score <= `weak`, only
-      where one of the two has hits on at least three layers, so that it lengthens tracks but starts none; an edge with
-      score > `sure` merges whatever the layers (cut 0.15, weak 0.5, sure 0.995). Needs `hits` with `module_id`, whose bits from 36 on name the layer.
-      Of the methods here this one comes closest to perfect scores on real ones (docs/track_building.md).
+      target), unless the two have hits on more than `shared_layers` common layers; a weak edge, with score <= `weak`,
+      only where one of the two has hits on at least three layers, so that it lengthens tracks but starts none; an edge
+      with score > `sure` merges whatever the layers (cut 0.15, weak 0.5, sure 0.995). Needs `hits` with `module_id`,
+      whose bits from 36 on name the layer. Of the methods here this one comes closest to perfect scores on real ones
+      (docs/track_building.md).
     * `"junction_removal"`: as mutual best, without `sure` (cut 0.5).
     * `"walk"`: from hits in topological order, follow the best neighbour if its score > `walk_min` and every other one
       with score > `walk_add`, among hits not yet retired; the longest path (most hits, then the larger score of the
