@@ -17,12 +17,18 @@ REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "
 
 
 class Chain:
-    """Operators one after the other, with the shapes that their results have; the rows stand at `axis`."""
+    """Operators one after the other, with the shapes that their results have; the rows stand at `axis`.
 
-    def __init__(self, seed):
+    With `twice` there is a row for each edge and another with the opposite features.
+    """
+
+    def __init__(self, seed, twice=False):
         self.rng = np.random.default_rng(seed)
         self.nodes, self.constants, self.name = [], {}, "edge_attr"
-        self.shape, self.axis = [N_EDGES, WIDTH], 0
+        self.n_rows, self.axis = N_EDGES * (1 + twice), 0
+        self.shape = [self.n_rows, WIDTH]
+        if twice:
+            self.name = self.add("Concat", self.name, self.add("Neg", self.name), axis=0)
 
     def constant(self, value):
         name = f"c{len(self.constants)}"
@@ -145,11 +151,37 @@ class Chain:
         weights = [self.constant(self.rng.uniform(0.5, 1.5, width).astype(np.float32)) for _ in range(2)]
         self.name = self.add("LayerNormalization", self.name, *weights, axis=-1, epsilon=0.1)
 
+    def centred(self):
+        """What all rows have in the mean, or half of what they have in sum, taken from each."""
+        if self.axis != 0 or len(self.shape) != 2:
+            return
+        op, keep = [("ReduceMean", 0), ("ReduceMean", 1), ("ReduceSum", 1)][self.rng.integers(3)]
+        total = self.add(op, self.name, self.constant(np.int64([0])), keepdims=keep)
+        if op == "ReduceSum":
+            total = self.add("Mul", total, self.constant(np.float32(0.5 / self.n_rows)))
+        self.name = self.add("Sub", self.name, total)
+
+    def halves_joined(self):
+        n = self.add("Shape", "edge_attr", end=1)
+        zero, last = self.constant(np.int64([0])), self.constant(np.int64([2**62]))
+        how = self.rng.integers(3)
+        if how == 0:
+            pair = [self.add("Slice", self.name, a, b, zero) for a, b in ((zero, n), (n, last))]
+        elif how == 1:
+            pair = [f"{self.add('Split', self.name, n=2, axis=0, num_outputs=2)[:-1]}{k}" for k in (0, 1)]
+        else:
+            both = self.add("Reshape", self.name, self.constant(np.int64([2, -1, 1])))
+            pair = [self.add("Gather", both, self.constant(np.int64(k)), axis=0) for k in (0, 1)]
+        self.nodes.append(
+            helper.make_node("Sub", [pair[0], self.add("Mul", pair[1], self.constant(np.float32(0.3)))], ["out"])
+        )
+
     def model(self, n_steps):
         steps = [self.reshape, self.reshape, self.transpose, self.reduce, self.gather, self.slice, self.split]
         steps += [self.concat, self.constants_beside, self.beside_itself, self.outer, self.softmax, self.matmul]
+        steps += [self.centred]
         for _ in range(n_steps):
-            if np.prod(self.shape) // N_EDGES > 100:
+            if np.prod(self.shape) // self.n_rows > 100:
                 self.reduce()
             else:
                 steps[self.rng.integers(len(steps))]()
@@ -157,8 +189,12 @@ class Chain:
             self.name = self.add("Tanh", self.name)  # keeps what the next ones see within bounds
         self.name = self.add("Transpose", self.name, perm=[self.axis, *self.others])
         self.name = self.add("Flatten", self.name, axis=1)
-        weight = self.rng.uniform(-1, 1, (int(np.prod(self.shape)) // N_EDGES, 1)).astype(np.float32)
-        self.nodes.append(helper.make_node("MatMul", [self.name, self.constant(weight)], ["out"]))
+        weight = self.rng.uniform(-1, 1, (int(np.prod(self.shape)) // self.n_rows, 1)).astype(np.float32)
+        if self.n_rows == N_EDGES:
+            self.nodes.append(helper.make_node("MatMul", [self.name, self.constant(weight)], ["out"]))
+        else:
+            self.name = self.add("MatMul", self.name, self.constant(weight))
+            self.halves_joined()
         return model_of(self.nodes, self.constants, columns=WIDTH)
 
 
@@ -199,9 +235,10 @@ def test_a_reduction_without_axes_is_one_over_all(tmp_path, op, axes):
             rf.EdgeClassifier.load(tmp_path / "network.onnx", engine="fused", output="logits")
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_a_random_chain_is_that_of_onnx(tmp_path, seed):
-    chain = Chain(seed)
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("seed", range(100))
+def test_a_random_chain_is_that_of_onnx(tmp_path, seed, twice):
+    chain = Chain(seed, twice)
     model = chain.model(3 + seed % 8)
     onnx.save(model, tmp_path / "network.onnx")
     values = chain.rng.normal(size=(N_EDGES, WIDTH)).astype(np.float32)

@@ -348,3 +348,10 @@ def test_a_wrong_argument_is_named(tmp_path):
         EdgeClassifier.load(3)
     with pytest.raises(TypeError, match="path: expected the path of a file, got list"):
         EdgeClassifier.load_lowered([])
+
+
+def test_tensors_in_place_of_an_onnx_file_are_told(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ValueError, match=r"not an ONNX file.*safetensors; where it is a state dict.*load_state_dict"):
+        EdgeClassifier.load(path)

@@ -60,7 +60,8 @@ def parse_model(data: bytes, name: str) -> Any:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
-        raise ValueError(f"{name}: not an ONNX file: {error}") from error
+        hint = f", perhaps of the format safetensors{_STATE_DICT}" if data[8:9] == b"{" else ""
+        raise ValueError(f"{name}: not an ONNX file: {error}{hint}") from error
     if not model.graph.node or not model.graph.output:
         raise ValueError(f"{name}: not an ONNX model: its graph has no nodes or no outputs")
     if len(model.functions) > 0:
