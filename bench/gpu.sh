@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: runs the C++ tests; compares with the CPU, then times from device memory: graphs of events and
-# of 271,663 points in 12 dimensions, tracks of scored graphs, graph networks (beside PyTorch eager and compiled, in turns,
-# if a python3 with PyTorch and CUDA is there), the chain from hits to tracks, quantized networks (10^7 events); runs the
-# GPU tests once more under compute-sanitizer; writes figures and environment to a JSON file. Has 9 minutes; what does not
-# fit is named. A step that fails says so, and the others go on without it.
+# of 271,663 points in 12 dimensions, tracks of scored graphs, graph networks in float32 and bf16 (beside PyTorch eager
+# and compiled, in turns, if a python3 with PyTorch and CUDA is there), the chain from hits to tracks, quantized networks
+# (10^7 events); runs the GPU tests once more under compute-sanitizer; writes figures and environment to a JSON file. Has
+# 9 minutes; what does not fit is named. A step that fails says so, and the others go on without it.
 # The programs and their inputs are those that `make gpu-pack` left in .gpu-pack/; without its programs it builds the
 # preset cuda for the GPU that is there (nvcc, GoogleTest, headers of nlohmann/json; no Python), without its inputs the
 # radius graph and the quantized networks alone are timed.

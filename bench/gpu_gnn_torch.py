@@ -4,8 +4,9 @@
 python bench/gpu_gnn_torch.py OUT.json [--program gpu_gnn] [--seconds S] [--device cpu] [CASE PLAIN NETWORK GRAPH]...
 
 CASE is the file that gpu_gnn wrote, PLAIN the network (NAME.plain.rfgnn) with the operations of its modules, NETWORK
-and GRAPH what gpu_gnn takes. With --program each round asks it for a time too. After half of S seconds nothing more is
-compiled. Logits are compared with the CPU's in CASE. Exits with 3 where PyTorch or its CUDA is missing.
+and GRAPH what gpu_gnn takes. Precisions are float32, bf16 by autocast, and TF32 where compiled. With --program each
+round asks it for its times in float32 and bf16 too. After half of S seconds nothing more is compiled. Logits are
+compared with the CPU's in float32, in CASE. Exits with 3 where PyTorch or its CUDA is missing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ except ImportError:
     sys.exit(3)
 
 N_ROUNDS, N_CALLS = 5, 5
+MODES = (
+    ("fp32", "eager"),
+    ("bf16", "eager"),
+    ("fp32", "compiled"),
+    ("bf16", "compiled"),
+    ("tf32", "compiled"),
+)
 
 
 def read_case(path: Path) -> tuple[Any, Any, Any, Any]:
@@ -135,8 +143,8 @@ def time_call(torch: Any, device: str, call: Any) -> float:
 class Turns:
     """gpu_gnn, which times a call of its own whenever it is asked."""
 
-    def __init__(self, program: str, network: str, graph: str) -> None:
-        command = [program, "--turns", network, graph]
+    def __init__(self, program: str, network: str, graph: str, precision: str) -> None:
+        command = [program, "--turns", network, graph, precision]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._expect("ready")
 
@@ -166,28 +174,24 @@ def time_case(torch: Any, args: Any, case: str, plain: str, network: str, graph:
     forward = make_module(torch, *read_network(Path(plain)), args.device)
     result: dict[str, Any] = {"case": Path(case).stem, "nodes": len(nodes), "edges": ends.shape[1]}
     calls: dict[str, Any] = {}
-    for precision, allow in (("fp32", False), ("tf32", True)):
-        for kind in ("eager", "compiled") if not allow else ("compiled",):
-            if kind == "compiled" and time.monotonic() > args.compile_until:
-                result[f"{kind}_{precision}_failed"] = "not compiled: too little time left"
-                continue
-            try:
-                torch.backends.cuda.matmul.allow_tf32 = allow
-                calls[f"{kind}_{precision}"] = (allow, _prepared(torch, forward, kind, given))
-                found = calls[f"{kind}_{precision}"][1]().cpu().numpy()
-                result[f"{kind}_{precision}_max_difference"] = float(np.abs(found - logits).max())
-            except Exception as error:  # a compiler's failure must not lose the other figures
-                result[f"{kind}_{precision}_failed"] = f"{type(error).__name__}: {error}"[:300]
-                calls.pop(f"{kind}_{precision}", None)
-    turns = Turns(args.program, network, graph) if args.program else None
-    times: dict[str, list[float]] = {name: [] for name in [*calls, *(["ours_fp32"] if turns else [])]}
+    for precision, kind in MODES:
+        name = f"{kind}_{precision}"
+        if kind == "compiled" and time.monotonic() > args.compile_until:
+            result[f"{name}_failed"] = "not compiled: too little time left"
+            continue
+        try:
+            call = _call(torch, forward, kind, precision, args.device, given)
+            result[f"{name}_max_difference"] = float(np.abs(call().float().cpu().numpy() - logits).max())
+            calls[name] = call
+        except Exception as error:  # a compiler's failure must not lose the other figures
+            result[f"{name}_failed"] = f"{type(error).__name__}: {error}"[:300]
+    ours = {p: Turns(args.program, network, graph, p) for p in ("fp32", "bf16") if args.program}
+    calls |= {f"ours_{precision}": turns for precision, turns in ours.items()}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(N_ROUNDS if args.device == "cuda" else 1):
-        for name, (allow, call) in calls.items():
-            torch.backends.cuda.matmul.allow_tf32 = allow
-            times[name].append(time_call(torch, args.device, call))
-        if turns:
-            times["ours_fp32"].append(turns())
-    if turns:
+        for name, call in calls.items():
+            times[name].append(call() if isinstance(call, Turns) else time_call(torch, args.device, call))
+    for turns in ours.values():
         turns.close()
     for name, ms in times.items():
         result[f"ms_{name}"] = float(np.median(ms))
@@ -195,15 +199,15 @@ def time_case(torch: Any, args: Any, case: str, plain: str, network: str, graph:
     return result
 
 
-def _prepared(torch: Any, forward: Any, kind: str, given: Any) -> Any:
-    """A call that needs no more compiling."""
+def _call(torch: Any, forward: Any, kind: str, precision: str, device: str, given: Any) -> Any:
+    """The network on what is given; in bf16 by autocast."""
     run = torch.compile(forward, fullgraph=True, dynamic=False) if kind == "compiled" else forward
 
     def call() -> Any:
-        with torch.inference_mode():
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             return run(*given)
 
-    call()
     return call
 
 

@@ -8,10 +8,15 @@
 #include <span>
 
 #include "core/check.hpp"
+#include "core/crew_warps.hpp"
 #include "core/size_memo.hpp"
+#include "core/warp.hpp"
 
 namespace rheinfall {
 namespace kernels {
+
+/// Two such blocks at once, so registers are at most 128.
+inline constexpr unsigned most_crew_threads = detail::most_crew_warps * detail::CudaWarp::lane_count;
 
 /// One thread for each index.
 template <class Body>
@@ -28,22 +33,35 @@ __global__ void call_for_each_row(Body body, std::uint64_t n) {
     if (i < n) body(i, row_columns + threadIdx.x, static_cast<std::int32_t>(blockDim.x));
 }
 
+/// One block for each tile.
+template <class Body>
+__global__ void __launch_bounds__(most_crew_threads, 2) call_for_each_tile(Body body) {
+    extern __shared__ float4 tile_memory[];
+    body(detail::CudaCrew(), std::uint64_t{blockIdx.x}, reinterpret_cast<std::byte*>(tile_memory));
+}
+
 }  // namespace kernels
 
 namespace detail {
 
-/// Bytes of shared memory that a block may ask for on the current device.
-inline std::size_t most_shared_bytes() {
+/// Of the current device.
+inline SharedMemory shared_memory() {
     int device = 0;
-    int bytes = 0;
     RHEINFALL_CUDA_CHECK(cudaGetDevice(&device));
-    RHEINFALL_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-    return static_cast<std::size_t>(bytes);
+    const auto bytes = [device](cudaDeviceAttr attribute) {
+        int value = 0;
+        RHEINFALL_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+        return static_cast<std::size_t>(value);
+    };
+    return {bytes(cudaDevAttrMaxSharedMemoryPerBlockOptin), bytes(cudaDevAttrMaxSharedMemoryPerMultiprocessor),
+            bytes(cudaDevAttrReservedSharedMemoryPerBlock)};
 }
 
-/// Columns of float32 that each of a warp's rows may have.
-inline std::size_t most_row_columns() {
-    return most_shared_bytes() / (32 * sizeof(float));
+/// The limit is the kernel's, which other threads launch with other sizes: @p bytes are always the same for it.
+template <class Kernel>
+void allow_shared_memory(Kernel* kernel, std::size_t bytes) {
+    RHEINFALL_CUDA_CHECK(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
 }
 
 /// CUB's calls, each written once: a null @p scratch asks for the size. Numbers of items are int, as older CUBs have
@@ -82,20 +100,28 @@ public:
         kernels::call_for_each<<<n_blocks, n_threads, 0, stream_>>>(body, n);
         RHEINFALL_CUDA_CHECK(cudaGetLastError());
     }
-    /// With @p n_columns floats of scratch for each index, at most `most_row_columns`.
+    /// With @p n_columns floats of scratch for each index; a warp's must fit into what a block may have.
     template <class Body>
     void for_each_row(std::uint64_t n, std::int32_t n_columns, const Body& body) const {
         if (n == 0) return;
         const std::size_t row_bytes = static_cast<std::size_t>(n_columns) * sizeof(float);
-        const std::size_t most = most_shared_bytes();
+        const std::size_t most = shared_memory().of_block;
         unsigned n_threads = 128;
         while (n_threads > 32 && n_threads * row_bytes > most / 2) n_threads /= 2;  // two blocks at once at least
         const std::size_t bytes = n_threads * row_bytes;
-        // The attribute is the kernel's, which other threads launch with other sizes: always the same value.
-        RHEINFALL_CUDA_CHECK(cudaFuncSetAttribute(kernels::call_for_each_row<Body>,
-                                                  cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most)));
+        allow_shared_memory(kernels::call_for_each_row<Body>, most);
         const auto n_blocks = static_cast<unsigned>((n + n_threads - 1) / n_threads);
         kernels::call_for_each_row<<<n_blocks, n_threads, bytes, stream_>>>(body, n);
+        RHEINFALL_CUDA_CHECK(cudaGetLastError());
+    }
+    /// With a block and @p tile_bytes (at most what a block may have) of shared memory for each of n < 2^31 indices.
+    template <class Body>
+    void for_each_tile(std::uint64_t n, std::size_t tile_bytes, const Body& body) const {
+        if (n == 0) return;
+        const SharedMemory memory = shared_memory();
+        allow_shared_memory(kernels::call_for_each_tile<Body>, memory.of_block);
+        const unsigned n_threads = crew_warps(tile_bytes, memory) * CudaWarp::lane_count;
+        kernels::call_for_each_tile<<<static_cast<unsigned>(n), n_threads, tile_bytes, stream_>>>(body);
         RHEINFALL_CUDA_CHECK(cudaGetLastError());
     }
     void exclusive_sum(const std::uint64_t* in, std::uint64_t* out, std::uint64_t n) const {

@@ -22,25 +22,33 @@ struct DeviceEdgeClassifier::Impl {
     DeviceBuffer<gnn::Instruction> instructions;
     DeviceBuffer<gnn::DeviceArray> arrays;
     DeviceBuffer<gnn::DeviceBufferShape> buffers;
+    GnnPrecision precision;
 
-    Impl(std::span<const std::byte> bytes, std::string_view name)
-        : network(gnn::flatten(gnn::make_plan(gnn::read_graph(bytes, name), name))),
+    Impl(std::span<const std::byte> bytes, std::string_view name, GnnPrecision p)
+        : network(gnn::flatten(gnn::make_plan(gnn::read_graph(bytes, name), name, gnn::device_plan_options(p)))),
           weights(network.weights.size()),
           instructions(network.instructions.size()),
           arrays(network.arrays.size()),
-          buffers(network.buffers.size()) {
-        const std::size_t most = detail::most_row_columns();
-        if (static_cast<std::size_t>(network.scratch_columns) > most) {
-            throw std::invalid_argument(std::string(name) + ": a row needs " + std::to_string(network.scratch_columns) +
-                                        " columns of shared memory: expected at most " + std::to_string(most) +
-                                        ", which this device has");
-        }
+          buffers(network.buffers.size()),
+          precision(p) {
+        gnn::check_tile_bytes(network, detail::shared_memory().of_block, name);
+        if (p == GnnPrecision::bf16) check_tensor_cores(name);
         network.move_weights(network.weights.data(), weights.span().data());
         weights.copy_from(network.weights, nullptr);
         instructions.copy_from(network.instructions, nullptr);
         arrays.copy_from(network.arrays, nullptr);
         buffers.copy_from(network.buffers, nullptr);
         RHEINFALL_CUDA_CHECK(cudaStreamSynchronize(nullptr));
+    }
+
+    static void check_tensor_cores(std::string_view name) {
+        int device = 0;
+        int major = 0;
+        RHEINFALL_CUDA_CHECK(cudaGetDevice(&device));
+        RHEINFALL_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+        if (major >= 8) return;
+        throw std::invalid_argument(std::string(name) + ": precision bf16: expected a device of compute capability 8 " +
+                                    "or later, got " + std::to_string(major));
     }
 
     /// Scratch of CUB for a graph of these sizes.
@@ -52,12 +60,17 @@ struct DeviceEdgeClassifier::Impl {
     }
 };
 
-DeviceEdgeClassifier DeviceEdgeClassifier::load(const std::string& path) {
-    return parse(detail::map_file(path)->view(), path);
+DeviceEdgeClassifier DeviceEdgeClassifier::load(const std::string& path, GnnPrecision precision) {
+    return parse(detail::map_file(path)->view(), path, precision);
 }
 
-DeviceEdgeClassifier DeviceEdgeClassifier::parse(std::span<const std::byte> bytes, std::string_view name) {
-    return DeviceEdgeClassifier(std::make_shared<const Impl>(bytes, name));
+DeviceEdgeClassifier DeviceEdgeClassifier::parse(std::span<const std::byte> bytes, std::string_view name,
+                                                 GnnPrecision precision) {
+    return DeviceEdgeClassifier(std::make_shared<const Impl>(bytes, name, precision));
+}
+
+GnnPrecision DeviceEdgeClassifier::precision() const noexcept {
+    return impl_->precision;
 }
 
 std::size_t DeviceEdgeClassifier::n_node_features() const noexcept {

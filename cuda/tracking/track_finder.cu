@@ -100,9 +100,8 @@ private:
 
 DeviceTrackFinder DeviceTrackFinder::load_bundle(const std::string& folder) {
     const detail::Bundle bundle = detail::read_bundle(folder);
-    detail::check_device_precision(folder, bundle.precision);
-    return {ModuleMap::load(bundle.map_path), bundle.options, DeviceEdgeClassifier::load(bundle.network_path),
-            bundle.output};
+    return {ModuleMap::load(bundle.map_path), bundle.options,
+            DeviceEdgeClassifier::load(bundle.network_path, bundle.precision), bundle.output};
 }
 
 DeviceTrackFinder::DeviceTrackFinder(const ModuleMap& map, const TrackFinderOptions& options)

@@ -13,6 +13,7 @@
 
 #include "bindings.hpp"
 #include "device_scratch.hpp"
+#include "gnn_precision.hpp"
 #include "triplet_model.hpp"
 
 namespace nb = nanobind;
@@ -29,10 +30,10 @@ constexpr const char* who = "DeviceTrackFinder";
 /// A finder in the memory of a device.
 class FinderOnDevice {
 public:
-    FinderOnDevice(const rheinfall::ModuleMap& map, const nb::bytes& network, const std::string& name, bool scores,
-                   const rheinfall::TrackBuildingPlan& plan, std::optional<float> chi2_max,
-                   const VolumeResolution& resolution, float field, float layer_x0, float field_spread,
-                   float min_chi2_pt, int device)
+    FinderOnDevice(const rheinfall::ModuleMap& map, const nb::bytes& network, const std::string& name,
+                   const std::string& precision, bool scores, const rheinfall::TrackBuildingPlan& plan,
+                   std::optional<float> chi2_max, const VolumeResolution& resolution, float field, float layer_x0,
+                   float field_spread, float min_chi2_pt, int device)
         : device_(device) {
         rheinfall::require_cuda_device(who, device);
         TrackFinderOptions options;
@@ -42,7 +43,7 @@ public:
         const std::span bytes(static_cast<const std::byte*>(network.data()), network.size());
         const nb::gil_scoped_release no_gil;
         const CurrentDevice scope(device);
-        finder_.emplace(map, options, rheinfall::DeviceEdgeClassifier::parse(bytes, name),
+        finder_.emplace(map, options, rheinfall::DeviceEdgeClassifier::parse(bytes, name, gnn_precision(precision)),
                         scores ? rheinfall::EdgeOutput::scores : rheinfall::EdgeOutput::logits);
     }
 
@@ -117,11 +118,11 @@ private:
 
 void bind_device_finder(nb::module_& m) {
     nb::class_<FinderOnDevice>(m, "FinderOnDevice", "A finder in the memory of a CUDA device.")
-        .def(nb::init<const rheinfall::ModuleMap&, const nb::bytes&, const std::string&, bool,
+        .def(nb::init<const rheinfall::ModuleMap&, const nb::bytes&, const std::string&, const std::string&, bool,
                       const rheinfall::TrackBuildingPlan&, std::optional<float>, const VolumeResolution&, float, float,
                       float, float, int>(),
-             "map"_a, "network"_a, "name"_a, "scores"_a, "plan"_a, "chi2_max"_a.none(), "resolution"_a, "field"_a,
-             "layer_x0"_a, "field_spread"_a, "min_chi2_pt"_a, "device"_a)
+             "map"_a, "network"_a, "name"_a, "precision"_a, "scores"_a, "plan"_a, "chi2_max"_a.none(), "resolution"_a,
+             "field"_a, "layer_x0"_a, "field_spread"_a, "min_chi2_pt"_a, "device"_a)
         .def("scratch_bytes", &FinderOnDevice::scratch_bytes, "n_hits"_a, "n_doublets"_a, "n_edges"_a,
              "Bytes of scratch memory of an event.")
         .def_prop_ro("device", &FinderOnDevice::device);

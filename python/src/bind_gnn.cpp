@@ -9,6 +9,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "core/checksum.hpp"
+#include "gnn_precision.hpp"
 #include "threads.hpp"
 #include "workspaces.hpp"
 
@@ -29,12 +30,6 @@ rheinfall::GnnIsa isa_of(const std::string& name) {
         if (name == isa_names[i]) return static_cast<rheinfall::GnnIsa>(i);
     }
     throw std::invalid_argument("isa: expected best, portable, avx2, avx512 or avx512_bf16; got " + name);
-}
-
-rheinfall::GnnPrecision precision_of(const std::string& name) {
-    if (name == "fp32") return rheinfall::GnnPrecision::fp32;
-    if (name == "bf16") return rheinfall::GnnPrecision::bf16;
-    throw std::invalid_argument("precision: expected fp32 or bf16; got " + name);
 }
 
 Result run(const EdgeClassifier& classifier, const Features& nodes, const EdgeIndex& edges, const Features& features,
@@ -65,7 +60,7 @@ void bind_gnn(nb::module_& m) {
             "parse",
             [](const nb::bytes& data, const std::string& name, const std::string& isa, const std::string& precision) {
                 return EdgeClassifier::parse({static_cast<const std::byte*>(data.data()), data.size()}, name,
-                                             isa_of(isa), precision_of(precision));
+                                             isa_of(isa), gnn_precision(precision));
             },
             "data"_a, "name"_a, "isa"_a, "precision"_a, "A network in the format of docs/gnn_format.md.")
         .def_prop_ro("n_node_features", &EdgeClassifier::n_node_features)

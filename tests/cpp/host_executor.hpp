@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -8,12 +9,15 @@
 #include <thread>
 #include <vector>
 
+#include "host_warp.hpp"
+
 /// Runs the steps of a device stage on the host: bodies in their order or shuffled, sums and sorts by the standard
 /// library. What a GPU adds is launches and CUB.
 class HostExecutor {
 public:
     HostExecutor() = default;
     explicit HostExecutor(unsigned seed) : shuffled_(true), random_(seed) {}
+    explicit HostExecutor(TensorCore tensor_core) : tensor_core_(tensor_core) {}
 
     template <class Body>
     void for_each(std::uint64_t n, const Body& body) {
@@ -33,6 +37,17 @@ public:
         for_each(n, [&](std::uint64_t i) {
             std::ranges::fill(columns, std::numeric_limits<float>::quiet_NaN());
             body(i, columns.data() + 1, 3);
+        });
+    }
+    /// With memory for each index, of which nothing is known before.
+    template <class Body>
+    void for_each_tile(std::uint64_t n, std::size_t tile_bytes, const Body& body) {
+        std::vector<std::byte> memory(tile_bytes);
+        for_each(n, [&](std::uint64_t i) {
+            std::ranges::fill(memory, std::byte{0xff});
+            const int order = shuffled_ ? static_cast<int>(random_() % 16) : -1;
+            const int n_warps = shuffled_ ? static_cast<int>(1 + random_() % 8) : 4;
+            body(HostCrew(tensor_core_, order, n_warps), i, memory.data());
         });
     }
     void exclusive_sum(const std::uint64_t* in, std::uint64_t* out, std::uint64_t n) {
@@ -61,6 +76,7 @@ private:
         return n_bits >= static_cast<int>(8 * sizeof(Key)) ? key : key & ((Key{1} << n_bits) - 1);
     }
 
+    TensorCore tensor_core_ = cpu_product;
     bool shuffled_ = false;
     std::mt19937_64 random_;
 };

@@ -264,8 +264,6 @@ TEST(DeviceTrackFinder, RefusesWrongCalls) {
     TrackFinderOptions options;
     options.quadruplet_chi2_max = 5.0F;
     EXPECT_THROW(detail::check_device_finder_options(options), std::invalid_argument);
-    EXPECT_THROW(detail::check_device_precision("bundle", rheinfall::GnnPrecision::bf16), std::invalid_argument);
-    EXPECT_NO_THROW(detail::check_device_precision("bundle", rheinfall::GnnPrecision::fp32));
 }
 
 /// Of events in files, BUNDLE-NAME.hits (bench/event_file.hpp), which test_device_finder.py writes.

@@ -95,10 +95,11 @@ void graph_features(CudaStream /*stream*/, const DeviceHits& /*hits*/, const Dev
 
 struct DeviceEdgeClassifier::Impl {};
 
-DeviceEdgeClassifier DeviceEdgeClassifier::load(const std::string& /*path*/) {
+DeviceEdgeClassifier DeviceEdgeClassifier::load(const std::string& /*path*/, GnnPrecision /*precision*/) {
     refuse("DeviceEdgeClassifier");
 }
-DeviceEdgeClassifier DeviceEdgeClassifier::parse(std::span<const std::byte> /*bytes*/, std::string_view /*name*/) {
+DeviceEdgeClassifier DeviceEdgeClassifier::parse(std::span<const std::byte> /*bytes*/, std::string_view /*name*/,
+                                                 GnnPrecision /*precision*/) {
     refuse("DeviceEdgeClassifier");
 }
 // No object comes into being here, so that none of these is ever called.
@@ -107,6 +108,9 @@ std::size_t DeviceEdgeClassifier::n_node_features() const noexcept {
 }
 std::size_t DeviceEdgeClassifier::n_edge_features() const noexcept {
     return 0;
+}
+GnnPrecision DeviceEdgeClassifier::precision() const noexcept {
+    return GnnPrecision::fp32;
 }
 std::size_t DeviceEdgeClassifier::workspace_size(const EdgeClassifierLimits& /*limits*/) const {
     refuse("DeviceEdgeClassifier");

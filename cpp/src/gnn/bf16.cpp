@@ -8,6 +8,7 @@
 #include <string>
 
 #include "gnn/kernels.hpp"
+#include "gnn/mma_fragments.hpp"
 
 namespace rheinfall::gnn {
 namespace {
@@ -27,11 +28,17 @@ void for_pairs(int in, int out, F&& f) {
     }
 }
 
-/// Weight of input @p k of an operation's part with @p in inputs; zero behind the last.
+/// Weight of input @p k of an operation's part with @p in inputs; behind the last zero, and behind the pairs -0.
 std::uint32_t weight_at(const std::vector<float>& weight, int first, int in, int k, int out, int o) {
-    if (k >= in) return 0;
+    if (k >= in) return k < even(in) ? 0 : 0x80000000U;
     const auto place = static_cast<std::size_t>(first + k) * static_cast<std::size_t>(out);
     return rounded(weight[place + static_cast<std::size_t>(o)]);
+}
+
+/// Those of inputs @p k and k + 1, the even one's in the lower half.
+float pair_at(const std::vector<float>& weight, int first, int in, int k, int out, int o) {
+    const std::uint32_t odd = weight_at(weight, first, in, k + 1, out, o);
+    return std::bit_cast<float>(odd | weight_at(weight, first, in, k, out, o) >> 16U);
 }
 
 }  // namespace
@@ -74,11 +81,26 @@ std::vector<float> pack_bf16_pairs(const std::vector<float>& weight, int first, 
     std::vector<float> packed;
     packed.reserve(static_cast<std::size_t>(even(in) / 2) * static_cast<std::size_t>(out));
     for_pairs(in, out, [&](int block, int n, int k) {
-        for (int o = block; o < block + n; ++o) {
-            const std::uint32_t odd = weight_at(weight, first, in, k + 1, out, o);
-            packed.push_back(std::bit_cast<float>(odd | weight_at(weight, first, in, k, out, o) >> 16U));
-        }
+        for (int o = block; o < block + n; ++o) packed.push_back(pair_at(weight, first, in, k, out, o));
     });
+    return packed;
+}
+
+std::vector<float> pack_bf16_fragments(const std::vector<float>& weight, int first, int in, int out) {
+    std::vector<float> packed;
+    packed.reserve(static_cast<std::size_t>(mma::packed_words(in, out)));
+    for (int block = 0; block < out; block += mma::block_outputs) {
+        const int n_tiles = mma::block_tiles(out - block);
+        for (int place = 0; place < mma::input_tiles(in) * mma::block_words(n_tiles); ++place) {
+            const int step = place / mma::block_words(n_tiles);
+            const int within = place % mma::block_words(n_tiles);
+            const int lane = within / 4 % mma::lanes;
+            const int tile = within / (4 * mma::lanes) * 2 + within / 2 % 2;
+            const int k = 2 * (step * mma::pairs + mma::weight_pair(lane, within % 2));
+            const int o = block + mma::block_output(n_tiles, tile, mma::weight_output(lane));
+            packed.push_back(o < out ? pair_at(weight, first, in, k, out, o) : 0.0F);
+        }
+    }
     return packed;
 }
 

@@ -30,6 +30,9 @@ std::vector<bool> find_bf16(const Levels& levels, std::string_view file);
 std::vector<float> pack_bf16(const std::vector<float>& weight, int first, int in, int out);
 /// The same as pairs of bf16 in place of a float32, the even input's in its lower half, for VDPBF16PS.
 std::vector<float> pack_bf16_pairs(const std::vector<float>& weight, int first, int in, int out);
+/// The same pairs for tensor cores, in the order of mma_fragments.hpp. Behind the inputs stands -0 for those that fill
+/// up 16, which times a zero leaves every sum as it is.
+std::vector<float> pack_bf16_fragments(const std::vector<float>& weight, int first, int in, int out);
 /// With what counts as zero.
 std::vector<float> bf16_bias(std::vector<float> bias);
 

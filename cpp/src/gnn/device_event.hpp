@@ -7,7 +7,7 @@
 
 #include "core/sort_in_place.hpp"
 #include "gnn/device_network.hpp"
-#include "gnn/row_program.hpp"
+#include "gnn/tile_program.hpp"
 
 /// @file
 /// A graph network as a device runs it: the arrays of one event, and for each kernel a body that is called once for
@@ -187,18 +187,30 @@ struct FindEdges {
     }
 };
 
-/// By row of a stage, with scratch.
-struct RunRow {
+/// By tile of a stage's rows, with a crew of warps and shared memory.
+struct RunTile {
     DeviceEvent g;
     const Instruction* instructions;
     std::int32_t n_instructions;
     Kind kind;
-    RHEINFALL_HOST_DEVICE void operator()(std::uint64_t row, float* columns, std::int32_t stride) const {
-        if (*g.invalid != 0 || row >= g.n_rows(kind) || g.edges() == 0) return;
+    std::int32_t exchange_words;
+    template <class Crew>
+    RHEINFALL_HOST_DEVICE void operator()(const Crew& crew, std::uint64_t number, std::byte* memory) const {
+        const std::uint64_t first = number * tile::rows;
+        const std::uint64_t n_rows = g.n_rows(kind);
+        if (*g.invalid != 0 || first >= n_rows || g.edges() == 0) return;
         const EventView event = g.view();
-        const one::Row r{&event, kind,         static_cast<std::int32_t>(row),          columns,
-                         stride, g.statistics, static_cast<std::int64_t>(g.room(kind)), g.not_finite};
-        for (std::int32_t k = 0; k < n_instructions; ++k) one::run_instruction(instructions[k], r);
+        const std::uint64_t left = n_rows - first;
+        const tile::Tile t{&event,
+                           kind,
+                           static_cast<std::int32_t>(first),
+                           left < tile::rows ? static_cast<std::int32_t>(left) : tile::rows,
+                           reinterpret_cast<std::uint32_t*>(memory),
+                           reinterpret_cast<float*>(memory) + exchange_words,
+                           g.statistics,
+                           static_cast<std::int64_t>(g.room(kind)),
+                           g.not_finite};
+        for (std::int32_t k = 0; k < n_instructions; ++k) tile::run_instruction(crew, instructions[k], t);
     }
 };
 

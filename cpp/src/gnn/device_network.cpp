@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <stdexcept>
+#include <string>
 #include <utility>
+
+#include "gnn/tile_program.hpp"
 
 namespace rheinfall::gnn {
 namespace {
@@ -17,7 +21,7 @@ public:
         if (values == nullptr) return nullptr;
         places_.push_back(weights_.size());
         weights_.insert(weights_.end(), values, values + n);
-        // Rows of weights are read in vectors of four.
+        // Weights are read in vectors of four.
         weights_.resize((weights_.size() + 3) / 4 * 4);
         return values;
     }
@@ -34,7 +38,17 @@ std::size_t count(std::int32_t n) noexcept {
 }
 
 std::size_t n_weights(const Instruction& i) noexcept {
+    if (i.bf16) return static_cast<std::size_t>(mma::packed_words(i.in_width, i.width));
     return count(i.in_width) * count(i.width);
+}
+
+/// Inputs of a stage's widest linear operation in bf16.
+std::int32_t widest_bf16(const Stage& stage) noexcept {
+    std::int32_t widest = 0;
+    for (const Instruction& i : stage.instructions) {
+        if (i.bf16) widest = std::max(widest, i.in_width);
+    }
+    return widest;
 }
 
 }  // namespace
@@ -55,7 +69,6 @@ void DeviceNetwork::move_weights(const float* from, const float* to) {
 
 DeviceNetwork flatten(const Plan& plan) {
     DeviceNetwork network;
-    network.scratch_columns = std::max(plan.scratch_columns, 1);
     network.n_node_features = plan.graph.n_node_features;
     network.n_edge_features = plan.graph.n_edge_features;
     for (const Array& a : plan.arrays) network.arrays.push_back({a.caller ? -1 : a.buffer, a.stride, a.kind});
@@ -66,6 +79,8 @@ DeviceNetwork flatten(const Plan& plan) {
                          static_cast<std::int32_t>(network.instructions.size()),
                          static_cast<std::int32_t>(stage.instructions.size()),
                          stage.statistic_columns,
+                         tile::exchange_words(widest_bf16(stage)),
+                         tile::tile_bytes(stage.scratch_columns, widest_bf16(stage)),
                          {}};
         for (const Instruction& i : stage.instructions) {
             network.instructions.push_back(i);
@@ -94,6 +109,17 @@ DeviceNetwork flatten(const Plan& plan) {
         for (DeviceStatistics& s : stage.statistics) place(s.scale);
     }
     return network;
+}
+
+void check_tile_bytes(const DeviceNetwork& network, std::size_t most, std::string_view file) {
+    for (const DeviceStage& stage : network.stages) {
+        if (stage.tile_bytes <= most) continue;
+        const std::string kind = kind_names[static_cast<std::size_t>(stage.kind)];
+        throw std::invalid_argument(std::string(file) + ": values of " + std::to_string(tile::rows) + ' ' + kind +
+                                    "s need " + std::to_string(stage.tile_bytes) +
+                                    " bytes of shared memory: expected at most " + std::to_string(most) +
+                                    ", which this device has");
+    }
 }
 
 }  // namespace rheinfall::gnn

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "gnn/plan.hpp"
@@ -36,6 +38,8 @@ struct DeviceStage {
     std::int32_t first_instruction = 0;
     std::int32_t n_instructions = 0;
     std::int32_t statistic_columns = 0;
+    std::int32_t exchange_words = 0;  ///< in front of the columns of a tile
+    std::size_t tile_bytes = 0;       ///< of shared memory
     std::vector<DeviceStatistics> statistics;
 };
 
@@ -45,7 +49,6 @@ struct DeviceNetwork {
     std::vector<DeviceArray> arrays;
     std::vector<DeviceBufferShape> buffers;
     std::vector<DeviceStage> stages;
-    std::int32_t scratch_columns = 0;
     int n_node_features = 0;
     int n_edge_features = 0;
 
@@ -53,7 +56,11 @@ struct DeviceNetwork {
     void move_weights(const float* from, const float* to);
 };
 
-/// The network, whose instructions point into its own weights.
+/// The network, whose instructions point into its own weights. Weights in bf16 are expected as fragments.
 DeviceNetwork flatten(const Plan& plan);
+
+/// Throws std::invalid_argument, naming @p file, where a tile of 32 rows needs more than @p most bytes of shared
+/// memory.
+void check_tile_bytes(const DeviceNetwork& network, std::size_t most, std::string_view file);
 
 }  // namespace rheinfall::gnn

@@ -67,8 +67,9 @@ void run_device_network(Executor& on, const DeviceNetwork& network, const Instru
         sort_device_edges(on, g);
         for (const DeviceStage& stage : network.stages) {
             const std::uint64_t rows = g.room(stage.kind);
-            on.for_each_row(rows, network.scratch_columns,
-                            RunRow{g, instructions + stage.first_instruction, stage.n_instructions, stage.kind});
+            on.for_each_tile((rows + tile::rows - 1) / tile::rows, stage.tile_bytes,
+                             RunTile{g, instructions + stage.first_instruction, stage.n_instructions, stage.kind,
+                                     stage.exchange_words});
             const auto columns = static_cast<std::uint64_t>(stage.statistic_columns);
             const std::uint64_t chunks = (rows + chunk_rows - 1) / chunk_rows;
             on.for_each(chunks * columns * statistic_lanes, SumChunk{g, stage.kind, stage.statistic_columns});

@@ -76,7 +76,10 @@ struct Scratch {
     template <class Place, class PlaceBuffer>
     void lay_out(const Plan& plan, const EdgeClassifierLimits& g, std::size_t n_threads, Place&& place,
                  PlaceBuffer&& buffer) {
-        for (auto* span : {&order.source, &order.target, &order.caller, &order.edges_out}) place(*span, g.n_edges);
+        for (auto* span :
+             {&order.source, &order.target, &order.caller, &order.edges_out, &order.source_out, &order.target_out}) {
+            place(*span, g.n_edges);
+        }
         for (auto* span : {&order.nodes, &order.rank}) place(*span, g.n_nodes);
         for (auto* span : {&order.first_in, &order.first_out}) place(*span, g.n_nodes + 1);
         place(arrays, plan.arrays.size());
@@ -95,6 +98,35 @@ struct Scratch {
     }
 
     [[nodiscard]] static int reduce_columns(const Plan& plan) noexcept { return (plan.reduce_width + 15) / 16 * 16; }
+};
+
+/// Tiles that no thread has taken yet. Threads take many at first, since a tile asks memory for the one behind it, and
+/// few at the end, so that none waits long for the last.
+class TilesLeft {
+public:
+    struct Range {
+        std::size_t first, last;
+    };
+
+    /// @p step: tiles that are taken together at least.
+    TilesLeft(std::size_t n_tiles, std::size_t n_threads, std::size_t step) noexcept
+        : n_tiles_(n_tiles), share_(4 * n_threads), step_(step) {}
+
+    /// An empty range when there are none left.
+    [[nodiscard]] Range take() noexcept {
+        std::size_t first = next_.load();
+        for (;;) {
+            const std::size_t some = (n_tiles_ - first) / share_ / step_ * step_;
+            const std::size_t last = std::min(first + std::max(some, step_), n_tiles_);
+            if (next_.compare_exchange_weak(first, last)) return {first, last};
+        }
+    }
+
+private:
+    std::size_t n_tiles_;
+    std::size_t share_;
+    std::size_t step_;
+    std::atomic<std::size_t> next_{0};
 };
 
 /// Sums over chunks in their order, then over lanes: the same for any number of threads.
@@ -141,7 +173,8 @@ struct EdgeClassifier::Impl {
 
     Impl(std::span<const std::byte> bytes, std::string_view name, GnnIsa wanted, GnnPrecision p)
         : isa(resolve(wanted, p)), precision(p) {
-        const PlanOptions options{p == GnnPrecision::bf16, isa == GnnIsa::avx512_bf16};
+        const PlanOptions options{p == GnnPrecision::bf16,
+                                  isa == GnnIsa::avx512_bf16 ? Bf16Weights::pairs : Bf16Weights::single};
         plan = make_plan(read_graph(bytes, name), name, options);
     }
 
@@ -153,17 +186,21 @@ struct EdgeClassifier::Impl {
         const std::size_t chunks = n_chunks(n_rows(stage.kind, g));
         const std::size_t sums = size(stage.statistic_columns) * 2 * statistic_lanes;
         if (sums > 0) std::fill_n(s.statistics.begin(), chunks * sums, 0.0);
-        std::atomic<std::size_t> next{0};
+        TilesLeft left{tiles, n_threads, sums > 0 ? std::size_t{chunk_tiles} : 4};
         std::atomic<bool> not_finite{false};
         const auto work = [&](std::size_t thread) {
             float* columns = s.threads.data() + thread * Scratch::thread_floats(plan);
             float* rows = columns + size(plan.scratch_columns) * tile_rows;
             TileScratch scratch{columns, rows, rows + size(Scratch::reduce_columns(plan)) * tile_rows, nullptr, false};
-            for (std::size_t c = next.fetch_add(1); c < chunks; c = next.fetch_add(1)) {
-                scratch.statistics = s.statistics.data() + c * sums;
-                const std::size_t last = std::min((c + 1) * chunk_tiles, tiles);
-                kernels_of(isa).run(stage.program(), event, static_cast<std::int32_t>(c * chunk_tiles),
-                                    static_cast<std::int32_t>(last), scratch);
+            for (TilesLeft::Range range = left.take(); range.first < range.last; range = left.take()) {
+                for (std::size_t first = range.first; first < range.last;) {
+                    const std::size_t chunk = first / chunk_tiles;
+                    const std::size_t last = sums == 0 ? range.last : std::min((chunk + 1) * chunk_tiles, range.last);
+                    scratch.statistics = s.statistics.data() + chunk * sums;
+                    kernels_of(isa).run(stage.program(), event, static_cast<std::int32_t>(first),
+                                        static_cast<std::int32_t>(last), scratch);
+                    first = last;
+                }
             }
             if (scratch.not_finite) not_finite.store(true);
         };
@@ -266,7 +303,9 @@ Status EdgeClassifier::run(Workspace& workspace, const EdgeClassifierInput& inpu
                           s.order.edges_out.data(),
                           s.arrays.data(),
                           out.data(),
-                          output == EdgeOutput::scores};
+                          output == EdgeOutput::scores,
+                          s.order.source_out.data(),
+                          s.order.target_out.data()};
     bool not_finite = false;
     for (const Stage& stage : plan.stages) {
         if (impl_->run_stage(stage, event, s, n_threads, parallel_for)) not_finite = true;

@@ -15,6 +15,10 @@ void expect(const char* what, std::size_t expected, std::size_t got) {
 
 }  // namespace
 
+PlanOptions device_plan_options(GnnPrecision precision) noexcept {
+    return {precision == GnnPrecision::bf16, Bf16Weights::fragments};
+}
+
 void check_device_limits(const EdgeClassifierLimits& limits) {
     constexpr std::size_t most = 0x7fffffff - tile_rows;
     if (limits.n_nodes > most || limits.n_edges > most) {

@@ -7,6 +7,9 @@
 
 namespace rheinfall::gnn {
 
+/// How a plan for a device is made.
+PlanOptions device_plan_options(GnnPrecision precision) noexcept;
+
 /// Throws std::invalid_argument beyond 2^31 - 49 nodes or edges.
 void check_device_limits(const EdgeClassifierLimits& limits);
 

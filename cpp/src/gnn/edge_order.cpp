@@ -99,7 +99,10 @@ bool sort_edges(const EdgeClassifierInput& input, bool all_nodes, EdgeOrder& ord
     }
     sort_equal_edges(input, order);
     for (std::size_t k = 0; k < n; ++k) {
-        order.edges_out[place(order.first_out, order.source[k])] = static_cast<std::int32_t>(k);
+        const std::size_t p = place(order.first_out, order.source[k]);
+        order.edges_out[p] = static_cast<std::int32_t>(k);
+        order.source_out[p] = order.source[k];
+        order.target_out[p] = order.target[k];
     }
     move_back(order.first_out);
     return true;

@@ -80,7 +80,6 @@ std::string describe(const Instruction& i) {
 std::string explain(const Plan& plan, double n_nodes, double n_edges) {
     std::string text;
     char line[256];
-    double bf16_flops = 0;
     std::snprintf(line, sizeof line, "for %.0f nodes and %.0f edges:\n", n_nodes, n_edges);
     text += line;
     for (std::size_t s = 0; s < plan.stages.size(); ++s) {
@@ -93,7 +92,6 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
         for (std::size_t k = 0; k < stage.instructions.size(); ++k) {
             const Instruction& i = stage.instructions[k];
             flops += rows * flops_per_row(i, degree);
-            if (i.bf16) bf16_flops += rows * flops_per_row(i, degree);
             bytes += rows * bytes_per_row(i, degree);
             std::snprintf(line, sizeof line, "    %-48s %s\n", describe(i).c_str(),
                           stage.names[k].substr(0, 60).c_str());
@@ -109,7 +107,7 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges) {
                   linear_flops(plan, n_nodes, n_edges) / 1e9, all.bytes / 1e6);
     text += line;
     if (plan.options.bf16) {
-        std::snprintf(line, sizeof line, "precision bf16: %.3f GFLOP of the linear operations\n", bf16_flops / 1e9);
+        std::snprintf(line, sizeof line, "precision bf16: %.3f GFLOP of the linear operations\n", all.bf16_flops / 1e9);
         text += line;
     }
     return text;
@@ -121,7 +119,9 @@ Work count_work(const Plan& plan, double n_nodes, double n_edges) noexcept {
     for (const Stage& stage : plan.stages) {
         const double rows = rows_of(stage.kind, n_nodes, n_edges);
         for (const Instruction& i : stage.instructions) {
-            work.flops += rows * flops_per_row(i, degree);
+            const double flops = rows * flops_per_row(i, degree);
+            work.flops += flops;
+            work.bf16_flops += i.bf16 ? flops : 0.0;
             work.bytes += rows * bytes_per_row(i, degree);
         }
     }

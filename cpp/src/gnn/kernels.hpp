@@ -105,6 +105,8 @@ struct EventView {
     const ArrayView* arrays = nullptr;
     float* out = nullptr;
     bool scores = false;
+    const std::int32_t* source_out = nullptr;  ///< of the edges in edges_out; tiles read them in their order
+    const std::int32_t* target_out = nullptr;
 };
 
 /// What one thread owns.

@@ -32,10 +32,10 @@ inline __m512 without_small(Vector x) {
 /// Each lane of both in bf16, side by side.
 inline Vector bf16_pair(Vector even, Vector odd) {
     const __m512bh both = _mm512_cvtne2ps_pbh(without_small(odd), without_small(even));
-    const __m512i halves = __builtin_bit_cast(__m512i, both);
-    const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
-    const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(halves, 1));
-    return {_mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)))};
+    const __m512i halves = __builtin_bit_cast(__m512i, both);  // even's, then odd's
+    const __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i from = _mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(16)), 16));
+    return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(from, halves))};
 }
 
 #include "gnn/functions_body.hpp"

@@ -1,6 +1,9 @@
 // The kernels over the Vector of the file that includes this, in a namespace of its own. Nothing of the standard
 // library is called from here: such a function, compiled with these instructions, could be linked into code for other
 // machines.
+//
+// The larger instructions are kept out of line: all in one function, compilers leave their inner loops rolled and their
+// vectors in memory.
 
 constexpr int lanes = Vector::lanes;
 constexpr int tile_groups = tile_rows / lanes;
@@ -15,6 +18,14 @@ inline int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
+/// Rows of whose memory one block of a linear operation asks for a cache line each, one with each of its inputs.
+constexpr int most_ahead = 256;
+struct RowsAhead {
+    const float* const* rows;
+    std::ptrdiff_t step;  ///< from input to input; 0: there is nothing more to ask for
+    std::ptrdiff_t line;  ///< floats from a row's start
+};
+
 struct Ahead;
 
 /// One tile of a stage: rows [first, first + n) of the domain.
@@ -28,7 +39,8 @@ struct Tile {
     Ahead* ahead = nullptr;  ///< what to ask memory for meanwhile
 };
 
-inline void fetch_some(Ahead& ahead);
+inline void fetch(const float* line);
+inline void next_rows(Ahead& ahead, int n_inputs, RowsAhead& rows);
 
 // --- linear ---------------------------------------------------------------------------------------------------------
 
@@ -41,6 +53,7 @@ struct LinearCall {
     int in_width;
     bool accumulate;
     bool relu;
+    RowsAhead ahead;
 };
 
 template <int I>
@@ -120,7 +133,10 @@ inline void linear_block(const LinearCall& c, int stride) {
         }
         const float* x = c.in + row;
         const float* w = c.weights;
-        for (int k = 0; k < c.in_width; ++k, x += tile_rows, w += stride) {
+        const float* const* ahead = c.ahead.rows;
+        const std::ptrdiff_t step = row == 0 ? c.ahead.step : 0;
+        for (int k = 0; k < c.in_width; ++k, x += tile_rows, w += stride, ahead += step) {
+            fetch(*ahead + c.ahead.line);
             Vector value[n_vectors];
             repeat<n_vectors>([&](auto l) { value[l] = load(x + l * vector_size); });
             repeat<N>([&](auto o) {
@@ -154,7 +170,7 @@ inline void linear_some(const LinearCall& c, int n, int stride) {
     }
 }
 
-inline void run_linear(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_linear(const Instruction& i, const Tile& t) {
     const float* weights = i.weights;
     const float* in = column(t.scratch, i.in);
     int in_width = i.in_width;
@@ -162,8 +178,11 @@ inline void run_linear(const Instruction& i, const Tile& t) {
         in_width = round_columns(in, in_width, t.scratch.rounded);
         in = t.scratch.rounded;
     }
+    const float* const nothing = in;
     for (int first = 0; first < i.width; first += output_block) {
         const int packed = smaller(output_block, i.width - first);
+        RowsAhead ahead{&nothing, 0, 0};
+        if (t.ahead != nullptr && in_width <= most_ahead) next_rows(*t.ahead, in_width, ahead);
         for (int part = 0; part < packed; part += Vector::tile_outputs) {
             const int o = first + part;
             const LinearCall call{in,
@@ -173,11 +192,12 @@ inline void run_linear(const Instruction& i, const Tile& t) {
                                   column(t.scratch, i.out + o),
                                   in_width,
                                   i.accumulate,
-                                  i.relu};
+                                  i.relu,
+                                  ahead};
+            ahead.step = 0;
             const int n = smaller(Vector::tile_outputs, packed - part);
             i.bf16 ? linear_some<Bf16Product>(call, n, packed) : linear_some<SingleProduct>(call, n, packed);
         }
-        if (t.ahead != nullptr) fetch_some(*t.ahead);
         weights += static_cast<std::ptrdiff_t>(packed) * in_width;
     }
 }
@@ -194,7 +214,7 @@ inline Vector rectified(bool relu, Vector x) {
     return relu ? max(all(0.0f), x) : x;
 }
 
-inline void run_unary(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_unary(const Instruction& i, const Tile& t) {
     const float* in = column(t.scratch, i.in);
     float* out = column(t.scratch, i.out);
     // The switch stands outside of the loop, so that each activation is a loop of its own.
@@ -204,7 +224,7 @@ inline void run_unary(const Instruction& i, const Tile& t) {
     dispatch_unary(i.unary, loop);
 }
 
-inline void run_affine(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_affine(const Instruction& i, const Tile& t) {
     const float* in = column(t.scratch, i.in);
     float* out = column(t.scratch, i.out);
     for (int c = 0; c < i.width; ++c) {
@@ -216,7 +236,7 @@ inline void run_affine(const Instruction& i, const Tile& t) {
     }
 }
 
-inline void run_event_affine(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_event_affine(const Instruction& i, const Tile& t) {
     const float* in = column(t.scratch, i.in);
     const float* event = t.event.arrays[i.array].data;
     float* out = column(t.scratch, i.out);
@@ -242,7 +262,7 @@ inline Vector combine(Binary binary, Vector a, Vector b) {
     return a;
 }
 
-inline void run_binary(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_binary(const Instruction& i, const Tile& t) {
     const float* a = column(t.scratch, i.in);
     const float* b = column(t.scratch, i.in2);
     float* out = column(t.scratch, i.out);
@@ -314,7 +334,7 @@ inline void layer_norm(const Instruction& i, const float* in, float* out) {
     }
 }
 
-inline void run_layer_norm(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_layer_norm(const Instruction& i, const Tile& t) {
     for (int row = 0; row < tile_rows; row += Vector::tile_vectors * lanes) {
         const float* in = column(t.scratch, i.in) + row;
         float* out = column(t.scratch, i.out) + row;
@@ -342,7 +362,7 @@ inline void run_copy(const Instruction& i, const Tile& t) {
 }
 
 /// Rows behind the last of a graph count as zero.
-inline void run_statistics(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_statistics(const Instruction& i, const Tile& t) {
     const float* in = column(t.scratch, i.in);
     double* sums = t.scratch.statistics + static_cast<std::ptrdiff_t>(i.in2_width) * 2 * statistic_lanes;
     for (int c = 0; c < i.width; ++c, in += tile_rows, sums += std::ptrdiff_t{2} * statistic_lanes) {

@@ -4,14 +4,14 @@ inline std::ptrdiff_t tile_place(const Tile& t, const ArrayView& array) {
     return static_cast<std::ptrdiff_t>(t.number) * tile_rows * array.stride;
 }
 
-inline void run_load_tiles(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_load_tiles(const Instruction& i, const Tile& t) {
     const ArrayView& array = t.event.arrays[i.array];
     const float* from = array.data + tile_place(t, array);
     float* out = column(t.scratch, i.out);
     for_columns(i.width, [&](int p) { store(out + p, load(from + p)); });
 }
 
-inline void run_store_tiles(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_store_tiles(const Instruction& i, const Tile& t) {
     const ArrayView& array = t.event.arrays[i.array];
     float* to = array.data + tile_place(t, array);
     const float* in = column(t.scratch, i.in);
@@ -27,7 +27,7 @@ inline void run_load_event(const Instruction& i, const Tile& t) {
 }
 
 /// The row of an array that belongs to row @p i of a domain.
-inline std::int32_t row_at(const EventView& event, Index index, Kind kind, std::int32_t i) {
+[[gnu::always_inline]] inline std::int32_t row_at(const EventView& event, Index index, Kind kind, std::int32_t i) {
     switch (index) {
         case Index::self: return i;
         case Index::source: return event.source[i];
@@ -39,11 +39,28 @@ inline std::int32_t row_at(const EventView& event, Index index, Kind kind, std::
     return i;
 }
 
-/// Where row @p row of the tile lies in an array; rows behind the last repeat the last.
-inline const float* row_of(const Tile& t, const ArrayView& array, Index index, int row) {
-    const std::int32_t place = row_at(t.event, index, t.kind, t.first + smaller(row, t.n - 1));
-    return array.data + static_cast<std::ptrdiff_t>(place) * array.stride;
-}
+/// Where a tile's rows lie in an array.
+struct TileRows {
+    TileRows(const Tile& of, const ArrayView& in, Index by)
+        : tile(of),
+          array(in),
+          index(by),
+          ends(by == Index::source   ? of.event.source
+               : by == Index::target ? of.event.target
+                                     : nullptr) {}
+
+    /// Of row @p k of the tile; rows behind the last repeat the last.
+    [[gnu::always_inline]] const float* row(std::int32_t k) const {
+        const std::int32_t i = tile.first + smaller(k, tile.n - 1);
+        const std::int32_t place = ends != nullptr ? ends[i] : row_at(tile.event, index, tile.kind, i);
+        return array.data + static_cast<std::ptrdiff_t>(place) * array.stride;
+    }
+
+    const Tile& tile;
+    const ArrayView array;
+    const Index index;
+    const std::int32_t* ends;  ///< null: neither end of an edge tells
+};
 
 /// Asks for a cache line. In assembly, since gcc 12 takes a function that only prefetches for one without any effect,
 /// and drops its calls.
@@ -55,41 +72,39 @@ inline void fetch(const float* line) {
 #endif
 }
 
-inline void fetch_row(const float* row, int width) {
-    for (int c = 0; c < width; c += 16) fetch(row + c);
-}
-
 /// Transposes lanes rows to columns, a block of lanes columns at a time.
 template <class LoadRow>
-inline void rows_to_columns(float* out, int width, LoadRow&& load_row) {
+[[gnu::always_inline]] inline void rows_to_columns(float* out, int width, LoadRow&& load_row) {
     for (int c = 0; c < width; c += lanes) {
         const int n = smaller(lanes, width - c);
         Vector block[lanes];
-        for (int r = 0; r < lanes; ++r) block[r] = load_row(r, c, n);
+        repeat<lanes>([&](auto r) { block[r] = load_row(r, c, n); });
         transpose(block);
-        for (int j = 0; j < n; ++j) store(out + (c + j) * column_size, block[j]);
+        repeat<lanes>([&](auto j) {
+            if (j < n) store(out + (c + j) * column_size, block[j]);
+        });
     }
 }
 
-inline void run_load_rows(const Instruction& i, const Tile& t) {
-    const ArrayView& first = t.event.arrays[i.array];
+[[gnu::noinline]] inline void run_load_rows(const Instruction& i, const Tile& t) {
+    const TileRows first(t, t.event.arrays[i.array], i.index);
     for (int group = 0; group < tile_groups; ++group) {
         const float* rows[lanes];
         const float* added[lanes];
-        for (int r = 0; r < lanes; ++r) rows[r] = row_of(t, first, i.index, group * lanes + r);
+        for (int r = 0; r < lanes; ++r) rows[r] = first.row(group * lanes + r);
         float* out = column(t.scratch, i.out) + group * vector_size;
         if (i.array2 < 0) {
             rows_to_columns(out, i.width, [&](int r, int c, int n) { return load_first(rows[r] + c, n); });
             continue;
         }
-        const ArrayView& second = t.event.arrays[i.array2];
-        for (int r = 0; r < lanes; ++r) added[r] = row_of(t, second, i.index2, group * lanes + r);
+        const TileRows second(t, t.event.arrays[i.array2], i.index2);
+        for (int r = 0; r < lanes; ++r) added[r] = second.row(group * lanes + r);
         rows_to_columns(out, i.width,
                         [&](int r, int c, int n) { return load_first(rows[r] + c, n) + load_first(added[r] + c, n); });
     }
 }
 
-inline void run_store_rows(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_store_rows(const Instruction& i, const Tile& t) {
     const ArrayView& array = t.event.arrays[i.array];
     for (int group = 0; group < tile_groups && group * lanes < t.n; ++group) {
         const float* in = column(t.scratch, i.in) + group * vector_size;
@@ -98,19 +113,20 @@ inline void run_store_rows(const Instruction& i, const Tile& t) {
         for (int c = 0; c < i.width; c += lanes) {
             const int n = smaller(lanes, i.width - c);
             Vector block[lanes];
-            for (int j = 0; j < lanes; ++j) block[j] = j < n ? load(in + (c + j) * column_size) : all(0.0f);
+            repeat<lanes>([&](auto j) { block[j] = j < n ? load(in + (c + j) * column_size) : all(0.0f); });
             transpose(block);
             // Rows of whole vectors are written whole, with zeros behind the last column.
             const bool whole = c + lanes <= array.stride;
-            for (int r = 0; r < n_rows; ++r) {
-                float* place = to + static_cast<std::ptrdiff_t>(r) * array.stride + c;
+            repeat<lanes>([&](auto r) {
+                if (r >= n_rows) return;
+                float* place = to + std::ptrdiff_t{r} * array.stride + c;
                 whole ? store(place, block[r]) : store_first(place, n, block[r]);
-            }
+            });
         }
     }
 }
 
-inline void run_output(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_output(const Instruction& i, const Tile& t) {
     float values[tile_rows];
     const float* in = column(t.scratch, i.in);
     for (int p = 0; p < tile_rows; p += lanes) {

@@ -5,20 +5,43 @@ struct EdgeList {
     const std::int32_t* edges;  ///< null: they are numbered in order
     std::int32_t first;
     std::int32_t n;
+    const std::int32_t* source;  ///< of edge(0), edge(1), ...
+    const std::int32_t* target;
 
     [[nodiscard]] std::int32_t edge(std::int32_t k) const { return edges == nullptr ? first + k : edges[first + k]; }
 };
 
 /// Those of nodes [node, node + n).
 inline EdgeList edges_of(const EventView& event, End end, std::int32_t node, std::int32_t n) {
-    const std::int32_t* first = end == End::target ? event.first_in : event.first_out;
-    return {end == End::target ? nullptr : event.edges_out, first[node], first[node + n] - first[node]};
+    const bool in = end == End::target;
+    const std::int32_t* starts = in ? event.first_in : event.first_out;
+    const std::int32_t first = starts[node];
+    return {in ? nullptr : event.edges_out, first, starts[node + n] - first,
+            (in ? event.source : event.source_out) + first, (in ? event.target : event.target_out) + first};
 }
 
-inline const float* reduced_row(const Instruction& i, const EventView& event, std::int32_t edge) {
-    const ArrayView& array = event.arrays[i.array];
-    return array.data + static_cast<std::ptrdiff_t>(row_at(event, i.index, Kind::edge, edge)) * array.stride;
-}
+/// Where an instruction's rows of edges in a list lie.
+struct ReducedRows {
+    ReducedRows(const Instruction& i, const EventView& on, const EdgeList& of)
+        : event(on),
+          list(of),
+          array(on.arrays[i.array]),
+          index(i.index),
+          ends(i.index == Index::source   ? of.source
+               : i.index == Index::target ? of.target
+                                          : nullptr) {}
+
+    [[gnu::always_inline]] const float* row(std::int32_t k) const {
+        const std::int32_t place = ends != nullptr ? ends[k] : row_at(event, index, Kind::edge, list.edge(k));
+        return array.data + static_cast<std::ptrdiff_t>(place) * array.stride;
+    }
+
+    const EventView& event;
+    const EdgeList& list;
+    const ArrayView array;
+    const Index index;
+    const std::int32_t* ends;  ///< null: neither end of an edge tells
+};
 
 enum class Reduction : unsigned char { sum, weighted_sum, largest, smallest };
 
@@ -37,25 +60,39 @@ template <Reduction R, int N>
 inline void reduce_edges(const Instruction& i, const Tile& t, int stride) {
     const EventView& event = t.event;
     const EdgeList list = edges_of(event, i.end, t.first, t.n);
-    const std::int32_t* nodes = i.end == End::target ? event.target : event.source;
+    const std::int32_t* nodes = i.end == End::target ? list.target : list.source;
+    const ReducedRows rows(i, event, list);
     const float* factors = i.array2 < 0 ? nullptr : event.arrays[i.array2].data;
     const int n_vectors = N > 0 ? N : (i.width + lanes - 1) / lanes;
     const int last = i.width - (n_vectors - 1) * lanes;
+    const Vector nothing = all(R == Reduction::sum || R == Reduction::weighted_sum ? 0.0f : i.a);
+    Vector sum[N > 0 ? N : 1];  // of the node of the edge before, so that its row need not be read again
+    repeat<N>([&](auto v) { sum[v] = nothing; });
+    std::int32_t before = -1;
     for (std::int32_t k = 0; k < list.n; ++k) {
-        const std::int32_t edge = list.edge(k);
-        const float* row = reduced_row(i, event, edge);
-        float* to = t.scratch.rows + static_cast<std::ptrdiff_t>(nodes[edge] - t.first) * stride;
-        const Vector factor = all(factors == nullptr ? 1.0f : factors[edge]);
-        const auto add = [&](int v, Vector x) {
-            float* place = to + v * vector_size;
-            store(place, reduced<R>(load(place), x, factor, factors != nullptr));
+        const std::int32_t node = nodes[k];
+        const float* row = rows.row(k);
+        float* to = t.scratch.rows + static_cast<std::ptrdiff_t>(node - t.first) * stride;
+        const Vector factor = all(factors == nullptr ? 1.0f : factors[list.edge(k)]);
+        const auto add = [&](int v, Vector x, Vector so_far) {
+            const Vector y = reduced<R>(so_far, x, factor, factors != nullptr);
+            store(to + v * vector_size, y);
+            return y;
         };
         if constexpr (N > 0) {
-            repeat<N - 1>([&](auto v) { add(v, load(row + v * vector_size)); });
+            const Mask same = less(all(0.0f), all(node == before ? 1.0f : 0.0f));
+            before = node;
+            repeat<N>([&](auto v) {
+                const float* from = row + v * vector_size;
+                sum[v] = add(v, v + 1 < N ? load(from) : load_first(from, last), select(same, sum[v], nothing));
+            });
         } else {
-            for (int v = 0; v < n_vectors - 1; ++v) add(v, load(row + v * vector_size));
+            for (int v = 0; v < n_vectors; ++v) {
+                const float* from = row + v * vector_size;
+                const Vector x = v + 1 < n_vectors ? load(from) : load_first(from, last);
+                add(v, x, load(to + v * vector_size));
+            }
         }
-        add(n_vectors - 1, load_first(row + (n_vectors - 1) * vector_size, last));
     }
 }
 
@@ -81,7 +118,7 @@ inline void divide_by_degree(const Instruction& i, const Tile& t, int stride) {
     }
 }
 
-inline void run_reduce(const Instruction& i, const Tile& t) {
+[[gnu::noinline]] inline void run_reduce(const Instruction& i, const Tile& t) {
     const int stride = (i.width + 15) / 16 * 16;
     switch (i.how) {
         case How::max: reduce_rows<Reduction::largest>(i, t, stride); break;

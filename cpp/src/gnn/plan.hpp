@@ -63,9 +63,16 @@ struct Stage {
     }
 };
 
+/// For whom weights in bf16 are packed.
+enum class Bf16Weights : std::uint8_t {
+    single,
+    pairs,      ///< avx512_bf16_kernels
+    fragments,  ///< tensor cores
+};
+
 struct PlanOptions {
-    bool bf16 = false;   ///< linear operations of the edges' networks in bf16
-    bool pairs = false;  ///< their weights for avx512_bf16_kernels
+    bool bf16 = false;  ///< linear operations of the edges' networks in bf16
+    Bf16Weights weights = Bf16Weights::single;
 };
 
 struct Plan {
@@ -93,6 +100,7 @@ std::string explain(const Plan& plan, double n_nodes, double n_edges);
 struct Work {
     double flops = 0;
     double bytes = 0;
+    double bf16_flops = 0;  ///< of flops, those in bf16
 };
 Work count_work(const Plan& plan, double n_nodes, double n_edges) noexcept;
 /// Floating-point operations of the plan's linear instructions.

@@ -331,7 +331,12 @@ const float* StageEmitter::pack(const std::vector<float>& weight, int first, int
 
 const float* StageEmitter::pack_rounded(const std::vector<float>& weight, int first, int in, int out) {
     plan_.rounded_columns = std::max(plan_.rounded_columns, even(in));
-    return keep(plan_.options.pairs ? pack_bf16_pairs(weight, first, in, out) : pack_bf16(weight, first, in, out));
+    switch (plan_.options.weights) {
+        case Bf16Weights::pairs: return keep(pack_bf16_pairs(weight, first, in, out));
+        case Bf16Weights::fragments: return keep(pack_bf16_fragments(weight, first, in, out));
+        case Bf16Weights::single: break;
+    }
+    return keep(pack_bf16(weight, first, in, out));
 }
 
 }  // namespace rheinfall::gnn

@@ -33,18 +33,18 @@ void run_program(const Program& program, const EventView& event, std::int32_t fi
         const Instruction& i = program.instructions[k];
         if (i.code == Code::linear) blocks += (i.width + output_block - 1) / output_block;
     }
+    const float* rows_ahead[most_ahead] = {};
     for (std::int32_t tile = first; tile < last; ++tile) {
         const std::int32_t row = tile * tile_rows;
         Tile t{event, scratch, tile, row, smaller(tile_rows, n_rows - row), program.kind};
-        Ahead ahead{program, t};
+        Ahead ahead{program, t, rows_ahead};
         const std::int32_t left = n_rows - row - tile_rows;
         if (blocks > 0 && left > 0) {
             ahead.next.number += 1;
             ahead.next.first += tile_rows;
             ahead.next.n = smaller(tile_rows, left);
-            std::int32_t rows = 0;
-            for (std::int32_t k = 0; k < program.n; ++k) rows += rows_to_fetch(program.instructions[k], ahead.next);
-            ahead.per_block = rows / blocks + 1;
+            ahead.passes = n_passes(program, ahead.next);
+            ahead.blocks = blocks;
             t.ahead = &ahead;
         }
         for (std::int32_t k = 0; k < program.n; ++k) run_instruction(program.instructions[k], t);

@@ -87,7 +87,7 @@ inline Vector round_bits(Vector a) {
     return {_mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(-0x10000)))};
 }
 
-inline void transpose(Vector* r) {
+[[gnu::always_inline]] inline void transpose(Vector* r) {
     __m256 t[8];
     for (std::ptrdiff_t i = 0; i < 4; ++i) {
         t[2 * i] = _mm256_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v);

@@ -88,7 +88,7 @@ inline Vector round_bits(Vector a) {
     return {_mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(-0x10000)))};
 }
 
-inline void transpose(Vector* r) {
+[[gnu::always_inline]] inline void transpose(Vector* r) {
     __m512 t[16];
     for (std::ptrdiff_t i = 0; i < 8; ++i) {
         t[2 * i] = _mm512_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v);

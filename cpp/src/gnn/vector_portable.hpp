@@ -98,7 +98,7 @@ inline Vector round_bits(const Vector& a) {
     });
 }
 
-inline void transpose(Vector* r) {
+[[gnu::always_inline]] inline void transpose(Vector* r) {
     for (std::ptrdiff_t i = 0; i < Vector::lanes; ++i) {
         for (int j = 0; j < i; ++j) {
             const float x = r[i].v[j];

@@ -26,11 +26,6 @@ void check_device_finder_options(const TrackFinderOptions& options) {
     }
 }
 
-void check_device_precision(const std::string& who, GnnPrecision precision) {
-    if (precision == GnnPrecision::fp32) return;
-    throw std::invalid_argument(who + ": edge_classifier: bf16 has no device version; expected precision fp32");
-}
-
 TrackFinderLimits device_finder_limits(const TrackFinderLimits& limits) {
     check_device_graph_limits({limits.n_hits, limits.n_doublets});
     require_at_most("limits.n_edges", limits.n_edges, most_edges);

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <rheinfall/gnn/edge_classifier.hpp>
 #include <rheinfall/tracking/track_finder_cuda.hpp>
-#include <string>
 
 #include "tracking/detail/device_finder.hpp"
 
@@ -13,9 +11,6 @@ void check_finder_network(std::size_t n_nodes_read, std::size_t n_edges_read);
 
 /// Throws std::invalid_argument for options that have no device version.
 void check_device_finder_options(const TrackFinderOptions& options);
-
-/// Throws std::invalid_argument, naming @p who, for a precision that has no device version.
-void check_device_precision(const std::string& who, GnnPrecision precision);
 
 /// The limits as arrays are made for them, room for one hit at least. Throws std::invalid_argument if the device cannot
 /// number so many.

@@ -27,19 +27,22 @@ struct DeviceEdgeClassifierInput {
 class RHEINFALL_API DeviceEdgeClassifier {
 public:
     /// Reads a file in the format of docs/gnn_format.md and uploads it to the current device. Throws what
-    /// `EdgeClassifier::load` throws; std::invalid_argument where a row needs more shared memory than the device has;
-    /// CudaError.
-    static DeviceEdgeClassifier load(const std::string& path);
-    static DeviceEdgeClassifier parse(std::span<const std::byte> bytes, std::string_view name);
+    /// `EdgeClassifier::load` throws; std::invalid_argument where a tile of 32 rows needs more shared memory than the
+    /// device has, or where it is to compute in bf16 and is older than compute capability 8.0; CudaError.
+    static DeviceEdgeClassifier load(const std::string& path, GnnPrecision precision = GnnPrecision::fp32);
+    static DeviceEdgeClassifier parse(std::span<const std::byte> bytes, std::string_view name,
+                                      GnnPrecision precision = GnnPrecision::fp32);
 
     [[nodiscard]] std::size_t n_node_features() const noexcept;
     [[nodiscard]] std::size_t n_edge_features() const noexcept;  ///< 0: the network reads none
+    [[nodiscard]] GnnPrecision precision() const noexcept;
     /// Bytes of device memory for graphs within @p limits. Asks CUB on the current device: CudaError if there is none.
     /// Throws std::invalid_argument for limits beyond 2^31 - 49.
     [[nodiscard]] std::size_t workspace_size(const EdgeClassifierLimits& limits) const;
 
-    /// `EdgeClassifier::run` on the current device, in the order of @p stream: the same bits and the same statuses. All
-    /// views, @p status and the memory of @p workspace lie on the device.
+    /// `EdgeClassifier::run` on the current device, in the order of @p stream: the same statuses and, in float32, the
+    /// same bits; in bf16 those that tensor cores give, the same ones in every call on a kind of device
+    /// (docs/gnn_cuda.md). All views, @p status and the memory of @p workspace lie on the device.
     ///
     /// Returns at once: neither allocates nor waits, and may be captured into a CUDA graph, which replays on other
     /// features and edges in the same arrays, and on any numbers of them if `input` has words that say how many.

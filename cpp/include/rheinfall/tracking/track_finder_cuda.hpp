@@ -19,7 +19,7 @@ namespace rheinfall {
 class RHEINFALL_API DeviceTrackFinder {
 public:
     /// Loads a bundle, as `TrackFinder::load_bundle`, and uploads it to the current device. Throws what that throws,
-    /// std::invalid_argument for what has no device version (quadruplets, networks in bf16), CudaError.
+    /// std::invalid_argument for what has no device version (quadruplets), CudaError.
     static DeviceTrackFinder load_bundle(const std::string& folder);
 
     /// A finder without a network, as `TrackFinder`. Throws as above.
@@ -36,7 +36,8 @@ public:
     [[nodiscard]] std::size_t workspace_size(const TrackFinderLimits& limits) const;
 
     /// `TrackFinder::run` on the current CUDA device, in the order of @p stream: the same tracks, labels, counts and
-    /// statuses. All views, @p result and the memory of @p workspace lie on the device of the finder.
+    /// statuses, save that the scores of a network in bf16 differ within what docs/gnn_cuda.md states. All views, @p
+    /// result and the memory of @p workspace lie on the device of the finder.
     ///
     /// Returns at once: neither allocates nor waits, nor does anything between the stages; may be captured into a CUDA
     /// graph, which replays on other hits in the same arrays, any number of them if `hits.n_hits` is given. The kernels
