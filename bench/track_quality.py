@@ -55,6 +55,7 @@ METHODS: dict[str, tuple[str, dict[str, float]]] = {
     "d_walk": ("d_walk", {}),
     "layer merge": ("layer_merge", {}),
     "layer merge, weak 0.9": ("layer_merge", {"weak": 0.9}),
+    "layer merge, none weak": ("layer_merge", {"weak": 0.0}),
     "layer merge 0.3, none weak (the bundle's)": ("layer_merge", {"score_cut": 0.3, "weak": 0.0}),
 }
 

@@ -67,6 +67,16 @@ def pixels_alone(truth: rf.Truth, hits: rf.Hits) -> rf.Truth:
     return dataclasses.replace(truth, known=known, particle_id=np.where(known, truth.particle_id, np.uint64(0)))
 
 
+def judge(tracks: rf.Tracks, truth: rf.Truth, hits: rf.Hits) -> dict[str, Any]:
+    """Counts of efficiency and fakes, on all hits and on pixels."""
+    judges: dict[str, Any] = {"all": (truth, {}), "pixels": (pixels_alone(truth, hits), {"min_layers": 3})}
+    rows = {}
+    for name, (known, options) in judges.items():
+        counts = rf.metrics.match_tracks(tracks, known, hits=hits, **options).counts
+        rows[name] = {rate: np.array(counts[rate]) for rate in ("efficiency", "fake_rate")}
+    return rows
+
+
 def measure(event: rf.Event, finder: rf.TrackFinder) -> dict[str, Any]:
     """Counts of efficiency and fakes by thresholds, judged on all hits and on pixels."""
     scored = finder.score_edges(event.hits)
@@ -78,13 +88,7 @@ def measure(event: rf.Event, finder: rf.TrackFinder) -> dict[str, Any]:
             runs[f"{cut:g}, {weak:g}"] = rf.build_tracks(
                 scored.graph, scored.scores, "layer_merge", score_cut=cut, weak=weak
             )
-    judges = {"all": (truth, {}), "pixels": (pixels_alone(truth, hits), {"min_layers": 3})}
-    rows: dict[str, Any] = {}
-    for name, tracks in runs.items():
-        for judge, (known, options) in judges.items():
-            counts = rf.metrics.match_tracks(tracks, known, hits=hits, **options).counts
-            rows.setdefault(name, {})[judge] = {rate: np.array(counts[rate]) for rate in ("efficiency", "fake_rate")}
-    return rows
+    return {name: judge(tracks, truth, hits) for name, tracks in runs.items()}
 
 
 def add(a: Any, b: Any) -> Any:
@@ -105,6 +109,14 @@ def merit(name: str, kinds: dict[str, Any]) -> float:
     return float(np.mean([row["efficiency"] - PENALTY * row["fake_rate"] for row in judged]))
 
 
+def cells(name: str, kinds: dict[str, Any]) -> str:
+    """The end of a Markdown row: efficiency and fake rate of a name in each kind."""
+    return " | ".join(
+        "; ".join(f"{r['efficiency']:.4f}, {r['fake_rate']:.4f}" for r in kind[name].values())
+        for kind in kinds.values()
+    )
+
+
 def main() -> None:
     """Measure, print Markdown, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,10 +134,7 @@ def main() -> None:
     default = max((name for name in merits if name.endswith(DEFAULT_WEAK)), key=lambda name: merits[name])
     print(f"| cut, weak | merit | {' | '.join(f'{k}: all; pixels' for k in kinds)} |\n|{'---|' * (2 + len(kinds))}")
     for name in ["perfect scores", *sorted(merits, key=lambda name: -merits[name])]:
-        cells = [
-            "; ".join(f"{r['efficiency']:.4f}, {r['fake_rate']:.4f}" for r in kinds[k][name].values()) for k in kinds
-        ]
-        print(f"| {name} | {merits.get(name, 1.0):.5f} | {' | '.join(cells)} |")
+        print(f"| {name} | {merits.get(name, 1.0):.5f} | {cells(name, kinds)} |")
     print(f"\ndefault: {default}; best: {best}")
     if args.out:
         report = {

@@ -2,10 +2,11 @@
 
     python bench/tracking_quality.py --shared ../shared/data --events 10 --out bench/results/tracking_quality.json
 
-    python bench/tracking_quality.py --times pions "TrackML event 21000 (pixels judged)" --events 3 --out ...
+    python bench/tracking_quality.py --times pions "TrackML event 21000 (pixels judged)" --hits FOLDER --out ...
 
 The first form prints a Markdown table, writes every count as JSON and, with --plots FOLDER, the efficiency in bins of
-pT and eta. The second, best with all other jobs stopped, times the chain alone on a few events: `quiet_ms` in the file.
+pT and eta. The second times the chain alone: `quiet_ms` in the file. Run it twice, the second time with all other jobs
+stopped: FOLDER keeps the hits of simulated events, so that nothing is simulated then.
 Needs the extras [onnx] and [acts]; [plots] for the plots.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environment import describe_environment
 
 import rheinfall as rf
 from rheinfall.metrics import combine
@@ -120,18 +122,32 @@ def events_of(kind: str, args: argparse.Namespace) -> Iterator[rf.Event]:
         yield from rf.simulation.fatras(args.events, detectors=detectors, **SIMULATED[kind])
 
 
-def time_kinds(finder: rf.TrackFinder, args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Milliseconds of each stage, median over events of the best of three runs."""
-    times = {}
+def hits_of(kind: str, args: argparse.Namespace) -> list[rf.Hits]:
+    """The hits of the events of one kind, those of simulated ones from the folder --hits where it has them."""
+    if kind in REAL:
+        return [event.hits for event in events_of(kind, args)]
+    files = [args.hits / f"{kind}-{number}.npz" for number in range(args.events)]
+    if not all(file.exists() for file in files):
+        args.hits.mkdir(parents=True, exist_ok=True)
+        for file, event in zip(files, events_of(kind, args), strict=True):
+            np.savez(file, **{name: getattr(event.hits, name) for name in ("x", "y", "z", "module_id", "hit_id")})
+    return [rf.Hits(**np.load(file)) for file in files]
+
+
+def time_kinds(finder: rf.TrackFinder, args: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of each stage, median over events of the best of three runs; of the whole, least and most too."""
+    times: dict[str, Any] = {}
     for kind in args.times:
         best = []
-        for event in events_of(kind, args):
+        for hits in hits_of(kind, args):
             runs = []
             for _ in range(3):
-                finder(event.hits)
+                finder(hits)
                 runs.append(finder.timings)
             best.append(min(runs, key=lambda run: run["total"]))
         times[kind] = {stage: round(float(np.median([t[stage] for t in best])), 1) for stage in best[0]}
+        totals = [round(t["total"], 1) for t in best]
+        times[kind].update(events=len(best), least_total=min(totals), most_total=max(totals))
         print(kind, times[kind])
     return times
 
@@ -195,12 +211,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plots", type=Path)
     parser.add_argument("--times", nargs="*", choices=[*REAL, *SIMULATED], help="kinds to time, nothing else")
+    parser.add_argument("--hits", type=Path, help="with --times: folder for the hits of simulated events")
     args = parser.parse_args()
+    if args.times and (args.out is None or (args.hits is None and not set(args.times) <= set(REAL))):
+        parser.error("--times needs --out, a file that the first form wrote, and --hits")
     rf.set_num_threads(args.threads)
     finder = rf.TrackFinder.load(args.finder)
     if args.times:
         report = json.loads(args.out.read_text())
-        report["quiet_ms"] = {"build": rf.build_info(), "threads": args.threads, **time_kinds(finder, args)}
+        head = {"environment": describe_environment(), "build": rf.build_info(), "threads": args.threads}
+        report["quiet_ms"] = {**head, **time_kinds(finder, args)}
         args.out.write_text(json.dumps(report, indent=1) + "\n")
         return
     results, found = {}, {}

@@ -189,7 +189,8 @@ def d_walk(edges: Any, scores: Any, n: int, cut: float, low: float, high: float)
 
 
 @njit
-def _count(bits: int) -> int:
+def count_bits(bits: int) -> int:
+    """Of a number of at least 0."""
     n = 0
     while bits:
         bits &= bits - 1
@@ -209,9 +210,9 @@ def layer_merge(
         if a == b:
             continue
         if scores[e] <= sure:
-            if _count(layers[a] & layers[b]) > shared_layers:
+            if count_bits(layers[a] & layers[b]) > shared_layers:
                 continue
-            if scores[e] <= weak and _count(layers[a]) < 3 and _count(layers[b]) < 3:
+            if scores[e] <= weak and count_bits(layers[a]) < 3 and count_bits(layers[b]) < 3:
                 continue
         unite(parent, a, b)
         root = min(a, b)

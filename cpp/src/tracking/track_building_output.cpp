@@ -9,33 +9,43 @@ namespace {
 /// Longest track that is put in order by counting, all pairs compared without a branch; longer ones are sorted.
 constexpr std::size_t most_counted = 32;
 
-/// Numbers the tracks by root, and says where their hits go. Offsets are written as far as there is room.
-void number_tracks(std::size_t min_length, TrackScratch& s, TracksBuffers& tracks) noexcept {
-    std::ranges::fill(s.of_root, TrackOfRoot{no_hit, 0});
-    for (const Index r : s.root) ++s.of_root[r].place;
-    const auto enough = static_cast<Index>(std::min<std::size_t>(min_length, no_hit));  // at least 1
-    for (TrackOfRoot& of_root : s.of_root) {
-        const Index n_hits = of_root.place;
-        if (n_hits < enough) continue;
-        of_root = {static_cast<Index>(tracks.n_tracks), static_cast<Index>(tracks.n_hits)};
-        if (tracks.n_tracks < tracks.offsets.size()) {
-            tracks.offsets[tracks.n_tracks] = static_cast<std::int64_t>(tracks.n_hits);
-        }
-        ++tracks.n_tracks;
-        tracks.n_hits += n_hits;
+/// Each hit gets its root, and each root the number of its hits.
+void count_hits(TrackScratch& s) noexcept {
+    for (Index v = 0; v < s.root.size(); ++v) {
+        const Index r = s.root[s.root[v]];  // parents are smaller, so they are final already
+        s.root[v] = r;
+        s.of_root[v] = {no_hit, 0};
+        ++s.of_root[r].place;
     }
 }
 
-/// Hits in ascending order of index, track by track, into `s.listed`.
-void list_hits(TrackScratch& s, const TracksBuffers& tracks) noexcept {
-    const auto end = static_cast<Index>(tracks.n_hits);  // hits of no track are written here, over each other
-    for (Index v = 0; v < s.root.size(); ++v) {
-        TrackOfRoot& of_root = s.of_root[s.root[v]];
+/// Numbers the tracks by root, says where their hits begin, as far as there is room, and lists the hits in ascending
+/// order of index, track by track, in `s.listed`.
+void list_tracks(std::size_t min_length, TrackScratch& s, TracksBuffers& tracks) noexcept {
+    const auto enough = static_cast<Index>(std::min<std::size_t>(min_length, no_hit));  // at least 1
+    const std::size_t n_nodes = s.root.size();
+    std::int64_t* labels = tracks.labels.size() >= n_nodes ? tracks.labels.data() : nullptr;
+    const auto offsets = tracks.offsets;
+    std::size_t n_tracks = 0;  // numbers and spans of our own: labels might lie over those of others
+    std::size_t n_hits = 0;
+    for (Index v = 0; v < n_nodes; ++v) {
+        const Index r = s.root[v];
+        TrackOfRoot of_root = s.of_root[r];
+        if (r == v && of_root.place >= enough) {  // roots come before the other hits
+            const Index n = of_root.place;
+            of_root = {static_cast<Index>(n_tracks), static_cast<Index>(n_hits)};
+            if (n_tracks < offsets.size()) offsets[n_tracks] = static_cast<std::int64_t>(n_hits);
+            ++n_tracks;
+            n_hits += n;
+        }
         const bool is_in_track = of_root.track != no_hit;
-        s.listed[is_in_track ? of_root.place : end] = v;
+        s.listed[is_in_track ? of_root.place : n_nodes] = v;  // those of no track over each other
+        if (labels != nullptr) labels[v] = is_in_track ? static_cast<std::int64_t>(of_root.track) : -1;
         of_root.place += is_in_track ? 1U : 0U;
-        if (!tracks.labels.empty()) tracks.labels[v] = is_in_track ? static_cast<std::int64_t>(of_root.track) : -1;
+        s.of_root[r] = of_root;
     }
+    tracks.n_tracks = n_tracks;
+    tracks.n_hits = n_hits;
 }
 
 /// Writes the hits of a track of at most `most_counted` hits, each to the place that is the number of hits before it.
@@ -84,12 +94,12 @@ void order_tracks(std::span<const Key> key, const TrackScratch& s, const TracksB
 
 Status write_tracks(std::size_t min_length, bool has_hits, TrackScratch& s, TracksBuffers& tracks,
                     const ParallelFor& parallel_for) noexcept {
-    number_tracks(min_length, s, tracks);
+    count_hits(s);
+    list_tracks(min_length, s, tracks);
     const bool fits = tracks.offsets.size() > tracks.n_tracks && tracks.hits.size() >= tracks.n_hits &&
                       (tracks.labels.empty() || tracks.labels.size() >= s.root.size());
     if (!fits) return Status::capacity_exceeded;
     tracks.offsets[tracks.n_tracks] = static_cast<std::int64_t>(tracks.n_hits);
-    list_hits(s, tracks);
     if (has_hits) {
         // A hit at an unknown place is in no edge, hence alone in its track: NaN decides nothing.
         order_tracks(std::span<const double>(s.distance2), s, tracks, parallel_for);

@@ -124,8 +124,9 @@ RHEINFALL_API void check_track_building(const TrackBuildingPlan& plan, const Sco
 /// scores or coordinates are NaN or infinite (those edges, and edges to those hits, are not used), `cycle` (without
 /// break_cycles there are no tracks, and hits[0 .. n_hits) lists the hits on cycles in ascending order),
 /// `capacity_exceeded` if the workspace is too small (then n_tracks = n_hits = 0) or a buffer is (then both say what
-/// was needed). Allocates nothing; re-entrant; serial except for the components of d_walk
-/// and the ordering of hits within tracks.
+/// was needed). Allocates nothing; re-entrant. On all threads: the selection of edges, what components and, on three or
+/// more, mutual_best and junction_removal do with them, the components of d_walk, and the ordering of hits within
+/// tracks.
 RHEINFALL_API Status build_tracks(const TrackBuildingPlan& plan, Workspace& workspace, const ScoredGraph& graph,
                                   TracksBuffers& tracks, const ParallelFor& parallel_for = {}) noexcept;
 

@@ -10,8 +10,10 @@
 /// In front of a loop over arrays that a device shall keep in registers.
 #if defined(__CUDA_ARCH__)
 #define RHEINFALL_UNROLL _Pragma("unroll")
+#define RHEINFALL_NO_UNROLL _Pragma("unroll 1")  ///< where copies of the loop would take too many registers
 #else
 #define RHEINFALL_UNROLL
+#define RHEINFALL_NO_UNROLL
 #endif
 
 namespace rheinfall::detail {

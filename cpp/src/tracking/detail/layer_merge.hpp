@@ -21,7 +21,8 @@ RHEINFALL_HOST_DEVICE inline Index layer_of(std::uint64_t module_id) noexcept {
 }
 
 RHEINFALL_HOST_DEVICE inline bool has_more_bits(std::uint64_t bits, std::size_t n) noexcept {
-    for (; bits != 0 && n > 0; --n) bits &= bits - 1;  // the lowest goes
+    if (n >= 64) return false;
+    for (; n > 0; --n) bits &= bits - 1;  // the lowest goes; without asking for it, since that cannot be foreseen
     return bits != 0;
 }
 
@@ -38,24 +39,28 @@ RHEINFALL_HOST_DEVICE inline void merge_sure(float sure, TrackScratch& s) noexce
     s.edges.for_each([&](Index source, Index target, float score) {
         if (score > sure) unite(s.root, source, target);
     });
-    for (Index& v : s.root) v = s.root[v];  // parents are smaller, so they are final already
+    flatten(s.root);
     s.edges.keep_if([&](Index source, Index target, float) { return s.root[source] != s.root[target]; });
+}
+
+/// Merges the clusters at the ends of an edge if the rules allow it.
+RHEINFALL_HOST_DEVICE inline void merge_along(Index source, Index target, float score, const TrackBuildingPlan& plan,
+                                              TrackScratch& s) noexcept {
+    Index a = find_root(s.root, source);
+    Index b = find_root(s.root, target);
+    if (a == b) return;
+    if (has_more_bits(s.layers[a] & s.layers[b], plan.shared_layers)) return;
+    if (is_too_weak(score, s.layers[a], s.layers[b], plan)) return;
+    if (a > b) std::swap(a, b);
+    s.root[b] = a;
+    s.layers[a] |= s.layers[b];
 }
 
 /// Merges along @p edges, in their order, the clusters of `s.root` whose `s.layers` allow it.
 RHEINFALL_HOST_DEVICE inline void merge_by_layers(const EdgeList& edges, const TrackBuildingPlan& plan,
                                                   TrackScratch& s) noexcept {
-    edges.for_each([&](Index source, Index target, float score) {
-        Index a = find_root(s.root, source);
-        Index b = find_root(s.root, target);
-        if (a == b) return;
-        if (has_more_bits(s.layers[a] & s.layers[b], plan.shared_layers)) return;
-        if (is_too_weak(score, s.layers[a], s.layers[b], plan)) return;
-        if (a > b) std::swap(a, b);
-        s.root[b] = a;
-        s.layers[a] |= s.layers[b];
-    });
-    for (Index& v : s.root) v = s.root[v];
+    edges.for_each([&](Index source, Index target, float score) { merge_along(source, target, score, plan, s); });
+    flatten(s.root);
 }
 
 }  // namespace rheinfall::detail

@@ -2,15 +2,19 @@
 
 #include <rheinfall/tracking/track_building.hpp>
 
+#include "tracking/detail/edge_chunks.hpp"
 #include "tracking/detail/track_scratch.hpp"
 
 namespace rheinfall::detail {
 
-/// The methods that start from the edges above the cut in `s.edges`. They leave `s.root`.
-void group_components(TrackScratch& s) noexcept;
-/// Leaves the surviving edges in `s.edges`. `sure` infinite: junction removal.
-void group_mutual_best(float sure, TrackScratch& s) noexcept;
-/// @p module_id: one for each hit.
+/// The methods leave in `s.root` a hit of the same track that is no larger, and for the smallest its own.
+///
+/// These two select the edges themselves; what is left in @p chunks are those whose components the tracks are.
+void group_components(EdgeChunks& chunks, TrackScratch& s, const ParallelFor& parallel_for) noexcept;
+/// `sure` infinite: junction removal.
+void group_mutual_best(float sure, EdgeChunks& chunks, TrackScratch& s, const ParallelFor& parallel_for) noexcept;
+
+/// From the edges above the cut in `s.edges`. @p module_id: one for each hit.
 void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
                        TrackScratch& s) noexcept;
 

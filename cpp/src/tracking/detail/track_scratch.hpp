@@ -53,7 +53,8 @@ struct TrackScratch {
     std::span<double> heaviest, heap_sum;  ///< sum of scores along the best path; when it entered the heap
     std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
-    std::span<WalkedHit> walk;  ///< on the CPU only
+    std::span<WalkedHit> walk;                    ///< on the CPU only, and so:
+    std::span<std::uint64_t> ranked, ranked_too;  ///< edges with the ranks of their scores (`layer_merge`)
 
     /// Calls `take(span, size)` for each array; those of wide types first, so that nothing lies between them where they
     /// lie side by side.
