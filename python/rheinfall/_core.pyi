@@ -424,7 +424,7 @@ class ModuleMapOnDevice:
 class FinderOnDevice:
     """A finder in the memory of a CUDA device."""
 
-    def __init__(self, map: ModuleMap, network: bytes, name: str, scores: bool, plan: TrackBuildingPlan, chi2_max: float | None, resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, field_spread: float, min_chi2_pt: float, device: int) -> None: ...
+    def __init__(self, map: ModuleMap, network: bytes, name: str, precision: str, scores: bool, plan: TrackBuildingPlan, chi2_max: float | None, resolution: Annotated[NDArray[numpy.float32], dict(shape=(256, 3), order='C', device='cpu', writable=False)], field: float, layer_x0: float, field_spread: float, min_chi2_pt: float, device: int) -> None: ...
 
     def scratch_bytes(self, n_hits: int, n_doublets: int, n_edges: int) -> int:
         """Bytes of scratch memory of an event."""

@@ -117,7 +117,7 @@ def test_full_metrics_are_those_of_the_library(tmp_path: Path, capsys: pytest.Ca
         rheinfall.io.write_event(tmp_path / name, event)
     find = ("find", tmp_path, "--finder", "demo", "--min-pt", 0.5, "--metrics", "full")
     document = run_json(capsys, *find)
-    finder, matches, edges = rheinfall.TrackFinder.load("demo"), [], []
+    finder, matches, edges, components = rheinfall.TrackFinder.load("demo"), [], [], []
     for name, described in zip(names, document["events"], strict=True):
         event = rheinfall.io.read_event(tmp_path / name)
         assert event.truth is not None
@@ -132,6 +132,11 @@ def test_full_metrics_are_those_of_the_library(tmp_path: Path, capsys: pytest.Ca
         assert truth["trackml_score"] == rheinfall.metrics.trackml_score(tracks, event.truth)
         for rate, counts in edges[-1].counts.items():
             assert (truth["edges"][rate]["passed"], truth["edges"][rate]["total"]) == counts
+        report = finder.build(finder.score_edges(event.hits), report=True).report
+        assert report is not None
+        assert all(getattr(report, key) == n for key, n in described["components"].items())
+        assert described["components"]["n_components"] > 0
+        components.append(described["components"])
         assert truth["edges"]["auc"] == pytest.approx(edges[-1].auc, abs=1e-6)  # sums in another order of hits
     for variable, described in document["binned"].items():
         curve = rheinfall.metrics.combine(matches).binned(variable, described["edges"])
@@ -142,6 +147,9 @@ def test_full_metrics_are_those_of_the_library(tmp_path: Path, capsys: pytest.Ca
     text = capsys.readouterr().out
     n_passed, n_total = (sum(e.counts["efficiency"][i] for e in edges) for i in (0, 1))
     assert re.search(rf"efficiency .* {n_passed:,} / {n_total:,} +of the true edges", text)
+    for key in ("n_whole", "n_unused_hits"):
+        label = key.removeprefix("n_").replace("_", " ")
+        assert re.search(rf"^{label} +{sum(c[key] for c in components):,} ", text, re.M)
     assert re.search(r"TrackML score +\d+\.\d+ % +mean of 2 events", text)
     for words in ("area under the ROC curve", "pT [GeV]", "-1 to 0"):
         assert words in text

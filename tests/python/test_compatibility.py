@@ -67,6 +67,8 @@ def test_nothing_and_cycles():
     for code in ("acorn", "graph_segment"):
         with pytest.raises(ValueError, match="without cycles"):
             like(code, [(0, 1), (1, 2), (2, 0), (2, 3)], [0.9] * 4, 4)
+    with pytest.raises(ValueError, match="n_nodes: expected at least 0, got -4"):
+        rf.build_tracks_like("acorn", np.zeros((2, 0), np.int64), np.zeros(0, np.float32), -4)
     with pytest.raises(ValueError, match="expected one of acorn"):
         like("root", [], [], 0)
 

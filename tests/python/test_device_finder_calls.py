@@ -46,9 +46,6 @@ def test_what_has_no_device_version_is_refused(finder: rf.TrackFinder) -> None:
     cuts = replace(finder.thresholds, chi2_max=5.0, quadruplet_chi2_max=3.0)
     with pytest.raises(ValueError, match="quadruplet_chi2_max: quadruplets have no device version"):
         rf.TrackFinder(finder.module_map, finder.edge_classifier, cuts).to_device()
-    bf16 = finder.edge_classifier.with_precision("bf16")
-    with pytest.raises(ValueError, match="edge_classifier: bf16 has no device version"):
-        rf.TrackFinder(finder.module_map, bf16, finder.thresholds).to_device()
     with pytest.raises(TypeError, match="hits: expected Hits, got int"):
         finder(3)  # type: ignore[call-overload]
 
@@ -129,6 +126,13 @@ def test_events_get_the_room_that_they_need(
     for limits in ({"max_edges": needed[1] - 1}, {"max_doublets": needed[0] - 1}):
         full = device(fake_hits(hits), **limits)
         assert (full.status, len(full)) == ("capacity_exceeded", 0)
+
+
+def test_the_device_computes_a_network_in_its_precision(rooms: list[tuple[int, int]], finder: rf.TrackFinder) -> None:
+    for precision in ("fp32", "bf16"):
+        network = finder.edge_classifier.with_precision(precision)  # type: ignore[arg-type]
+        given = rf.TrackFinder(finder.module_map, network, finder.thresholds).to_device()._core.given
+        assert given[3] == precision
 
 
 def test_bound_finders_are_run_again(rooms: list[tuple[int, int]], finder: rf.TrackFinder, hits: rf.Hits) -> None:

@@ -17,7 +17,7 @@ import rheinfall
 from rheinfall.display import CLASSES, write_display
 from rheinfall.display.labels import classify_tracks, match_event
 from rheinfall.event import Event, Hits, Particles, Truth, encode_module_id
-from rheinfall.metrics import match_tracks
+from rheinfall.metrics import RULES, match_tracks
 
 pytest.importorskip("plotly")
 
@@ -168,7 +168,7 @@ def test_page_carries_the_fit_of_each_track(tmp_path: Path) -> None:
     tracks = make_tracks([2, 0, 1], [3, 4])
     fit = rheinfall.fit_tracks(tracks, event.hits)
     _, arrays = read_payload(write_display(tmp_path / "e.html", event, tracks, parameters=fit))
-    for name in ("pt", "eta", "d0", "z0", "chi2", "n_dof", "charge"):
+    for name in ("pt", "eta", "phi", "d0", "z0", "chi2", "n_dof", "charge"):
         np.testing.assert_array_equal(arrays[f"track_{name}"], getattr(fit, name))
     assert np.isnan(arrays["track_pt"]).tolist() == [False, True]
     _, arrays = read_payload(write_display(tmp_path / "e.html", event, tracks))
@@ -177,12 +177,15 @@ def test_page_carries_the_fit_of_each_track(tmp_path: Path) -> None:
         write_display(tmp_path / "e.html", event, make_tracks([0, 1, 2]), parameters=fit)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the page's functions")
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the page's functions")
+
+
+@needs_node
 def test_page_says_why_a_track_does_not_match(tmp_path: Path) -> None:
     full = make_event([5, 5, 5, 5, 5, 7, 7, 7, 7, 0, 0, 0, 9, 9, 9])
     cases = {
         (5, 6, 7, 8): "",
-        (0, 1): "2 of its 2 known hits are of particle 5, it holds 2 of that particle's 5 hits, not more than half",
+        (0, 1): "2 of its 2 known hits are of particle 5, which has 5; double majority asks for more than half of the",
         (0, 1, 5, 6): "no particle has more than half of its 4 known hits; the most are 2, of particle 5",
         (9, 10, 11): "its known hits are noise",
         (13, 14): "",
@@ -211,3 +214,77 @@ def _expect_reasons(tmp_path: Path, event: Event, cases: dict[tuple[int, ...], s
     told = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True).stdout.splitlines()
     for (hits, expected), text in zip(cases.items(), told, strict=True):
         assert (expected in text) if expected else text == "", (hits, text)
+
+
+@needs_node
+@pytest.mark.parametrize("rule", RULES)
+def test_page_says_what_a_rule_asks_for(tmp_path: Path, rule: str) -> None:
+    event = make_event([5, 5, 5, 5, 5, 5, 7, 7])
+    tracks = make_tracks([0, 1, 6])  # two thirds of its hits, a third of the particle's
+    match = match_tracks(tracks, event.truth, rule, min_pt=None, eta_max=None, primary_only=False)
+    write_display(tmp_path / "e.html", event, tracks, match=match)
+    told = run_page(tmp_path / "e.html", [0])[0]
+    asked = {"lhc": "asks for more than 75 %", "perfect": "asks for all hits", "acts": "asks for at least half"}
+    assert (asked.get(rule, "asks for more than half") in told) is (rule != "one_way")
+    assert "undefined" not in told
+
+
+@needs_node
+def test_a_click_shows_a_track_and_a_missed_particle(tmp_path: Path) -> None:
+    event = make_event([5, 5, 5, 5, 5, 7, 7, 7, 7, 0, 9, 9, 9])
+    tracks = make_tracks([0, 1, 9], [5, 6, 7, 8])
+    fit = rheinfall.fit_tracks(tracks, event.hits)
+    write_display(tmp_path / "e.html", event, tracks, parameters=fit)
+    unmatched, matched, missed, elsewhere = run_page(tmp_path / "e.html", [1, 6, 3, 11])
+    for part in (
+        "Track 0",
+        "unmatched",
+        "fit χ² / dof",
+        "<td>13</td>",
+        "noise",
+        "not on track",
+        "2 of its 3 known hits",
+    ):
+        assert part in unmatched, part
+    assert "Track 1" in matched
+    assert 'class="note"' not in matched
+    assert "Particle 5" in missed
+    assert "2 of its 5 hits are in track 0, 3 in none" in missed
+    assert "Particle 9" in elsewhere
+    assert "none of its hits is in a track" in elsewhere
+
+
+def run_page(path: Path, clicks: list[int]) -> list[str]:
+    """What the page shows at the side after a click on each hit, on its track or, if it has none, its missed particle.
+
+    The page's own scripts, on a document of stand-ins and without Plotly.
+    """
+    text = path.read_text()
+    payload, *scripts = re.findall(r"<script[^>]*>(.*?)</script>", text[text.index('<script id="event-data"') :], re.S)
+    script = f"""
+const made = {{}}, nothing = () => {{}};
+const make = () => ({{ style: {{ setProperty: nothing }}, handlers: {{}}, append: nothing, setAttribute: nothing,
+  addEventListener: nothing, on(kind, f) {{ this.handlers[kind] = f; }} }});
+globalThis.document = {{ getElementById: (id) => (made[id] ??= make()), createElement: make, addEventListener: nothing,
+  documentElement: {{ dataset: {{}} }} }};
+made["event-data"] = {{ textContent: {json.dumps(payload)} }};
+Object.assign(globalThis, {{ getComputedStyle: () => ({{ getPropertyValue: () => "black" }}), location: {{ hash: "" }},
+  matchMedia: () => ({{ matches: true }}), Plotly: {{ react: async () => {{}} }} }});
+const later = () => new Promise((done) => setTimeout(done, 5));
+{"".join(scripts)}
+(async () => {{
+  await later();
+  const shown = [];
+  for (const hit of {clicks}) {{
+    const layer = layers.findIndex((l) => (l.name === "missed") === hitTrack[hit] < 0 && l.index.includes(hit));
+    const point = {{ curveNumber: layer, pointNumber: layers[layer].index.indexOf(hit) }};
+    made.xy.handlers.plotly_click({{ points: [point] }});
+    await later();
+    shown.push(made.side.innerHTML);
+  }}
+  console.log(JSON.stringify(shown));
+}})();
+"""
+    found = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-2000:]
+    return [str(side) for side in json.loads(found.stdout)]

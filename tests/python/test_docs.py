@@ -67,6 +67,15 @@ def test_other_detectors() -> None:
     assert len(tracks) > 100  # type: ignore[arg-type]
 
 
+def test_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    names: dict[str, Any] = {}
+    for code in snippets("docs/metrics.md"):
+        exec(code, names)
+    assert "rule double_majority; particles: primary, pT > 0.5 GeV" in capsys.readouterr().out
+    assert names["curve"].n_total.sum() + names["curve"].n_outside == names["both"].n_selected > 10
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))

@@ -48,4 +48,7 @@ def test_traps_are_named(tmp_path):
 def test_the_published_network_lost_sixteen_sums():
     found = inspect_network(PUBLISHED)
     assert sum("has no reduction" in trap for trap in found.traps) == 16
+    *_, told = str(found).splitlines()  # alike but for the node: one line, all names
+    assert "makes it add; so 15 more: ScatterElements_135, " in told
+    assert all(trap.split()[0] in told for trap in found.traps)
     assert found.facts["fused_engine"].endswith("once repaired")

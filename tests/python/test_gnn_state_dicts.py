@@ -274,7 +274,7 @@ def test_a_lowered_file_loads_again_with_the_same_bits(tmp_path, precision):
     assert np.array_equal(as_scores(*arrays), loaded.logits(*arrays))
     with pytest.raises(ValueError, match=r"output: expected 'logits' or 'scores', got 'auto'"):
         EdgeClassifier.load_lowered(tmp_path / "network.rfgnn", output="auto")
-    with pytest.raises(ValueError, match=r"weights.pt: "):
+    with pytest.raises(ValueError, match=r"weights.pt: not a lowered network"):
         EdgeClassifier.load_lowered(tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"network.rfgnn: not an ONNX file.*EdgeClassifier.load_lowered reads it"):
         EdgeClassifier.load(tmp_path / "network.rfgnn")
@@ -333,6 +333,9 @@ def test_the_command_line_lowers_it_and_lists_its_keys(tmp_path, capsys):
     assert run("lower", path, "--out", out) == 4
     assert "not an ONNX file but an archive" in (message := " ".join(capsys.readouterr().err.split()))
     assert "--description" in message
+    nowhere = tmp_path / "none" / "x.rfgnn"
+    assert run("lower", path, "--description", told, "--out", nowhere) == 6
+    assert capsys.readouterr().err == f"rheinfall: {nowhere}: No such file or directory\n"
     told.write_text("{}")
     assert run("lower", path, "--description", told, "--out", out) == 4
     assert run("tensors", told) == 4

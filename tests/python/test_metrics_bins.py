@@ -78,5 +78,11 @@ def test_trackml_score() -> None:
     assert metrics.trackml_score(tracks, truth, weights=np.ones(18)) == pytest.approx(8 / 18)
     with pytest.raises(ValueError, match="hits in at most one track"):
         metrics.trackml_score(make_tracks([0, 1], [1, 2]), truth)
-    with pytest.raises(ValueError, match="weights: expected one per hit, 18 in all, got none"):
+    with pytest.raises(TypeError, match=r"truth: expected rheinfall\.Truth, got list"):
+        metrics.trackml_score(tracks, IDS)
+    with pytest.raises(ValueError, match="truth: expected the truth of the event, got None"):
+        metrics.trackml_score(tracks, None)
+    with pytest.raises(ValueError, match=r"weights: expected one per hit, 18 in all, got shape \(3,\)"):
+        metrics.trackml_score(tracks, truth, weights=np.ones(3))
+    with pytest.raises(ValueError, match="weights: this event's truth has none"):
         metrics.trackml_score(tracks, make_truth(IDS))

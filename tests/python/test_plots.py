@@ -99,6 +99,7 @@ def test_two_finders_side_by_side_and_what_lies_outside() -> None:
     axes = metrics.plot_efficiency({"good": good, "none": none.reselect(primary_only=False)}, "pt", [2, 4, 6])
     n_outside = int(np.sum(good.selected & ((good.particles.pt < 2) | (good.particles.pt > 6))))
     assert n_outside > 0
+    assert axes.get_legend().get_title().get_text() == "Clopper-Pearson, 68.3 %"
     curves = drawn(axes)
     assert list(curves) == [f"good ({n_outside} outside)", f"none ({n_outside} outside)"]
     assert [row[3] for row in curves[f"none ({n_outside} outside)"]] == [0, 0]
@@ -106,6 +107,11 @@ def test_two_finders_side_by_side_and_what_lies_outside() -> None:
         metrics.plot_efficiency({"good": good, "none": none}, "pt")
     with pytest.raises(ValueError, match="one or more"):
         metrics.plot_efficiency({}, "pt")
+    for wrong, what in (([good], "list"), ({"good": [good]}, "list at 'good'")):
+        with pytest.raises(TypeError, match=f"finders: expected a dictionary from names to TrackMatches .*{what}"):
+            metrics.plot_efficiency(wrong, "pt")
+    with pytest.raises(TypeError, match="curves: expected a dictionary from names to BinnedEfficiency"):
+        metrics.plot_binned({"good": good}, "efficiency")
     with pytest.raises(ValueError, match="variable: expected one of pt, eta, phi, radius"):
         metrics.plot_efficiency({"good": good}, "mass")
     bins = {"a": good.binned("pt", [1, 2]), "b": good.binned("eta", [1, 2])}
@@ -204,7 +210,7 @@ def test_find_writes_plots_where_there_is_truth(
     find = ["find", str(events), "--finder", "demo", "--plots", str(folder)]
     assert main(find) == ExitCode.OK
     names = [f"efficiency_{v}.png" for v in ("pt", "eta", "radius")]
-    names += [f"{rate}_{v}.png" for rate in ("fake_rate", "duplicate_rate") for v in ("pt", "eta")]
+    names += [f"{rate}_{v}.png" for rate in ("fake_rate", "duplicate_rate", "unmatched_rate") for v in ("pt", "eta")]
     assert re.findall(r"^plot       (.*)$", capfd.readouterr().out, re.M) == [str(folder / name) for name in names]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
@@ -214,7 +220,7 @@ def test_find_writes_plots_where_there_is_truth(
     page = ["--display", str(folder / "efficiency_pt.png")]
     one = ["find", str(events / "event0"), *find[2:]]
     assert main([*one, *page]) == ExitCode.USAGE
-    assert "would overwrite the plots" in capfd.readouterr().err
+    assert "expected a name that ends in .html" in capfd.readouterr().err
 
 
 @needs_plots

@@ -219,8 +219,14 @@ def test_works_in_a_child_process(finder, event, method):
 
 def test_scan_of_thresholds_agrees_with_finders_of_these_thresholds(finder, module_map):
     events = list(rf.simulation.simulate(2, pile_up=0, seed=21))
-    trials = scan_thresholds(finder, events, score_cuts=(0.05, 0.5), sures=(0.98,), min_lengths=(3, 5))
-    assert len(trials) == 4
+    options = {"score_cuts": (0.05, 0.5), "sures": (0.98,), "min_lengths": (3, 5), "weaks": (None, 0.9)}
+    trials = scan_thresholds(finder, events, methods=("mutual_best", "layer_merge"), **options)
+    assert len(trials) == 4 + 8
+    counts = {trial.thresholds: trial.matches.counts for trial in trials}
+    weak = [t for t in counts if t.weak]
+    assert len(weak) == 4
+    assert any(counts[t] != counts[dataclasses.replace(t, weak=None)] for t in weak)
+    assert all(("weak 0.9" in str(trial)) == (trial.thresholds in weak) for trial in trials)
     efficiencies = [trial.matches.efficiency for trial in trials]
     assert efficiencies == sorted(efficiencies, reverse=True)
     for trial in trials:

@@ -16,8 +16,8 @@ from rheinfall.cli.errors import CommandError, guard, reading, writing
 from rheinfall.cli.events import event_name, expand_events, name_output
 from rheinfall.cli.exit_codes import ExitCode
 from rheinfall.cli.find_compare import Other, report_comparison
-from rheinfall.cli.find_metrics import describe_binned, match_graph, report_metrics
-from rheinfall.cli.find_plots import NAMES, check_folder, judged_finder, judged_other, write_plots
+from rheinfall.cli.find_metrics import describe_binned, look_into_graph, report_metrics
+from rheinfall.cli.find_plots import check_folder, judged_finder, judged_other, write_plots
 from rheinfall.cli.find_report import BAD_STATUSES, Found, describe_events, report_files, report_rates
 from rheinfall.cli.options import Events, Json, MinPt, Quiet, Threads, use_threads
 from rheinfall.cli.output import Output
@@ -59,8 +59,6 @@ class Targets:
         if self.display is not None:
             require("plotly", "cli")
         writers: dict[Path, str] = {}
-        if self.plots is not None:
-            writers = {(self.plots / name).resolve(): "the plots" for name in NAMES}
         for prefix in prefixes:
             read = other.file_of(event_name(prefix)) if other is not None else None
             if read is not None:
@@ -72,9 +70,16 @@ class Targets:
                 earlier = writers.setdefault(target.resolve(), what)
                 if earlier is not what:
                     raise CommandError(f"{target}: {what} would overwrite {earlier}", ExitCode.USAGE)
-            for option, path in (("--out", names.get("tracks")), ("--parameters", names.get("parameters"))):
-                if path is not None and not path.name.endswith(TRACK_SUFFIXES):
-                    expected = ", ".join(TRACK_SUFFIXES)
+            tables, page = TRACK_SUFFIXES, (".html", ".htm")
+            options = {
+                "--out": ("tracks", tables),
+                "--parameters": ("parameters", tables),
+                "--display": ("display", page),
+            }
+            for option, (kind, suffixes) in options.items():
+                path = names.get(kind)
+                if path is not None and not path.name.endswith(suffixes):
+                    expected = ", ".join(suffixes)
                     raise CommandError(f"{option} {path}: expected a name that ends in {expected}", ExitCode.USAGE)
                 if path is not None and path.suffix == ".parquet":
                     require("pyarrow", "io")
@@ -118,7 +123,7 @@ def find(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write plots of efficiency, fakes and duplicates over all events into this folder (extra [plots]).",
+            help="Write plots of efficiency, fakes, duplicates and unmatched over all events here (extra [plots]).",
         ),
     ] = None,
     rule: Annotated[str, typer.Option(help="Matching rule of efficiency and unmatched rate.")] = "double_majority",
@@ -192,8 +197,8 @@ def find_in_event(prefix: Path, finder: Any, targets: Targets, judging: Judging)
     tracks = finder(event.hits)
     found = Found(event, tracks, dict(finder.timings), read_ms, dict(getattr(finder, "counts", {})))
     found.judge(judging.rule, judging.min_pt)
-    if judging.full and found.match is not None:
-        found.edges = match_graph(found, finder)
+    if judging.full:
+        look_into_graph(found, finder)
     if judging.other is not None:
         found.other = judging.other.compare(found, finder, judging.rule)
     files = targets.names(event.name)

@@ -16,24 +16,42 @@ EDGE_RATES = {
     "purity": "of all edges",
     "selected_purity": "without others",
 }
+COMPONENTS = {
+    "n_components": "of the edges above the score cut, long enough for a track",
+    "n_whole": "one track of all their hits",
+    "n_trimmed": "one track, and hits left over",
+    "n_split": "several tracks",
+    "n_lost": "no track",
+    "n_merged": "tracks over several components",
+    "n_unused_hits": "hits of components in no track",
+}
+"""What a `ComponentReport` counts."""
 
 
-def match_graph(found: Found, finder: Any) -> Any:
-    """The edges left by pruning, with their scores, against truth; this runs the chain a second time.
+def look_into_graph(found: Found, finder: Any) -> None:
+    """What became of the components, and the edges left by pruning with their scores against truth where there is some.
 
-    The selection is that of the tracks' efficiency.
+    This runs the chain a second time. The selection is that of the tracks' efficiency.
     """
     from dataclasses import asdict
 
     from rheinfall.metrics import match_edges
 
     scored = finder.score_edges(found.event.hits)
-    hits, truth = found.event.hits.take(scored.order), found.event.truth.take(scored.order)
-    return match_edges(scored.graph.edge_index, truth, hits=hits, scores=scored.scores, **asdict(found.match.selection))
+    report = finder.build(scored, report=True).report
+    found.components = {name: getattr(report, name) for name in COMPONENTS}
+    if found.match is not None:
+        hits, truth = found.event.hits.take(scored.order), found.event.truth.take(scored.order)
+        selection = asdict(found.match.selection)
+        found.edges = match_edges(scored.graph.edge_index, truth, hits=hits, scores=scored.scores, **selection)
 
 
 def report_metrics(out: Output, found: Sequence[Found]) -> None:
-    """Print the tables of edges and of the efficiency in bins."""
+    """Print the tables of components, of edges and of the efficiency in bins."""
+    totals = [(name, sum(item.components[name] for item in found)) for name in COMPONENTS]
+    rows = [(name.removeprefix("n_").replace("_", " "), f"{n:,}", COMPONENTS[name]) for name, n in totals]
+    out.say("")
+    out.say(make_table("components and their tracks", ("", "count", ""), rows))
     if (rates := edge_rates(found)) is not None:
         out.say("")
         out.say(rate_table("edges left by pruning", rates, EDGE_RATES))

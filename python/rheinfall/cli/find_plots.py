@@ -1,4 +1,4 @@
-"""Plots of `rheinfall find --plots`: efficiency by particle, fakes and duplicates by fitted track."""
+"""Plots of `rheinfall find --plots`: efficiency by particle, fakes, duplicates and unmatched by fitted track."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rheinfall.cli.find_report import Found, combine_matches
 from rheinfall.cli.output import Output
 
 EFFICIENCIES = ("pt", "eta", "radius")
-TRACK_RATES = {"fake_rate": "fakes / tracks", "duplicate_rate": "duplicates / tracks with a majority"}
+TRACK_RATES = {
+    "fake_rate": "fakes / tracks",
+    "duplicate_rate": "duplicates / tracks with a majority",
+    "unmatched_rate": "unmatched / tracks",
+}
 TRACK_LABELS = {"pt": "fitted $p_T$ [GeV]", "eta": r"fitted $\eta$"}
-NAMES = (
-    *(f"efficiency_{variable}.png" for variable in EFFICIENCIES),
-    *(f"{rate}_{variable}.png" for rate in TRACK_RATES for variable in TRACK_LABELS),
-)
 
 
 @dataclass

@@ -53,6 +53,7 @@ class Found:
     match: Any = None
     score: float | None = None
     edges: Any = None
+    components: dict[str, int] = field(default_factory=dict)
     other: Any = None
     fitted: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
@@ -133,6 +134,8 @@ class Found:
         document["truth"] = {"kind": self.truth, "n_known_hits": self.n_known}
         if self.match is not None:
             document["truth"].update(describe_match(self.match), trackml_score=self.score)
+        if self.components:
+            document["components"] = self.components
         if self.edges is not None:
             sizes = {"n_edges": self.edges.n_edges, "n_judged": self.edges.n_judged, "auc": self.edges.auc}
             document["truth"]["edges"] = {**sizes, **describe_rates(self.edges)}

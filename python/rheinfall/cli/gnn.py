@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rheinfall.cli.errors import guard, reading
+from rheinfall.cli.errors import guard, reading, writing
 from rheinfall.cli.exit_codes import EPILOG
 from rheinfall.cli.options import Json, Quiet
 from rheinfall.cli.output import Output
@@ -101,6 +101,7 @@ def lower(
             classifier = EdgeClassifier.load_state_dict(path, description)
         else:
             classifier = EdgeClassifier.load(path, engine="fused", repair_scatter=repair)
-    classifier.save_lowered(out)
+    with writing(out):
+        classifier.save_lowered(out)
     output.say(f"{out}: {out.stat().st_size} bytes")
     output.document({"out": str(out), "bytes": out.stat().st_size, "output_is": classifier.info["output_is"]})

@@ -77,7 +77,7 @@ def _track_arrays(tracks: Any, match: TrackMatches | None) -> Arrays:
 
 def _fit_arrays(n_tracks: int, parameters: TrackParameters | None) -> Arrays:
     """Parameters of the fit, NaN where there is none."""
-    names = ("pt", "eta", "d0", "z0", "chi2")
+    names = ("pt", "eta", "phi", "d0", "z0", "chi2")
     if parameters is None:
         none = {f"track_{name}": np.full(n_tracks, np.nan, np.float32) for name in names}
         return {**none, "track_n_dof": np.zeros(n_tracks, np.uint16), "track_charge": np.zeros(n_tracks, np.int16)}

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheinfall import _core
+from rheinfall._files import replacing
 from rheinfall.gnn.edge_order import canonical_edge_order
 from rheinfall.gnn.fused import FusedNetwork, compile_model, compile_network
+from rheinfall.gnn.ir_file import MAGIC
 from rheinfall.gnn.lost_reductions import Repair
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
 from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
@@ -159,7 +161,13 @@ class EdgeClassifier:
         if output not in ("logits", "scores"):
             raise ValueError(f"output: expected 'logits' or 'scores', got {output!r}")
         _check_precision(precision, "fused")
-        runner = compile_network(_as_path("path", path).read_bytes(), str(path), precision)
+        path = _as_path("path", path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such lowered network")
+        content = path.read_bytes()
+        if not content.startswith(MAGIC):
+            raise ValueError(f"{path}: not a lowered network, as save_lowered writes it; load reads ONNX files")
+        runner = compile_network(content, str(path), precision)
         edge_features = "edge_features" if runner.n_edge_features else None
         widths = runner.n_node_features, runner.n_edge_features or None
         inputs = ModelInputs("node_features", "edge_index", edge_features, *widths)
@@ -204,7 +212,7 @@ class EdgeClassifier:
         """
         if self._model is None:
             raise ValueError(f"save: {self.info['path']} is no ONNX file; save_lowered writes what C++ reads")
-        _write(Path(path), self._model)
+        _write(path, self._model)
 
     def save_lowered(self, path: str | Path) -> None:
         """Write the network as the fused engine has it, for C++ (`rheinfall::EdgeClassifier`): docs/gnn_format.md.
@@ -214,7 +222,7 @@ class EdgeClassifier:
         Raises:
             ValueError: another engine runs the network.
         """
-        _write(Path(path), self.lowered()[0])
+        _write(path, self.lowered()[0])
 
     def lowered(self) -> tuple[bytes, str, bool]:
         """What `save_lowered` writes, a name for messages, whether its outputs are logits; raises as that does."""
@@ -331,10 +339,9 @@ def _check_precision(precision: str, engine: str) -> None:
         raise ValueError(f"precision: {precision!r} needs the fused engine, got engine={engine!r}")
 
 
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+def _write(path: str | Path, content: bytes) -> None:
+    with replacing(_as_path("path", path)) as partial:
+        partial.write_bytes(content)
 
 
 def _open_sessions(model: Any, name: str) -> OrtSessions:

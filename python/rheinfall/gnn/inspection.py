@@ -33,7 +33,7 @@ class Inspection:
 
     def __str__(self) -> str:
         lines = [f"{key}: {value}" for key, value in self.facts.items()]
-        return "\n".join([*lines, f"traps: {len(self.traps) or 'none'}", *(f"- {trap}" for trap in self.traps)])
+        return "\n".join([*lines, f"traps: {len(self.traps) or 'none'}", *(f"- {trap}" for trap in _fold(self.traps))])
 
 
 def inspect_network(path: str | Path) -> Inspection:
@@ -64,6 +64,16 @@ def inspect_network(path: str | Path) -> Inspection:
             "fused_engine": _fused(model, inputs, name),
         }
     return Inspection(facts, traps)
+
+
+def _fold(traps: list[str]) -> list[str]:
+    """Traps that differ in the node's name alone as one line with the names."""
+    alike: dict[str, list[str]] = {}
+    for text in traps:
+        node, _, rest = text.partition(" ")
+        alike.setdefault(rest, []).append(node)
+    also = {rest: f"; so {len(nodes) - 1} more: {', '.join(nodes[1:])}" for rest, nodes in alike.items()}
+    return [f"{nodes[0]} {rest}" + (also[rest] if len(nodes) > 1 else "") for rest, nodes in alike.items()]
 
 
 def _name(node: Any) -> str:

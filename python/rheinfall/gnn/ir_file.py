@@ -11,7 +11,9 @@ import numpy as np
 from rheinfall import _core
 from rheinfall.gnn.ir import Network, Operation
 
-_MAGIC = b"rfgnn\n\x1a\0"
+MAGIC = b"rfgnn\n\x1a\0"
+"""What the file begins with."""
+
 _HEADER = struct.Struct("<8sIIQQQQ")
 VERSION = 1
 
@@ -43,7 +45,7 @@ def to_bytes(network: Network, source: str = "") -> bytes:
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 64)
     body = text + (np.concatenate(floats).astype("<f4").tobytes() if floats else b"")
-    return _HEADER.pack(_MAGIC, VERSION, 0, len(text), n_floats, _core.checksum(body), 0) + body
+    return _HEADER.pack(MAGIC, VERSION, 0, len(text), n_floats, _core.checksum(body), 0) + body
 
 
 def _full(o: Operation, name: str, values: Any) -> Any:

@@ -17,14 +17,14 @@ _NOTE = "pkg.torch.onnx.fx_node"  # where PyTorch's present exporter writes what
 _CALL = re.compile(r"target=torch\.ops\.aten\.(\w+)\.\w+\]\((args = .*)")
 _CAUSES = {
     "old": "exporters to opset < 16 lose the scatter-add of message passing in this way, and the file computes wrong "
-    "scores. {count} such node(s). Export it again with opset >= 16, or load it with repair_scatter=True, which makes "
-    "the scatters add.",
+    "scores. {count} such node(s). Export it again with opset >= 16, or load it with repair_scatter=True "
+    "(--repair-scatter), which makes the scatters add.",
     "add": "PyTorch's older exporter (dynamo=False) writes index_add and index_put so at every opset, and the file "
     "computes wrong scores. {count} such node(s). Write the sum as scatter_add, or export it with dynamo=True, or load "
-    "it with repair_scatter=True, which makes the scatters add.",
+    "it with repair_scatter=True (--repair-scatter), which makes the scatters add.",
     "mean": "PyTorch's present exporter writes scatter_reduce(..., 'mean') so, as which its note marks this node, and "
     "the file computes wrong scores. {count} such node(s). Write the mean as a sum divided by a count, or load it with "
-    "repair_scatter=True, which restores it.",
+    "repair_scatter=True (--repair-scatter), which restores it.",
     "unknown": "PyTorch's present exporter writes scatter_reduce(..., 'mean') so, and the file computes wrong scores. "
     "{count} such node(s). Whether a mean or a sum was meant cannot be told from the file: write the mean as a sum "
     "divided by a count and export it again, or load it with repair_scatter='mean' or repair_scatter='add'.",

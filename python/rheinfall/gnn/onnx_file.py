@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rheinfall._extras import require
+from rheinfall.gnn.ir_file import MAGIC
 
 _STATE_DICT = (
     "; where it is a state dict, EdgeClassifier.load_state_dict reads it with its description (on the command line "
     "--description, docs/gnn_state_dicts.md)"
 )
 _OTHER_FILES = {
-    b"rfgnn\n\x1a\0": "a network that was lowered before: EdgeClassifier.load_lowered reads it",
+    MAGIC: "a network that was lowered before: EdgeClassifier.load_lowered reads it",
     b"PK\x03\x04": "an archive, as torch.save and numpy.savez write it" + _STATE_DICT,
     b"\x80\x02": "a pickle, as older torch.save writes it" + _STATE_DICT,
 }

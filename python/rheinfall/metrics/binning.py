@@ -21,6 +21,7 @@ class BinnedEfficiency:
         n_passed, n_total: int64 (n_bins,).
         low, high: float64 (n_bins,), Clopper-Pearson interval.
         n_outside: entries of the denominator in no bin.
+        level: probability content of the intervals.
     """
 
     variable: str
@@ -30,6 +31,7 @@ class BinnedEfficiency:
     low: Float64
     high: Float64
     n_outside: int
+    level: float = ONE_SIGMA
 
     @property
     def efficiency(self) -> Float64:
@@ -58,7 +60,8 @@ def bin_efficiency(
     n_total = np.histogram(values, borders)[0].astype(np.int64)
     n_passed = np.histogram(values[passed], borders)[0].astype(np.int64)
     low, high = clopper_pearson(n_passed, n_total, level)
-    return BinnedEfficiency(variable, borders, n_passed, n_total, low, high, len(values) - int(n_total.sum()))
+    n_outside = len(values) - int(n_total.sum())
+    return BinnedEfficiency(variable, borders, n_passed, n_total, low, high, n_outside, level)
 
 
 def fraction(passed: int, total: int) -> float:

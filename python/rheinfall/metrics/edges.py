@@ -14,6 +14,7 @@ from rheinfall.metrics.particles import (
     VARIABLES,
     ParticleTable,
     Selection,
+    check_truth,
     judged_hits,
     layer_ids,
     summarize_particles,
@@ -202,7 +203,7 @@ def perfect_scores(edge_index: Any, truth: Truth, *, unknown: float = 0.0) -> Fl
     Returns:
         float32 (n_edges,).
     """
-    source, target = check_edges(edge_index, len(truth.particle_id))
+    source, target = check_edges(edge_index, len(check_truth(truth).particle_id))
     particle = truth.particle_id
     known = truth.known[source] & truth.known[target]
     same = known & (particle[source] == particle[target]) & (particle[source] != 0)
@@ -229,7 +230,9 @@ def area_under_curve(scores: Any, positive: Bool) -> float:
 
 def check_edges(edge_index: Any, n_hits: int) -> tuple[Int64, Int64]:
     """Source and target of an edge_index, or of a graph's; refuses wrong shapes, types and indices."""
-    edges = np.asarray(getattr(edge_index, "edge_index", edge_index))
+    edges = getattr(edge_index, "edge_index", edge_index)
+    if not isinstance(edges, np.ndarray):
+        raise TypeError(f"edge_index: expected a NumPy array int64 (2, n_edges), got {type(edges).__name__}")
     if edges.dtype != np.int64 or edges.ndim != 2 or edges.shape[0] != 2:
         raise ValueError(f"edge_index: expected int64 (2, n_edges), got {edges.dtype} {edges.shape}")
     if edges.size and (edges.min() < 0 or edges.max() >= n_hits):

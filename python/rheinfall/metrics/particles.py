@@ -106,10 +106,18 @@ def select_particles(
     return table.particle_id[selection.apply(table)]
 
 
-def judged_hits(truth: Truth | None, hit_mask: Bool | None) -> Bool:
-    """Hits that count: those of known truth, and of `hit_mask` where given. Bool (n_hits,)."""
+def check_truth(truth: Truth | None) -> Truth:
+    """`truth` if it is that of an event, which may have none."""
     if truth is None:
         raise ValueError("truth: expected the truth of the event, got None: this event has no truth")
+    if not isinstance(truth, Truth):
+        raise TypeError(f"truth: expected rheinfall.Truth, got {type(truth).__name__}")
+    return truth
+
+
+def judged_hits(truth: Truth | None, hit_mask: Bool | None) -> Bool:
+    """Hits that count: those of known truth, and of `hit_mask` where given. Bool (n_hits,)."""
+    truth = check_truth(truth)
     if hit_mask is None:
         return truth.known
     mask = np.asarray(hit_mask)

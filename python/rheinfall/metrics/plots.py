@@ -59,8 +59,10 @@ def bin_efficiencies(
         edges: borders of the bins; None for `bins_of`.
 
     Raises:
+        TypeError: anything else than TrackMatches.
         ValueError: different rules or selections, which are not to be compared, or none at all.
     """
+    _check_values("finders", finders, TrackMatches, "combine makes one of several events")
     rules = {(m.rule, m.selection) for m in finders.values()}
     if len(rules) != 1:
         raise ValueError(f"finders: expected one or more judged under one rule and selection, got {len(rules)} of them")
@@ -69,12 +71,22 @@ def bin_efficiencies(
     return {name: matches.binned(variable, borders) for name, matches in finders.items()}
 
 
+def _check_values(name: str, values: Any, kind: type, hint: str) -> None:
+    """Refuse what does not map names to `kind`."""
+    expected = f"{name}: expected a dictionary from names to {kind.__name__} ({hint})"
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{expected}, got {type(values).__name__}")
+    for key, value in values.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"{expected}, got {type(value).__name__} at {key!r}")
+
+
 def plot_binned(
     curves: Mapping[str, BinnedEfficiency], ylabel: str, *, xlabel: str = "", title: str = "", axes: Any = None
 ) -> Any:
     """Draw fractions in bins, one marker per finder, with Clopper-Pearson intervals; empty bins stay empty.
 
-    The legend tells how many entries lie in no bin.
+    The legend names the intervals, and tells how many entries lie in no bin.
 
     Args:
         curves: by the name that the legend shows; all of one variable.
@@ -87,9 +99,11 @@ def plot_binned(
         The Axes, for `save_plot`.
 
     Raises:
+        TypeError: anything else than BinnedEfficiency.
         ValueError: no curves, or of different variables.
         ImportError: without the extra [plots].
     """
+    _check_values("curves", curves, BinnedEfficiency, "TrackMatches.binned makes one")
     variables = {curve.variable for curve in curves.values()}
     if len(variables) != 1:
         raise ValueError(f"curves: expected one or more of one variable, got {sorted(variables)}")
@@ -125,7 +139,8 @@ def plot_binned(
         elif variable == "radius":
             axes.set_xscale("symlog", linthresh=2)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=10)
+        levels = " and ".join(f"{100 * level:.3g} %" for level in sorted({curve.level for curve in curves.values()}))
+        axes.legend(fontsize=10, title=f"Clopper-Pearson, {levels}", title_fontsize=9)
     return axes
 
 
@@ -143,7 +158,7 @@ def plot_efficiency(finders: Mapping[str, TrackMatches], variable: str, edges: A
         The Axes.
 
     Raises:
-        ValueError, ImportError: as `bin_efficiencies` and `plot_binned`.
+        TypeError, ValueError, ImportError: as `bin_efficiencies` and `plot_binned`.
     """
     curves = bin_efficiencies(finders, variable, edges)
     matches = next(iter(finders.values()))

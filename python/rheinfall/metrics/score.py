@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rheinfall.event import Truth
-from rheinfall.metrics.tracks import TrackHits, match_tracks
+from rheinfall.metrics.particles import check_truth
+from rheinfall.metrics.tracks import TrackHits, check_tracks, match_tracks
 
 
 def trackml_score(tracks: TrackHits, truth: Truth, weights: Any = None) -> float:
@@ -22,13 +23,16 @@ def trackml_score(tracks: TrackHits, truth: Truth, weights: Any = None) -> float
         weights: (n_hits,), in place of truth.weight.
 
     Raises:
+        TypeError: tracks without `offsets` and `hits`, or no truth.
         ValueError: no weights, weights that sum to nothing, or a hit in several tracks.
     """
+    check_truth(truth)
+    if weights is None and truth.weight is None:
+        raise ValueError("weights: this event's truth has none (TrackML's column weight); give them, one per hit")
     weight = np.asarray(truth.weight if weights is None else weights, np.float64)
     if weight.shape != truth.particle_id.shape:
-        what = "none" if weights is None and truth.weight is None else f"shape {weight.shape}"
-        raise ValueError(f"weights: expected one per hit, {len(truth.particle_id)} in all, got {what}")
-    hits = np.asarray(tracks.hits)
+        raise ValueError(f"weights: expected one per hit, {len(truth.particle_id)} in all, got shape {weight.shape}")
+    _, hits = check_tracks(tracks, len(truth.particle_id))
     if len(np.unique(hits)) != len(hits):
         raise ValueError("tracks: the TrackML score is defined for hits in at most one track each")
     total = float(weight[truth.known].sum())

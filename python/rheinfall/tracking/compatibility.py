@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rheinfall.event import Float32, Int64
-from rheinfall.tracking.arguments import require_edge_index, require_scores
+from rheinfall.tracking.arguments import require_edge_index, require_integer, require_scores
 from rheinfall.tracking.track_building import build_tracks
 from rheinfall.tracking.tracks import Tracks
 
@@ -62,6 +62,7 @@ def build_tracks_like(
         raise ValueError(f"code: expected one of {', '.join(CODES)}; got {code!r}")
     edges = require_edge_index(edge_index)
     require_scores(scores, edges.shape[1])
+    n_nodes = require_integer("n_nodes", n_nodes, 0)
     if code == "acts":
         cut, least = 0.5 if score_cut is None else score_cut, 1 if min_length is None else min_length
         return build_tracks(edges, scores, "components", score_cut=cut, n_nodes=n_nodes, min_length=least)
@@ -76,7 +77,7 @@ def build_tracks_like(
 
 def _children(edges: Int64, scores: Float32, n_nodes: int, cut: float) -> Children:
     if edges.size and (edges.min() < 0 or edges.max() >= n_nodes):
-        raise ValueError(f"edge_index: expected indices from 0 to {n_nodes - 1}")
+        raise ValueError(f"edge_index: expected indices from 0 to {n_nodes - 1}, got {edges.min()} to {edges.max()}")
     children: Children = [[] for _ in range(n_nodes)]
     for source, target, score in zip(*edges.tolist(), scores.tolist(), strict=True):
         if score > cut:

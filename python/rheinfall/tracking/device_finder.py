@@ -49,8 +49,10 @@ class DeviceTracks:
 class DeviceTrackFinder:
     """A track finder whose map and network lie on a CUDA device: `finder.to_device()` makes one; the CPU's tracks.
 
+    A network in bf16 is computed on tensor cores, whose scores differ from the CPU's as docs/gnn_cuda.md says.
+
     Raises:
-        ValueError: what has no device version: quadruplets, networks in bf16 or not on the fused engine.
+        ValueError: what has no device version: quadruplets, networks not on the fused engine.
         RuntimeError: CUDA or the device is missing; the message says which.
     """
 
@@ -58,16 +60,13 @@ class DeviceTrackFinder:
         cuts = finder.thresholds
         if cuts.quadruplet_chi2_max is not None:
             raise ValueError("quadruplet_chi2_max: quadruplets have no device version; expected None")
-        if finder.edge_classifier.precision != "fp32":
-            raise ValueError(
-                "edge_classifier: bf16 has no device version; with_precision('fp32') gives another network"
-            )
         plan = plan_of(cuts)
         plan.break_cycles = True
         network, name, scores = finder.edge_classifier.lowered()
+        precision = finder.edge_classifier.precision
         model = finder.triplet_model.arguments()
         core = finder.module_map.core
-        self._core = _core.FinderOnDevice(core, network, name, scores, plan, cuts.chi2_max, *model, device)
+        self._core = _core.FinderOnDevice(core, network, name, precision, scores, plan, cuts.chi2_max, *model, device)
         self.device = device
 
     def __call__(

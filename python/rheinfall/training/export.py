@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall._extras import require
+from rheinfall._files import replacing
 from rheinfall.training.features import FeatureScaling
 from rheinfall.training.network import count_blocks
 
@@ -97,10 +98,8 @@ def build_onnx(
 def save_onnx(model: Any, path: str | Path) -> None:
     """Check and write a model; the file appears whole or not at all."""
     require("onnx.checker", "train").check_model(model, full_check=True)
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(model.SerializeToString())
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(model.SerializeToString())
 
 
 def _to_model(b: _Builder, n_node_features: int, n_edge_features: int, metadata: dict[str, str]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rheinfall._files import replacing
 from rheinfall.event import Truth
 
 
@@ -66,10 +67,8 @@ def save_graph(path: str | Path, graph: TrainingGraph) -> None:
     """Write a graph; the file appears whole or not at all."""
     path = Path(path)
     _check(path, graph)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{name: getattr(graph, name) for name, _, _ in _LAYOUT})
-    partial.replace(path)
 
 
 def load_graph(path: str | Path) -> TrainingGraph:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from rheinfall import _core
+from rheinfall._files import replacing
 from rheinfall.training.config import TrainingConfig
 from rheinfall.training.features import (
     Float32,
@@ -169,9 +170,8 @@ class TrainingLoop:
             "edge_scaling": scaling_to_dict(self.edge_scaling),
             "positive_weight": self.positive_weight,
         }
-        partial = self.checkpoint.with_name(self.checkpoint.name + ".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        with replacing(self.checkpoint) as partial:
+            torch.save(state, partial)
 
     def restore(self) -> None:
         """Continue from the checkpoint.

@@ -27,8 +27,9 @@ class ThresholdTrial:
     def __str__(self) -> str:
         m, t = self.matches, self.thresholds
         sure = "" if t.sure is None else f" sure {t.sure:g}"
+        weak = "" if t.weak is None else f" weak {t.weak:g}"
         return (
-            f"{t.method} cut {t.score_cut:g}{sure} length {t.min_length}: efficiency {m.efficiency:.4f} "
+            f"{t.method} cut {t.score_cut:g}{sure}{weak} length {t.min_length}: efficiency {m.efficiency:.4f} "
             f"unmatched {m.unmatched_rate:.4f} fakes {m.fake_rate:.4f} duplicates {m.duplicate_rate:.4f}"
         )
 
@@ -39,6 +40,7 @@ def scan_thresholds(
     *,
     score_cuts: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.5),
     sures: Sequence[float] = (0.9, 0.95, 0.98, 0.99),
+    weaks: Sequence[float | None] = (None,),
     min_lengths: Sequence[int] = (3, 5, 7),
     methods: Sequence[str] = ("mutual_best",),
     rule: str = "double_majority",
@@ -49,16 +51,18 @@ def scan_thresholds(
     Args:
         finder: a `TrackFinder`; its `chi2_max` is kept.
         events: events with truth, streamed; none that will judge the finder later.
-        score_cuts, sures, min_lengths, methods: what to try; `sures` with "mutual_best" and "layer_merge" alone.
+        score_cuts, sures, weaks, min_lengths, methods: what to try; `sures` with "mutual_best" and "layer_merge" alone,
+            `weaks` with "layer_merge".
         rule, min_pt: as in `match_tracks`.
 
     Raises:
         ValueError: an event without truth, or no events.
     """
     grid = [
-        replace(finder.thresholds, method=method, score_cut=cut, sure=sure, min_length=length)
+        replace(finder.thresholds, method=method, score_cut=cut, sure=sure, weak=weak, min_length=length)
         for method, cut, length in product(methods, score_cuts, min_lengths)
         for sure in (sures if method in ("mutual_best", "layer_merge") else (None,))
+        for weak in (weaks if method == "layer_merge" else (None,))
     ]
     matches: list[list[TrackMatches]] = [[] for _ in grid]
     for event in events:

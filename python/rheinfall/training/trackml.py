@@ -115,6 +115,8 @@ CONFIG = TrainingConfig(hidden=16, iterations=2, steps=3000, n_validation=4, see
 # first sample unmatched, then the best mean over the samples of efficiency less a quarter of the unmatched rate. Cuts
 # above 0.3 are not tried: simulated events would bear them, but real ones are expected to score lower. With mutual best
 # in place of layer merge 0.05 % of the particles fewer are found, in both samples.
+# Weak edges are not tried: they tell tracks of 3 hits from fakes, and make no difference to those of 7
+# (bench/layer_merge_rules.py).
 THRESHOLD_SAMPLES = (
     Sample("pions", 3001, 2, 0.0, _DENSE_PIONS),
     Sample("realistic", 3002, 2, 0.0, _REALISTIC),

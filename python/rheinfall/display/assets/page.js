@@ -43,6 +43,7 @@ function trackFacts(t) {
   if (!Number.isNaN(data.track_pt[t])) {
     const charge = data.track_charge[t] > 0 ? "+" : data.track_charge[t] < 0 ? "−" : "";
     facts.push(["fit p<sub>T</sub>, η", `${charge}${gev(data.track_pt[t])}, ${data.track_eta[t].toFixed(2)}`]);
+    facts.push(["fit φ", `${data.track_phi[t].toFixed(3)} rad`]);
     facts.push(["fit d<sub>0</sub>, z<sub>0</sub>", `${data.track_d0[t].toFixed(3)} mm, ${data.track_z0[t].toFixed(2)} mm`]);
     facts.push(["fit χ² / dof", `${data.track_chi2[t].toFixed(1)} / ${data.track_n_dof[t]}`]);
   }
@@ -51,16 +52,19 @@ function trackFacts(t) {
 
 /** Why a track is not matched, in a sentence; nothing for one that is. */
 function whyNot(t) {
+  const asks = {
+    double_majority: "more than half of the track's hits and of the particle's", two_way: "more than half of the track's hits and of the particle's",
+    lhc: "more than 75 % of the track's hits", perfect: "all hits of both and no other", one_way: "more than half of the track's hits",
+    acts: "at least half of the track's hits and of the particle's",
+  };
   const name = CLASSES[data.track_class[t]], p = data.track_majority[t];
   const known = data.track_n_known[t], own = data.track_n_majority[t];
   if (name === "matched" || meta.truth === "none") return "";
   if (name === "unknown") return `Not judged: too few of its hits have known truth, ${known} of ${trackHits(t).length}.`;
   if (p < 0) return "Not matched: its known hits are noise.";
-  if (name === "fake") return `Not matched: no particle has more than half of its ${known} known hits; the most are ${own}, of particle ${data.particle_id[p]}.`;
+  if (name === "fake") return `A fake: no particle has more than half of its ${known} known hits; the most are ${own}, of particle ${data.particle_id[p]}.`;
   if (name === "duplicate") return `A duplicate: another track has more hits of particle ${data.particle_id[p]}, or came first with as many.`;
-  const all = data.particle_n_hits[p];
-  const part = 2 * own <= all ? `, it holds ${own} of that particle's ${all} hits, not more than half` : "";
-  return `Not matched by ${meta.rule.replaceAll("_", " ")}: ${own} of its ${known} known hits are of particle ${data.particle_id[p]}${part}.`;
+  return `Not matched: ${own} of its ${known} known hits are of particle ${data.particle_id[p]}, which has ${data.particle_n_hits[p]}; ${meta.rule.replaceAll("_", " ")} asks for ${asks[meta.rule]}.`;
 }
 
 const dot = (name) => `<span class="dot" style="background:var(--${name})"></span>`;
@@ -131,21 +135,53 @@ function summarise() {
   return `<h2>This event</h2><table><tr><th>Tracks by match</th><th></th><th>Share</th></tr>${lines.join("")}</table>${timing}${rule}`;
 }
 
+function hitRow(i, css, last) {
+  const m = data.hit_module[i];
+  return `<tr class="${css}"><td>${data.hit_id[i]}</td><td>${data.module_volume[m]}/${data.module_layer[m]}/${data.module_number[m]}</td><td>${hitR[i].toFixed(1)}</td><td>${data.hit_z[i].toFixed(1)}</td><td>${last}</td></tr>`;
+}
+
+const hitTable = (last, rows) => `<table><tr><th>Hit</th><th>Module</th><th>r [mm]</th><th>z [mm]</th><th>${last}</th></tr>${rows.join("")}</table>`;
+const heading = (text, name) => `<button class="close" id="close" title="Back (Esc)">×</button><h2>${text} <small>${dot(name)}${LABELS[name]}</small></h2>`;
+
 function detailTrack(t) {
   const p = data.track_majority[t], lost = lostHits(t);
-  const row = (i, css) => `<tr class="${css}"><td>${data.hit_id[i]}</td><td>${data.module_volume[data.hit_module[i]]}/${data.module_layer[data.hit_module[i]]}/${data.module_number[data.hit_module[i]]}</td><td>${hitR[i].toFixed(1)}</td><td>${data.hit_z[i].toFixed(1)}</td><td>${css === "lost" ? "not on track" : data.hit_particle[i] === p ? "majority" : data.hit_particle[i] >= 0 ? "other" : describeParticle(data.hit_particle[i])}</td></tr>`;
   const css = (i) => (p >= 0 && data.hit_particle[i] !== p && data.hit_particle[i] !== -2 ? "alien" : "");
   const name = CLASSES[data.track_class[t]];
-  return `<button class="close" id="close" title="Back (Esc)">×</button><h2>Track ${t} <small>${dot(name)}${LABELS[name]}</small></h2>` +
-    rows(trackFacts(t)) + (whyNot(t) && `<p class="note">${escapeText(whyNot(t))}</p>`) + `<table><tr><th>Hit</th><th>Module</th><th>r [mm]</th><th>z [mm]</th><th>Particle</th></tr>` +
-    [...trackHits(t)].map((i) => row(i, css(i))).join("") + lost.map((i) => row(i, "lost")).join("") + "</table>";
+  const of = (i) => (p >= 0 && data.hit_particle[i] === p ? "majority" : describeParticle(data.hit_particle[i]));
+  const lines = [...[...trackHits(t)].map((i) => hitRow(i, css(i), of(i))), ...lost.map((i) => hitRow(i, "lost", "not on track"))];
+  return heading(`Track ${t}`, name) + rows(trackFacts(t)) + (whyNot(t) && `<p class="note">${escapeText(whyNot(t))}</p>`) + hitTable("Particle", lines);
+}
+
+/** Where the hits of a particle that no track matches have gone. */
+function whereHitsWent(p) {
+  const hits = missedHits.get(p), tracks = [...new Set(hits.map((i) => hitTrack[i]))].filter((t) => t >= 0);
+  const loose = hits.filter((i) => hitTrack[i] < 0).length;
+  if (!tracks.length) return "Missed: none of its hits is in a track.";
+  return `Missed: ${hits.length - loose} of its ${hits.length} hits are in ${tracks.length > 1 ? "tracks" : "track"} ${tracks.join(", ")}, ${loose} in none.`;
+}
+
+function detailParticle(p) {
+  const facts = [["hits", missedHits.get(p).length], ["p<sub>T</sub>", gev(data.particle_pt[p])]];
+  if (Number.isFinite(data.particle_eta[p])) facts.push(["η", data.particle_eta[p].toFixed(2)]);
+  const lines = missedHits.get(p).map((i) => hitRow(i, "", hitTrack[i] < 0 ? "–" : hitTrack[i]));
+  return heading(`Particle ${data.particle_id[p]}`, "missed") + rows(facts) + `<p class="note">${whereHitsWent(p)}</p>` + hitTable("Track", lines);
 }
 
 function selectTrack(t) {
   selected = t >= 0 && t < nTracks ? t : -1;
-  $("side").innerHTML = selected < 0 ? summarise() : detailTrack(selected);
-  if (selected >= 0) $("close").onclick = () => selectTrack(-1);
+  show(selected < 0 ? summarise() : detailTrack(selected));
   return update();
+}
+
+function selectMissed(p) {
+  selected = -1;
+  show(detailParticle(p));
+  return update();
+}
+
+function show(text) {
+  $("side").innerHTML = text;
+  if ($("close")) $("close").onclick = () => selectTrack(-1);
 }
 
 /* --- hover, click, rotation, theme --- */
@@ -156,7 +192,7 @@ function describePoint(point) {
   const layer = layers[point.curveNumber], i = layer?.index[point.pointNumber ?? point.pointIndex];
   if (i === undefined || i < 0) return null;
   const t = hitTrack[i];
-  return { track: t, text: (t >= 0 ? describeTrack(t) : "") + describeHit(i) + (layer.name === "missed" ? `<div class="part" style="color:var(--missed)">its particle has no matched track</div>` : "") };
+  return { track: t, missed: layer.name === "missed" ? data.hit_particle[i] : -1, text: (t >= 0 ? describeTrack(t) : "") + describeHit(i) + (layer.name === "missed" ? `<div class="part" style="color:var(--missed)">its particle has no matched track</div>` : "") };
 }
 
 function attachHover(name) {
@@ -174,7 +210,8 @@ function attachHover(name) {
   view.on("plotly_click", (event) => {
     const what = describePoint(event.points[0]);
     // Later, since the 3-D view tells of clicks from within its drawing, which must not start anew there.
-    if (what?.track >= 0) setTimeout(selectTrack, 0, what.track);
+    if (what?.missed >= 0) setTimeout(selectMissed, 0, what.missed);
+    else if (what?.track >= 0) setTimeout(selectTrack, 0, what.track);
   });
 }
 
