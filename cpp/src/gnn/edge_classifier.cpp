@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <rheinfall/gnn/edge_classifier.hpp>
@@ -9,6 +10,7 @@
 #include "gnn/edge_order.hpp"
 #include "gnn/ir_reader.hpp"
 #include "gnn/plan.hpp"
+#include "gnn/tile_queue.hpp"
 
 namespace rheinfall {
 
@@ -100,35 +102,6 @@ struct Scratch {
     [[nodiscard]] static int reduce_columns(const Plan& plan) noexcept { return (plan.reduce_width + 15) / 16 * 16; }
 };
 
-/// Tiles that no thread has taken yet. Threads take many at first, since a tile asks memory for the one behind it, and
-/// few at the end, so that none waits long for the last.
-class TilesLeft {
-public:
-    struct Range {
-        std::size_t first, last;
-    };
-
-    /// @p step: tiles that are taken together at least.
-    TilesLeft(std::size_t n_tiles, std::size_t n_threads, std::size_t step) noexcept
-        : n_tiles_(n_tiles), share_(4 * n_threads), step_(step) {}
-
-    /// An empty range when there are none left.
-    [[nodiscard]] Range take() noexcept {
-        std::size_t first = next_.load();
-        for (;;) {
-            const std::size_t some = (n_tiles_ - first) / share_ / step_ * step_;
-            const std::size_t last = std::min(first + std::max(some, step_), n_tiles_);
-            if (next_.compare_exchange_weak(first, last)) return {first, last};
-        }
-    }
-
-private:
-    std::size_t n_tiles_;
-    std::size_t share_;
-    std::size_t step_;
-    std::atomic<std::size_t> next_{0};
-};
-
 /// Sums over chunks in their order, then over lanes: the same for any number of threads.
 void finish_statistics(const Statistics& s, int columns, std::span<const double> sums, std::size_t rows,
                        float* value) noexcept {
@@ -178,43 +151,55 @@ struct EdgeClassifier::Impl {
         plan = make_plan(read_graph(bytes, name), name, options);
     }
 
-    /// Runs a stage's tiles; true if an output was not finite.
-    bool run_stage(const Stage& stage, const EventView& event, const Scratch& s, std::size_t n_threads,
-                   const ParallelFor& parallel_for) const noexcept {
+    /// Runs all stages; true if an output was not finite.
+    bool run_stages(const EventView& event, const Scratch& s, std::size_t n_threads,
+                    const ParallelFor& parallel_for) const noexcept {
         const EdgeClassifierLimits g{size(event.n_nodes), size(event.n_edges)};
-        const std::size_t tiles = n_tiles(n_rows(stage.kind, g));
-        const std::size_t chunks = n_chunks(n_rows(stage.kind, g));
-        const std::size_t sums = size(stage.statistic_columns) * 2 * statistic_lanes;
-        if (sums > 0) std::fill_n(s.statistics.begin(), chunks * sums, 0.0);
-        TilesLeft left{tiles, n_threads, sums > 0 ? std::size_t{chunk_tiles} : 4};
+        const std::array tiles{std::size_t{1}, n_tiles(g.n_nodes), n_tiles(g.n_edges)};  // by Kind
+        TileQueue queue{plan.stages, tiles, n_threads};
         std::atomic<bool> not_finite{false};
         const auto work = [&](std::size_t thread) {
             float* columns = s.threads.data() + thread * Scratch::thread_floats(plan);
             float* rows = columns + size(plan.scratch_columns) * tile_rows;
             TileScratch scratch{columns, rows, rows + size(Scratch::reduce_columns(plan)) * tile_rows, nullptr, false};
-            for (TilesLeft::Range range = left.take(); range.first < range.last; range = left.take()) {
-                for (std::size_t first = range.first; first < range.last;) {
-                    const std::size_t chunk = first / chunk_tiles;
-                    const std::size_t last = sums == 0 ? range.last : std::min((chunk + 1) * chunk_tiles, range.last);
-                    scratch.statistics = s.statistics.data() + chunk * sums;
-                    kernels_of(isa).run(stage.program(), event, static_cast<std::int32_t>(first),
-                                        static_cast<std::int32_t>(last), scratch);
-                    first = last;
-                }
+            TileQueue::Place place;
+            for (TileQueue::Work w; queue.take(place, w); queue.done(w)) {
+                const Stage& stage = plan.stages[w.stage];
+                w.finish ? finish(stage, event, s) : run_tiles(stage, event, s, w.first, w.last, scratch);
             }
             if (scratch.not_finite) not_finite.store(true);
         };
-        const std::size_t n = std::min(n_threads, chunks);
+        const std::size_t n = std::min(n_threads, n_chunks(std::max(g.n_edges, g.n_nodes)));
         if (n <= 1) {
             work(0);
         } else {
             parallel_for(n, work);
         }
+        return not_finite.load();
+    }
+
+    /// Tiles [first, last) of a stage; where it has sums, whole chunks, whose sums are set to zero first.
+    void run_tiles(const Stage& stage, const EventView& event, const Scratch& s, std::size_t first, std::size_t last,
+                   TileScratch& scratch) const noexcept {
+        const std::size_t sums = size(stage.statistic_columns) * 2 * statistic_lanes;
+        while (first < last) {
+            const std::size_t chunk = first / chunk_tiles;
+            const std::size_t end = sums == 0 ? last : std::min((chunk + 1) * chunk_tiles, last);
+            scratch.statistics = s.statistics.data() + chunk * sums;
+            std::fill_n(scratch.statistics, sums, 0.0);
+            kernels_of(isa).run(stage.program(), event, static_cast<std::int32_t>(first),
+                                static_cast<std::int32_t>(end), scratch);
+            first = end;
+        }
+    }
+
+    /// Makes values of the event of a stage's sums.
+    static void finish(const Stage& stage, const EventView& event, const Scratch& s) noexcept {
+        const EdgeClassifierLimits g{size(event.n_nodes), size(event.n_edges)};
         for (const Statistics& statistics : stage.statistics) {
             finish_statistics(statistics, stage.statistic_columns, s.statistics, n_rows(statistics.rows, g),
                               event.arrays[statistics.array].data);
         }
-        return not_finite.load();
     }
 };
 
@@ -306,10 +291,7 @@ Status EdgeClassifier::run(Workspace& workspace, const EdgeClassifierInput& inpu
                           output == EdgeOutput::scores,
                           s.order.source_out.data(),
                           s.order.target_out.data()};
-    bool not_finite = false;
-    for (const Stage& stage : plan.stages) {
-        if (impl_->run_stage(stage, event, s, n_threads, parallel_for)) not_finite = true;
-    }
+    const bool not_finite = impl_->run_stages(event, s, n_threads, parallel_for);
     return not_finite ? Status::not_finite : Status::ok;
 }
 

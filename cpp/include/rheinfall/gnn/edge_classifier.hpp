@@ -81,7 +81,8 @@ public:
     ///
     /// `empty` without edges; `not_finite` if a result is NaN or infinite; `capacity_exceeded` if the workspace is too
     /// small, `invalid_argument` if sizes do not agree or an edge leads out of range: nothing was written then.
-    /// Allocates nothing, throws nothing, touches nothing but its arguments: re-entrant.
+    /// Allocates nothing, throws nothing, touches nothing but its arguments: re-entrant. Its tasks wait, briefly in a
+    /// loop and then asleep, for rows that others work on, never for a task that has not begun.
     Status run(Workspace& workspace, const EdgeClassifierInput& input, EdgeOutput output, std::span<float> out,
                const ParallelFor& parallel_for = {}) const noexcept;
 
