@@ -149,7 +149,17 @@ def test_unknown_bundle_names_the_shipped_ones(tmp_path):
         bundle.find_bundle(tmp_path)
 
 
-def test_hit_order_is_that_of_lexsort():
+@pytest.mark.parametrize(
+    "modules",
+    [
+        np.arange(40, dtype=np.uint64) << np.uint64(40),
+        np.zeros(1, np.uint64),
+        np.array([0, 1, 1 << 63, (1 << 64) - 1], np.uint64),
+        np.random.default_rng(5).integers(0, 1 << 63, 300, dtype=np.uint64),
+    ],
+    ids=["one field", "one module", "ends", "all bits"],
+)
+def test_hit_order_is_that_of_lexsort(modules):
     rng = np.random.default_rng(4)
     n = 3000
 
@@ -157,7 +167,7 @@ def test_hit_order_is_that_of_lexsort():
         special = np.array([0, -0.0, 1, -1, np.inf, -np.inf, 1e-42], np.float32)
         return np.where(rng.random(n) < 0.7, rng.choice(special, n), rng.normal(size=n)).astype(np.float32)
 
-    hits = Hits(column(), column(), column(), rng.integers(0, 40, n).astype(np.uint64) << 40, np.arange(n, dtype="u8"))
+    hits = Hits(column(), column(), column(), rng.choice(modules, n), np.arange(n, dtype=np.uint64))
     with np.errstate(invalid="ignore"):  # inf / inf
         phi = arctan2(hits.y, hits.x)
     np.testing.assert_array_equal(canonical_hit_order(hits), np.lexsort((hits.y, hits.x, phi, hits.z, hits.module_id)))

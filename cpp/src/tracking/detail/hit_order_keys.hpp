@@ -30,7 +30,6 @@ struct HitTie {
         return a < b;
     }
 
-private:
     [[nodiscard]] RHEINFALL_HOST_DEVICE std::uint32_t phi_of(std::uint32_t hit) const {
         const bool is_number = x[hit] == x[hit] && y[hit] == y[hit];
         return is_number ? sortable(atan2(y[hit], x[hit])) : sortable(x[hit] + y[hit]);
