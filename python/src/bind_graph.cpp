@@ -14,6 +14,7 @@
 #include "threads.hpp"
 #include "tracking/hit_order.hpp"
 #include "triplet_model.hpp"
+#include "workspaces.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -22,12 +23,6 @@ using rheinfall::HitsView;
 using rheinfall::ModuleMap;
 
 namespace {
-
-/// Scratch memory of this thread, kept from call to call: its pages cost more to get than to use.
-rheinfall::Workspace& scratch() {
-    thread_local rheinfall::Workspace workspace;
-    return workspace;
-}
 
 /// The first @p n of each of @p n_rows rows of @p length values.
 template <class T>
@@ -47,7 +42,7 @@ struct GrowingGraph {
         const rheinfall::ParallelFor parallel_for = threads.parallel_for();
         rheinfall::GraphLimits limits{hits.size(), std::min(max_doublets, 24 * hits.size() + 1024)};
         std::size_t n_edges = std::min(max_edges, 4 * hits.size() + 1024);
-        rheinfall::Workspace& workspace = scratch();
+        rheinfall::Workspace& workspace = kept_workspace();
         do {
             workspace.reserve(rheinfall::graph_workspace_size(map, limits, parallel_for.n_threads()));
             edge_index = std::make_unique_for_overwrite<std::int64_t[]>(2 * n_edges);
@@ -123,7 +118,7 @@ auto chi2(const HitFloats& x, const HitFloats& y, const HitFloats& z, const HitM
     {
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
-        rheinfall::Workspace& workspace = scratch();
+        rheinfall::Workspace& workspace = kept_workspace();
         workspace.reserve(rheinfall::triplet_chi2_workspace_size(hits.size(), n));
         rheinfall::triplet_chi2(hits, edges_view(edge_index), model, chi2_rows(values.get(), n), workspace,
                                 threads.parallel_for());
@@ -147,7 +142,7 @@ PrunedGraph prune(const HitFloats& x, const HitFloats& y, const HitFloats& z, co
     {
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
-        rheinfall::Workspace& workspace = scratch();
+        rheinfall::Workspace& workspace = kept_workspace();
         const auto all_edges = first_columns(edge_index.data(), 2, n, n);
         const auto all_values = std::make_unique_for_overwrite<float[]>(4 * n);
         rheinfall::PruneCuts cuts{chi2_max, quadruplet_chi2_max, quadruplet_chi2_max > 0 ? 4 * n + 1024 : 0};
@@ -182,7 +177,7 @@ auto edge_features(const HitFloats& x, const HitFloats& y, const HitFloats& z, c
     {
         const nb::gil_scoped_release no_gil;
         rheinfall::StdThreads threads(num_threads());
-        rheinfall::Workspace& workspace = scratch();
+        rheinfall::Workspace& workspace = kept_workspace();
         workspace.reserve(rheinfall::edge_features_workspace_size(hits.size()));
         // The features only read the four rows; the struct of the public header names them once, for both uses.
         rheinfall::edge_features(hits, edges_view(edge_index), chi2_rows(const_cast<float*>(chi2.data()), n),
@@ -212,7 +207,7 @@ auto hit_order(const HitFloats& x, const HitFloats& y, const HitFloats& z, const
     {
         const nb::gil_scoped_release no_gil;
         const auto order = std::make_unique_for_overwrite<std::uint32_t[]>(hits.size());
-        rheinfall::Workspace& workspace = scratch();
+        rheinfall::Workspace& workspace = kept_workspace();
         workspace.reserve(rheinfall::detail::hit_order_workspace_size(hits.size()));
         rheinfall::detail::canonical_hit_order(hits, {order.get(), hits.size()}, workspace);
         std::copy_n(order.get(), hits.size(), indices.get());

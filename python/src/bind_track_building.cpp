@@ -12,6 +12,7 @@
 #include "bindings.hpp"
 #include "hits.hpp"
 #include "threads.hpp"
+#include "workspaces.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -71,7 +72,7 @@ Result build(const TrackBuildingPlan& plan, const EdgeIndex& edge_index, const F
     {
         nb::gil_scoped_release no_gil;
         rheinfall::check_track_building(plan, graph);
-        rheinfall::Workspace workspace;
+        rheinfall::Workspace& workspace = kept_workspace();
         workspace.reserve(rheinfall::track_building_workspace_size({n_nodes, graph.edges.size()}));
         const auto room = std::make_unique_for_overwrite<std::int64_t[]>(2 * n_nodes + 1);
         labels = std::make_unique_for_overwrite<std::int64_t[]>(n_nodes);
