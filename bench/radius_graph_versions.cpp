@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "core/instruction_sets.hpp"
 #include "event_file.hpp"
 #include "tracking/radius_graph_work.hpp"
 
@@ -88,8 +89,7 @@ std::vector<Version> versions_of(const ParallelFor& two) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         steps.emplace_back("avx2", &detail::radius_steps_avx2());
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
+    if (detail::has_avx512()) {
         steps.emplace_back("avx512", &detail::radius_steps_avx512());
     }
 #endif

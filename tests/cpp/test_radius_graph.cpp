@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "allocation_counter.hpp"
+#include "core/instruction_sets.hpp"
 #include "point_clouds.hpp"
 #include "tracking/radius_graph_work.hpp"
 
@@ -137,8 +138,7 @@ std::vector<const rheinfall::detail::RadiusSteps*> all_steps() {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         steps.push_back(&rheinfall::detail::radius_steps_avx2());
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
+    if (rheinfall::detail::has_avx512()) {
         steps.push_back(&rheinfall::detail::radius_steps_avx512());
     }
 #endif

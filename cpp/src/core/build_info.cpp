@@ -1,12 +1,14 @@
 #include <rheinfall/core/build_info.hpp>
 #include <rheinfall/core/version.hpp>
 
+#include "core/instruction_sets.hpp"
+
 namespace rheinfall {
 namespace {
 
 const char* detect_isa() noexcept {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+    if (detail::has_avx512()) {
         return "avx512";
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";

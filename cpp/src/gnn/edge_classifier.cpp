@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/file.hpp"
+#include "core/instruction_sets.hpp"
 #include "gnn/edge_order.hpp"
 #include "gnn/ir_reader.hpp"
 #include "gnn/plan.hpp"
@@ -24,8 +25,7 @@ bool machine_has(GnnIsa isa) noexcept {
 #if defined(__x86_64__)
     if (isa == GnnIsa::avx512 || isa == GnnIsa::avx512_bf16) {
         if (isa == GnnIsa::avx512_bf16 && !__builtin_cpu_supports("avx512bf16")) return false;
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        return detail::has_avx512();
     }
     if (isa == GnnIsa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else

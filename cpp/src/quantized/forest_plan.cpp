@@ -1,4 +1,5 @@
 #include "quantized/forest_plan.hpp"
+#include "core/instruction_sets.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -325,11 +326,9 @@ bool any_missing(const ForestModel& model) {
 
 Isa choose_forest_isa(Isa wanted) {
     bool has_avx2 = false;
-    bool has_avx512 = false;
+    const bool has_avx512 = rheinfall::detail::has_avx512();
 #if defined(__x86_64__)
     has_avx2 = __builtin_cpu_supports("avx2");
-    has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 #endif
     if (wanted == Isa::best) return has_avx512 ? Isa::avx512 : has_avx2 ? Isa::avx2 : Isa::portable;
     if ((wanted == Isa::avx2 && !has_avx2) || (wanted == Isa::avx512 && !has_avx512)) {

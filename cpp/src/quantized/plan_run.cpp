@@ -2,6 +2,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/instruction_sets.hpp"
 #include "quantized/boundary.hpp"
 #include "quantized/plan.hpp"
 
@@ -201,11 +202,8 @@ const Kernels* kernels_of(Isa isa) noexcept {
 #if defined(__x86_64__)
         case Isa::avx2: return __builtin_cpu_supports("avx2") ? &avx2_kernels() : nullptr;
         case Isa::avx512:
-            return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                           __builtin_cpu_supports("avx512vnni")
-                       ? &avx512_kernels()
-                       : nullptr;
+            return rheinfall::detail::has_avx512() && __builtin_cpu_supports("avx512vnni") ? &avx512_kernels()
+                                                                                           : nullptr;
 #endif
         default: return nullptr;
     }

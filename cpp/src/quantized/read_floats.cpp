@@ -1,4 +1,5 @@
 #include "quantized/read_floats.hpp"
+#include "core/instruction_sets.hpp"
 
 namespace rheinfall::quantized {
 namespace {
@@ -113,9 +114,7 @@ template <class Work, class Source>
 
 enum class Width : std::uint8_t { portable, avx2, avx512 };
 
-const Width machine = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-                          ? Width::avx512
+const Width machine = rheinfall::detail::has_avx512()                                   ? Width::avx512
                       : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Width::avx2
                                                                                         : Width::portable;
 #endif

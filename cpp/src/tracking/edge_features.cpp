@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/instruction_sets.hpp"
 #include "tracking/edge_features_shares.hpp"
 #include "tracking/edge_features_work.hpp"
 #include "tracking/quadruplets.hpp"
@@ -94,8 +95,7 @@ std::size_t drop_edges(const EdgesBuffer& edges, const PruneScratch& s) {
 
 const EdgeSteps& detail::edge_steps() noexcept {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
+    if (detail::has_avx512()) {
         return edge_steps_avx512();
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return edge_steps_avx2();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/instruction_sets.hpp"
 #include "tracking/detail/join_index.hpp"
 #include "tracking/graph_construction_hits.hpp"
 #include "tracking/graph_construction_work.hpp"
@@ -270,8 +271,7 @@ GraphResult detail::build_graph_by(const GraphSteps& steps, const ModuleMap& map
 
 const detail::GraphSteps& detail::graph_steps() noexcept {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
+    if (detail::has_avx512()) {
         return graph_steps_avx512();
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return graph_steps_avx2();

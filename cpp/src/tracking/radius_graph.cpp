@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/instruction_sets.hpp"
 #include "tracking/radius_graph_work.hpp"
 
 namespace rheinfall {
@@ -58,8 +59,7 @@ std::size_t scratch_bytes(std::size_t cap) noexcept {
 
 const detail::RadiusSteps& steps_of_this_machine() noexcept {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
+    if (detail::has_avx512()) {
         return detail::radius_steps_avx512();
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return detail::radius_steps_avx2();

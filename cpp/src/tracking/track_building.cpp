@@ -15,7 +15,7 @@ template <class Take>
 void lay_out(TrackScratch& s, std::size_t n_nodes, std::size_t n_edges, Take&& take) {
     s.lay_out(n_nodes, n_edges, take);
     take(s.walk, n_nodes);
-    for (auto* of_edges : {&s.ranked, &s.ranked_too}) take(*of_edges, n_edges);
+    take(s.ranked, n_edges);
 }
 
 /// True for the methods whose tracks are the components of edges that are kept or not.

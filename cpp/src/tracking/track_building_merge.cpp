@@ -2,6 +2,7 @@
 #include <array>
 #include <bit>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "tracking/detail/best_edges.hpp"
@@ -39,67 +40,107 @@ void collect_layers(std::span<const std::uint64_t> module_id, TrackScratch& s) n
     });
 }
 
-/// Edges by falling score, ties in the order of the list: a radix sort of their places, of as few digits as the range
-/// of the scores asks for.
-class EdgesByScore {
+/// Sorts edges by falling score, ties in the order of the list, into `s.ranked`: first into parts by the upper bits of
+/// the ranks of their scores, in few streams, then each part, which fits the caches, by the other bits, in two digits.
+class ScoreSort {
 public:
-    EdgesByScore(const EdgeList& edges, TrackScratch& s) noexcept : edges_(edges), now_(s.ranked), next_(s.ranked_too) {
-        if (edges_.size == 0) return;
-        Index lowest = no_hit;
-        Index highest = 0;
-        for (const float score : edges_.score.first(edges_.size)) {
-            lowest = std::min(lowest, ~rank_score(score));
-            highest = std::max(highest, ~rank_score(score));
-        }
-        for (std::size_t e = 0; e < edges_.size; ++e) {
-            now_[e] = std::uint64_t{~rank_score(edges_.score[e]) - lowest} << 32U | e;
-        }
-        const auto n_bits = static_cast<unsigned>(std::bit_width(highest - lowest));
-        const unsigned n_digits = (n_bits + most_bits - 1) / most_bits;
-        for (unsigned d = 0; d < n_digits; ++d) distribute(n_bits * d / n_digits, n_bits * (d + 1) / n_digits);
-    }
+    explicit ScoreSort(TrackScratch& s) noexcept : edges_(s.edges), ranked_(s.ranked.first(s.edges.size)) {}
 
-    [[nodiscard]] std::size_t size() const noexcept { return edges_.size; }
-    [[nodiscard]] Index operator[](std::size_t i) const noexcept { return static_cast<Index>(now_[i]); }
+    void run() noexcept {
+        if (ranked_.empty()) return;
+        std::uint32_t differ = 0;
+        for (const float score : edges_.score.first(ranked_.size())) differ |= rank(score) ^ rank(edges_.score[0]);
+        const auto n_bits = static_cast<unsigned>(std::bit_width(differ));
+        const unsigned n_upper = std::min(n_bits, std::max(fewest_upper, n_bits - std::min(n_bits, 2 * most_bits)));
+        split_into_parts(n_bits - n_upper, n_upper);
+        n_bits_ = (n_bits - n_upper + 1) / 2;
+        for (std::size_t p = 0; p < std::size_t{1} << n_upper; ++p) {
+            sort_part(ranked_.subspan(part_end_[p], part_end_[p + 1] - part_end_[p]));
+        }
+    }
 
 private:
-    /// Bits of a digit: its counters fit the first cache, and two digits the scores of a real event.
-    static constexpr unsigned most_bits = 13;
+    static constexpr unsigned most_bits = 13;  ///< of the two digits: their counters fit the first caches
+    static constexpr unsigned fewest_upper = 5;
+    static constexpr std::size_t fewest_counted = 128;  ///< below, counters would cost more than comparing does
+    static constexpr unsigned most_upper = 32 - 2 * most_bits;
+    template <unsigned bits>
+    using Places = std::array<Index, std::size_t{1} << bits>;
 
-    /// Sorts by bits [@p first, @p end) of the rank, stable.
-    void distribute(unsigned first, unsigned end) noexcept {
-        std::array<Index, std::size_t{1} << most_bits> begin;
-        const auto counts = std::span(begin).first(std::size_t{1} << (end - first));
-        const auto digit_of = [shift = 32U + first, mask = counts.size() - 1](std::uint64_t edge) {
-            return edge >> shift & mask;
-        };
-        std::ranges::fill(counts, 0U);
-        for (const std::uint64_t edge : now_.first(size())) ++counts[digit_of(edge)];
-        std::exclusive_scan(counts.begin(), counts.end(), counts.begin(), 0U);
-        for (const std::uint64_t edge : now_.first(size())) next_[counts[digit_of(edge)]++] = edge;
-        std::swap(now_, next_);
+    static std::uint32_t rank(float score) noexcept { return ~rank_score(score); }
+
+    /// Turns counts into places.
+    static void open(std::span<Index> counts) noexcept {
+        std::exclusive_scan(counts.begin(), counts.end(), counts.begin(), Index{0});
     }
 
-    const EdgeList& edges_;
-    std::span<std::uint64_t> now_, next_;
+    /// Fills `ranked_` part by part, and `part_end_`.
+    void split_into_parts(unsigned first_bit, unsigned n_upper) noexcept {
+        const std::uint32_t mask = (1U << n_upper) - 1;
+        const auto part_of = [=](float score) { return rank(score) >> first_bit & mask; };
+        part_end_.fill(0);
+        const auto places = std::span(part_end_).subspan(1, mask + 1);
+        for (const float score : edges_.score.first(ranked_.size())) ++places[part_of(score)];
+        open(places);
+        for (std::size_t e = 0; e < ranked_.size(); ++e) {
+            const float score = edges_.score[e];
+            ranked_[places[part_of(score)]++] = {edges_.source[e], edges_.target[e], score};
+        }
+    }
+
+    /// Sorts the edges of @p part, by way of the list, by the lower bits.
+    void sort_part(std::span<RankedEdge> part) noexcept {
+        if (part.size() < fewest_counted) {
+            std::ranges::sort(part, {}, [](const RankedEdge& edge) {
+                return std::tuple(rank(edge.score), edge.source, edge.target);  // the list is in this order
+            });
+            return;
+        }
+        const std::uint32_t mask = (1U << n_bits_) - 1;
+        const auto low = [=](float score) { return rank(score) & mask; };
+        const auto high = [=, n_bits = n_bits_](float score) { return rank(score) >> n_bits & mask; };
+        const auto low_place = std::span(low_).first(mask + 1);
+        const auto high_place = std::span(high_).first(mask + 1);
+        std::ranges::fill(low_place, 0U);
+        std::ranges::fill(high_place, 0U);
+        for (const RankedEdge& edge : part) {
+            ++low_place[low(edge.score)];
+            ++high_place[high(edge.score)];
+        }
+        open(low_place);
+        open(high_place);
+        for (const RankedEdge edge : part) {
+            const Index to = low_place[low(edge.score)]++;
+            edges_.source[to] = edge.source;
+            edges_.target[to] = edge.target;
+            edges_.score[to] = edge.score;
+        }
+        for (std::size_t e = 0; e < part.size(); ++e) {
+            const float score = edges_.score[e];
+            part[high_place[high(score)]++] = {edges_.source[e], edges_.target[e], score};
+        }
+    }
+
+    EdgeList& edges_;
+    std::span<RankedEdge> ranked_;
+    unsigned n_bits_ = 0;
+    std::array<Index, (std::size_t{1} << most_upper) + 1> part_end_{};
+    Places<most_bits> low_;
+    Places<most_bits> high_;
 };
 
-/// What clusters are asked for lies anywhere in memory, and is known in advance.
-void merge_in_order(const EdgesByScore& order, const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
+/// Merges along the edges of `s.ranked`. What clusters are asked for lies anywhere in memory, and is known in advance.
+void merge_in_order(const TrackBuildingPlan& plan, TrackScratch& s) noexcept {
     constexpr std::size_t ahead = 16;
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        if (i + 2 * ahead < order.size()) {
-            prefetch(&s.edges.source[order[i + 2 * ahead]]);
-            prefetch(&s.edges.target[order[i + 2 * ahead]]);
-        }
-        if (i + ahead < order.size()) {
-            for (const Index v : {s.edges.source[order[i + ahead]], s.edges.target[order[i + ahead]]}) {
+    const auto edges = s.ranked.first(s.edges.size);
+    for (std::size_t i = 0; i < edges.size(); ++i) {
+        if (i + ahead < edges.size()) {
+            for (const Index v : {edges[i + ahead].source, edges[i + ahead].target}) {
                 prefetch(&s.root[v]);
                 prefetch(&s.layers[v]);
             }
         }
-        const Index e = order[i];
-        merge_along(s.edges.source[e], s.edges.target[e], s.edges.score[e], plan, s);
+        merge_along(edges[i].source, edges[i].target, edges[i].score, plan, s);
     }
     flatten(s.root);
 }
@@ -111,7 +152,8 @@ void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint6
     merge_sure(plan.sure, s);
     sort_edges(s.edges, s.out, s.in);
     collect_layers(module_id, s);
-    merge_in_order(EdgesByScore(s.edges, s), plan, s);
+    ScoreSort(s).run();
+    merge_in_order(plan, s);
 }
 
 }  // namespace rheinfall::detail

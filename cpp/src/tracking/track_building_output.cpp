@@ -1,13 +1,13 @@
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
+#include "core/instruction_sets.hpp"
 #include "tracking/detail/track_methods.hpp"
+#include "tracking/hits_by_distance.hpp"
 
 namespace rheinfall::detail {
 namespace {
-
-/// Longest track that is put in order by counting, all pairs compared without a branch; longer ones are sorted.
-constexpr std::size_t most_counted = 32;
 
 /// Each hit gets its root, and each root the number of its hits.
 void count_hits(TrackScratch& s) noexcept {
@@ -71,6 +71,11 @@ void order_by_counting(std::span<const Key> key, std::span<const Index> hits, st
 
 template <class Key>
 void order_track(std::span<const Key> key, std::span<Index> hits, std::int64_t* to) noexcept {
+#if defined(__x86_64__)
+    if constexpr (std::is_same_v<Key, double>) {
+        if (has_avx512() && hits.size() <= most_counted) return order_by_distance_avx512(key, hits, to);
+    }
+#endif
     if (hits.size() <= most_counted) return order_by_counting<Key>(key, hits, to);
     std::ranges::sort(hits, [key](Index a, Index b) { return key[a] < key[b] || (key[a] == key[b] && a < b); });
     std::ranges::copy(hits, to);
@@ -79,12 +84,16 @@ void order_track(std::span<const Key> key, std::span<Index> hits, std::int64_t* 
 template <class Key>
 void order_tracks(std::span<const Key> key, const TrackScratch& s, const TracksBuffers& tracks,
                   const ParallelFor& parallel_for) noexcept {
+    constexpr std::size_t ahead = 64;  // hits of a track lie anywhere in memory, and are known in advance
     // A task worth less than some 100 us would not pay for the threads that a host may start for it.
     const std::size_t n_tasks = std::clamp<std::size_t>(tracks.n_hits / 16384, 1, 8 * parallel_for.n_threads());
     parallel_for(n_tasks, [&](std::size_t task) {
-        for (std::size_t t = task * tracks.n_tracks / n_tasks; t < (task + 1) * tracks.n_tracks / n_tasks; ++t) {
+        const std::size_t end_track = (task + 1) * tracks.n_tracks / n_tasks;
+        const auto last = static_cast<std::size_t>(tracks.offsets[end_track]);  // others sort what lies behind it
+        for (std::size_t t = task * tracks.n_tracks / n_tasks; t < end_track; ++t) {
             const auto first = static_cast<std::size_t>(tracks.offsets[t]);
             const auto end = static_cast<std::size_t>(tracks.offsets[t + 1]);
+            for (std::size_t i = first + ahead; i < std::min(end + ahead, last); ++i) prefetch(&key[s.listed[i]]);
             order_track(key, s.listed.subspan(first, end - first), tracks.hits.data() + first);
         }
     });

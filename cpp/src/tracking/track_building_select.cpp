@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/instruction_sets.hpp"
 #include "tracking/detail/edge_chunks.hpp"
 #include "tracking/detail/track_order.hpp"
 #include "tracking/edge_selection.hpp"
@@ -26,11 +27,6 @@ Status measure_distances(const HitsView& hits, TrackScratch& s) noexcept {
     }
     return Status::not_finite;
 }
-
-#if defined(__x86_64__)
-const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#endif
 
 /// Copies the edges [@p first, @p first + room of @p edges) above the cut for which `uses(source, target)` holds,
 /// without a branch: whether an edge is kept cannot be foreseen. @p copied: of the edges that are done already.
@@ -70,7 +66,7 @@ void EdgeChunks::select(std::size_t c) noexcept {
     if (hits_ == Status::ok && !plan_.orient) {
         Copied copied;
 #if defined(__x86_64__)
-        if (has_avx512) copied = copy_edges_avx512(plan_.score_cut, keeps_loops, graph_, first(c), edges);
+        if (has_avx512()) copied = copy_edges_avx512(plan_.score_cut, keeps_loops, graph_, first(c), edges);
 #endif
         piece.status = copy_edges(plan_.score_cut, graph_, first(c), edges, copied,
                                   [keeps_loops](Index a, Index b) { return keeps_loops | (a != b); });

@@ -30,6 +30,12 @@ struct TrackOfRoot {
     Index place;  ///< hits counted, then where the next one goes
 };
 
+/// An edge on its way, all in one place.
+struct RankedEdge {
+    Index source, target;
+    float score;
+};
+
 /// Everything that track building writes besides its output. One list of members serves both to count the bytes and to
 /// take them, so the two cannot disagree.
 struct TrackScratch {
@@ -53,8 +59,8 @@ struct TrackScratch {
     std::span<double> heaviest, heap_sum;  ///< sum of scores along the best path; when it entered the heap
     std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
-    std::span<WalkedHit> walk;                    ///< on the CPU only, and so:
-    std::span<std::uint64_t> ranked, ranked_too;  ///< edges with the ranks of their scores (`layer_merge`)
+    std::span<WalkedHit> walk;     ///< on the CPU only, and so:
+    std::span<RankedEdge> ranked;  ///< edges by falling score (`layer_merge`)
 
     /// Calls `take(span, size)` for each array; those of wide types first, so that nothing lies between them where they
     /// lie side by side.
