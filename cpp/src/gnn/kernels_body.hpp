@@ -138,7 +138,7 @@ inline void linear_block(const LinearCall& c, int stride) {
         for (int k = 0; k < c.in_width; ++k, x += tile_rows, w += stride, ahead += step) {
             fetch(*ahead + c.ahead.line);
             Vector value[n_vectors];
-            repeat<n_vectors>([&](auto l) { value[l] = load(x + l * vector_size); });
+            repeat<n_vectors>([&](auto l) { value[l] = held(load(x + l * vector_size)); });
             repeat<N>([&](auto o) {
                 const Vector factor = all(w[o]);
                 repeat<n_vectors>([&](auto l) { sum[o][l] = Product::add(value[l], factor, sum[o][l]); });

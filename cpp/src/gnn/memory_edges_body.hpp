@@ -80,7 +80,7 @@ inline void reduce_edges(const Instruction& i, const Tile& t, int stride) {
             return y;
         };
         if constexpr (N > 0) {
-            const Mask same = less(all(0.0f), all(node == before ? 1.0f : 0.0f));
+            const Mask same = everywhere(node == before);
             before = node;
             repeat<N>([&](auto v) {
                 const float* from = row + v * vector_size;

@@ -27,6 +27,10 @@ inline Vector load(const float* p) {
 inline void store(float* p, Vector a) {
     _mm256_storeu_ps(p, a.v);
 }
+inline Vector held(Vector a) {
+    asm("" : "+x"(a.v));
+    return a;
+}
 inline Vector load_first(const float* p, int n) {
     return {_mm256_maskload_ps(p, first_lanes(n))};
 }
@@ -35,6 +39,9 @@ inline void store_first(float* p, int n, Vector a) {
 }
 inline Vector all(float x) {
     return {_mm256_set1_ps(x)};
+}
+inline Mask everywhere(bool yes) {
+    return {_mm256_castsi256_ps(_mm256_set1_epi32(-static_cast<int>(yes)))};
 }
 inline Vector operator+(Vector a, Vector b) {
     return {_mm256_add_ps(a.v, b.v)};

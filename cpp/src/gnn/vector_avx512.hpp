@@ -24,6 +24,11 @@ inline Vector load(const float* p) {
 inline void store(float* p, Vector a) {
     _mm512_storeu_ps(p, a.v);
 }
+/// Nothing to the machine: the compiler keeps what was loaded, where it would load for each use anew.
+inline Vector held(Vector a) {
+    asm("" : "+v"(a.v));
+    return a;
+}
 inline Vector load_first(const float* p, int n) {
     return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << static_cast<unsigned>(n)) - 1U), p)};
 }
@@ -32,6 +37,10 @@ inline void store_first(float* p, int n, Vector a) {
 }
 inline Vector all(float x) {
     return {_mm512_set1_ps(x)};
+}
+/// Without a branch: what it hangs on is not foreseen.
+inline Mask everywhere(bool yes) {
+    return {static_cast<__mmask16>(-static_cast<int>(yes))};
 }
 inline Vector operator+(Vector a, Vector b) {
     return {_mm512_add_ps(a.v, b.v)};

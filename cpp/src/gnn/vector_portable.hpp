@@ -30,6 +30,9 @@ inline Vector load(const float* p) {
 inline void store(float* p, const Vector& a) {
     for (int i = 0; i < Vector::lanes; ++i) p[i] = a.v[i];
 }
+inline Vector held(const Vector& a) {
+    return a;
+}
 inline Vector load_first(const float* p, int n) {
     return each([&](int i) { return i < n ? p[i] : 0.0f; });
 }
@@ -38,6 +41,11 @@ inline void store_first(float* p, int n, const Vector& a) {
 }
 inline Vector all(float x) {
     return each([&](int) { return x; });
+}
+inline Mask everywhere(bool yes) {
+    Mask r;
+    for (bool& lane : r.m) lane = yes;
+    return r;
 }
 inline Vector operator+(const Vector& a, const Vector& b) {
     return each([&](int i) { return a.v[i] + b.v[i]; });
