@@ -33,7 +33,7 @@ public:
 
     /// @p n_tiles: of each kind of stage, by its number.
     TileQueue(std::span<const Stage> stages, std::span<const std::size_t, 3> n_tiles, std::size_t n_threads) noexcept
-        : stages_(stages), n_tiles_(n_tiles), share_(4 * n_threads) {}
+        : n_tiles_(n_tiles), share_(4 * n_threads), stages_(stages) {}
 
     /// The next piece of work, once all that it needs is done; false if there is none left.
     [[nodiscard]] bool take(Place& place, Work& work) noexcept {
@@ -99,10 +99,11 @@ private:
 #endif
     }
 
-    std::span<const Stage> stages_;
+    // Each of the counters has a cache line; what is read with the first one stands beside it.
+    alignas(64) std::atomic<std::size_t> next_{0};
     std::span<const std::size_t, 3> n_tiles_;
     std::size_t share_;
-    alignas(64) std::atomic<std::size_t> next_{0};
+    std::span<const Stage> stages_;
     alignas(64) std::atomic<std::size_t> done_{0};
 };
 
