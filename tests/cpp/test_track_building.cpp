@@ -215,6 +215,14 @@ TEST(TrackBuilding, ChecksNameWhatIsWrong) {
     EXPECT_EQ(message({}, event), "edge_index: target of edge 0 is 2, expected 0 <= index < 2 (n_nodes)");
     event.target[0] = 1;
     EXPECT_EQ(message({}, event), "");
+    for (const float allowed : {0.0F, -0.0F, 1.0F, std::numeric_limits<float>::quiet_NaN(), -HUGE_VALF, HUGE_VALF}) {
+        event.scores[0] = allowed;
+        EXPECT_EQ(message({}, event), "") << allowed;
+    }
+    event.scores[0] = -2.5F;
+    EXPECT_EQ(message({}, event),
+              "scores: that of edge 0 is -2.5, expected 0 <= score <= 1, as a sigmoid makes of logits");
+    event.scores[0] = 0.1F;
     event.scores.push_back(0.1F);
     EXPECT_EQ(message({}, event), "scores: expected 1 values, got 2");
 }

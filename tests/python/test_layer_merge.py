@@ -31,7 +31,7 @@ def test_equals_its_definition(block):
         rng = np.random.default_rng(seed)
         n = int(rng.integers(1, 15))
         edges = [(int(a), int(b)) for a, b in rng.integers(0, n, (int(rng.integers(0, 31)), 2))]
-        grid = [-0.5, -0.0, 0.0, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0]  # ties abound
+        grid = [-0.0, 0.0, 0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0]  # ties abound
         scores = rng.choice(grid if seed % 2 else grid[3:6], len(edges)).astype(np.float32)
         layers = rng.choice([0, 1, 2, 3, 65, 2**27], n) if seed % 3 else rng.permutation(n)
         hits = hits_on(layers, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -230,6 +231,24 @@ def test_scores_that_are_not_finite_are_not_used():
     tracks = build([*CHAIN, (0, 2)], [0.9, 0.9, np.nan, np.inf], "components")
     assert as_lists(tracks) == [[0, 1, 2]]
     assert tracks.status == "not_finite"
+
+
+@pytest.mark.parametrize("value", ["-2.5", "1.0000001", "-1e-45"])
+def test_scores_outside_0_and_1_are_refused(value):
+    edges = np.stack([np.arange(100), np.arange(1, 101)])
+    scores = np.full(100, 0.5, np.float32)
+    scores[:4] = 0, -0.0, 1, np.inf
+    assert rf.build_tracks(edges, scores).status == "not_finite"
+    scores[[77, 90]] = np.float32(value), 9
+    message = f"scores: that of edge 77 is {value}, expected 0 <= score <= 1, as a sigmoid makes of logits"
+    for call in (
+        lambda: rf.build_tracks(edges, scores),
+        lambda: rf.build_tracks(SimpleNamespace(edge_index=edges, n_nodes=101), scores, "components"),
+        lambda: rf.build_tracks_like("acorn", edges, scores, 101),
+        lambda: rf.build_tracks_like("acts", edges, scores, 101),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
 
 
 def test_hits_that_are_not_finite_are_in_no_edge():

@@ -1,3 +1,5 @@
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <rheinfall/tracking/track_building.hpp>
 #include <stdexcept>
@@ -14,11 +16,30 @@ namespace {
     throw std::invalid_argument(what);
 }
 
+/// As many digits as tell it from its neighbours.
+std::string to_text(float value) {
+    std::array<char, 24> text{};
+    return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
 void require_in_range(const char* name, std::span<const std::int64_t> ends, std::size_t n_nodes) {
     for (std::size_t e = 0; e < ends.size(); ++e) {
         if (ends[e] >= 0 && static_cast<std::size_t>(ends[e]) < n_nodes) continue;
         refuse("edge_index: " + std::string(name) + " of edge " + std::to_string(e) + " is " + std::to_string(ends[e]) +
                ", expected 0 <= index < " + std::to_string(n_nodes) + " (n_nodes)");
+    }
+}
+
+/// Refuses numbers outside [0, 1]; what is none is the event's fault, of which the status tells. First without a
+/// branch, since every score is read: which one it is matters where there is one.
+void require_scores(std::span<const float> scores) {
+    unsigned outside = 0;
+    for (const float score : scores) outside |= static_cast<unsigned>((score < 0.0F) | (score > 1.0F));
+    if (outside == 0) return;
+    for (std::size_t e = 0; e < scores.size(); ++e) {
+        if (!std::isfinite(scores[e]) || (scores[e] >= 0.0F && scores[e] <= 1.0F)) continue;
+        refuse("scores: that of edge " + std::to_string(e) + " is " + to_text(scores[e]) +
+               ", expected 0 <= score <= 1, as a sigmoid makes of logits");
     }
 }
 
@@ -63,6 +84,7 @@ void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& grap
     detail::check_track_building_shape(plan, graph);
     require_in_range("source", graph.edges.source, graph.n_nodes);
     require_in_range("target", graph.edges.target, graph.n_nodes);
+    require_scores(graph.scores);
 }
 
 }  // namespace rheinfall

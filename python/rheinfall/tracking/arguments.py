@@ -43,6 +43,16 @@ def require_scores(value: Any, n_edges: int) -> Float32:
     return scores
 
 
+def require_no_logits(scores: Float32) -> None:
+    """Refuses numbers outside [0, 1]; NaN and infinities are left to the status."""
+    outside = np.flatnonzero(np.isfinite(scores) & ((scores < 0) | (scores > 1)))
+    if len(outside):
+        edge = outside[0]
+        raise ValueError(
+            f"scores: that of edge {edge} is {scores[edge]!s}, expected 0 <= score <= 1, as a sigmoid makes of logits"
+        )
+
+
 def require_number(name: str, value: Any) -> float:
     """`value` if it is a number, NaN and infinity included."""
     if not isinstance(value, Real):

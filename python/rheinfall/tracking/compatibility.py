@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rheinfall.event import Float32, Int64
-from rheinfall.tracking.arguments import require_edge_index, require_integer, require_scores
+from rheinfall.tracking.arguments import require_edge_index, require_integer, require_no_logits, require_scores
 from rheinfall.tracking.track_building import build_tracks
 from rheinfall.tracking.tracks import Tracks
 
@@ -48,7 +48,7 @@ def build_tracks_like(
     Args:
         code: one of the above.
         edge_index: int64 (2, n_edges), outward; its order matters where it says so above.
-        scores: float32 (n_edges,).
+        scores: float32 (n_edges,) in [0, 1].
         n_nodes: number of hits.
         score_cut, walk_min, walk_add, min_length: None for the code's own.
 
@@ -62,6 +62,7 @@ def build_tracks_like(
         raise ValueError(f"code: expected one of {', '.join(CODES)}; got {code!r}")
     edges = require_edge_index(edge_index)
     require_scores(scores, edges.shape[1])
+    require_no_logits(scores)
     n_nodes = require_integer("n_nodes", n_nodes, 0)
     if code == "acts":
         cut, least = 0.5 if score_cut is None else score_cut, 1 if min_length is None else min_length

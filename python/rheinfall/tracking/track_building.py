@@ -67,7 +67,8 @@ def build_tracks(
     Args:
         graph_or_edge_index: an object with `edge_index`, `n_nodes` and perhaps `hits`, or an edge_index: int64
             (2, n_edges), source = inner hit, target = outer hit.
-        scores: float32 (n_edges,). Edges with NaN or infinite scores are not used; status "not_finite".
+        scores: float32 (n_edges,) in [0, 1], which logits are not. Edges with NaN or infinite scores are not used;
+            status "not_finite".
         method: one of the above.
         score_cut, sure, weak, walk_min, walk_add: thresholds, compared strictly, as float32; None for the method's own.
             Those that the method's description does not name have no effect.
@@ -85,7 +86,7 @@ def build_tracks(
             `rheinfall.metrics.report_components`. Costs another run of "components".
 
     Raises:
-        TypeError, ValueError: wrong dtype, layout, size, index or threshold; cycles, if asked to.
+        TypeError, ValueError: wrong dtype, layout, size, index, threshold or score; cycles, if asked to.
     """
     edge_index, n_nodes, hits, graph_status = _unpack(graph_or_edge_index, n_nodes, hits)
     require_scores(scores, edge_index.shape[1])

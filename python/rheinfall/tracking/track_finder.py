@@ -149,6 +149,7 @@ class TrackFinder:
 
         Raises:
             TypeError: not hits.
+            ValueError: an `edge_classifier` of one's own gave a score outside [0, 1].
         """
         if isinstance(hits, DeviceHits):
             return self.to_device(hits.device)(hits)

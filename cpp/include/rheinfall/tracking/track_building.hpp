@@ -81,7 +81,7 @@ struct TrackBuildingPlan {
 /// A graph with one score per edge, owned by the caller.
 struct ScoredGraph {
     EdgesView edges;                ///< indices in [0, n_nodes), in any order
-    std::span<const float> scores;  ///< one per edge
+    std::span<const float> scores;  ///< one per edge, in [0, 1]
     std::size_t n_nodes = 0;
     /// x, y, z of each node [mm], or empty. layer_merge also asks for module ids, whose bits from 36 on (volume and
     /// layer) name the layer: at most 64 of them are told apart, by their rank modulo 64.
@@ -108,8 +108,9 @@ struct TracksBuffers {
 RHEINFALL_API std::size_t track_building_workspace_size(const TrackBuildingLimits& limits) noexcept;
 
 /// Throws std::invalid_argument, naming what is wrong, if @p graph breaks what `build_tracks` requires: as many
-/// sources, targets and scores; indices in range; hits for each node or none (some if the plan orients); min_length >=
-/// 1; thresholds that are numbers. `build_tracks` itself checks none of it.
+/// sources, targets and scores; indices in range; scores in [0, 1], but for those that are not finite; hits for each
+/// node or none (some if the plan orients); min_length >= 1; thresholds that are numbers. `build_tracks` itself checks
+/// none of it.
 RHEINFALL_API void check_track_building(const TrackBuildingPlan& plan, const ScoredGraph& graph);
 
 /// Builds the tracks of one event.
