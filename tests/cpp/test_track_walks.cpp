@@ -72,6 +72,41 @@ TEST(TrackWalks, ComponentsOfAnySizeAreThoseOfThePlainWalks) {
     }
 }
 
+// Each of the first hits looks at a whole chain in vain, since it enters it behind its first hit. After a hundred
+// looks for each hit and edge the rest is left to the walk that keeps best paths: the last two starts want that chain,
+// and the second one has to be told that it is gone.
+TEST(TrackWalks, StartsThatReachMuchInVainChangeNothing) {
+    constexpr std::int64_t n_vain = 700;
+    constexpr std::int64_t n_chain = 700;
+    constexpr std::int64_t wanted = n_vain + 2;
+    constexpr std::int64_t other = wanted + n_chain;
+    for (const bool branches : {false, true}) {
+        Event event;
+        event.n_nodes = static_cast<std::size_t>(other + n_chain);
+        for (std::int64_t v = 0; v < n_vain; ++v) event.join(v, wanted + 1, 0.9F);
+        event.join(n_vain, wanted, 0.9F);
+        event.join(n_vain + 1, wanted, 0.9F);
+        event.join(n_vain + 1, other, 0.9F);
+        for (std::int64_t i = 0; i + 1 < n_chain; ++i) {
+            event.join(wanted + i, wanted + i + 1, 0.8F);
+            event.join(other + i, other + i + 1, 0.7F);
+            if (branches && i + 2 < n_chain) event.join(wanted + i, wanted + i + 2, 0.8F);
+        }
+        auto plan = TrackBuildingPlan::defaults(TrackMethod::walk);
+        plan.min_length = n_chain + 1;
+        Output out(event.n_nodes);
+        Workspace workspace;
+        workspace.reserve(rheinfall::track_building_workspace_size({event.n_nodes, event.source.size()}));
+        EXPECT_EQ(build_tracks(plan, workspace, event.view(), out.buffers), Status::ok);
+        std::vector<Track> expected = {{n_vain}, {n_vain + 1}};
+        for (std::int64_t i = 0; i < n_chain; ++i) {
+            expected[0].push_back(wanted + i);
+            expected[1].push_back(other + i);
+        }
+        EXPECT_EQ(out.tracks(), expected);
+    }
+}
+
 TEST(TrackWalks, ThreadsDoNotMatterAndNothingIsAllocated) {
     std::vector<std::size_t> sizes(6000);
     for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = 3 + i % 13;

@@ -51,16 +51,17 @@ void rewrite(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept {
 
 }  // namespace
 
-void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept {
+bool group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept {
     const ListOrder order = find_order(edges);
     if (order.is_sorted) {
         copy_sorted(edges, out);
-        if (order.is_distinct) return;
+        if (order.is_distinct) return true;
     } else {  // two stable passes sort by (source, target)
         group_list(edges, edges.target, edges.source, scratch);
         transpose(scratch, out);
     }
     merge_duplicates(out);
+    return false;
 }
 
 void list_rows(const EdgeRows& rows, EdgeList& edges) noexcept {

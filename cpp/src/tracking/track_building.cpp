@@ -14,7 +14,9 @@ using detail::TrackScratch;
 template <class Take>
 void lay_out(TrackScratch& s, std::size_t n_nodes, std::size_t n_edges, Take&& take) {
     s.lay_out(n_nodes, n_edges, take);
-    take(s.walk, n_nodes);
+    take(s.followed, n_nodes);
+    take(s.seen, n_nodes);
+    take(s.ranks, n_edges);
     take(s.ranked, n_edges);
 }
 
@@ -72,7 +74,6 @@ Status group_hits(const TrackBuildingPlan& plan, const HitsView& hits, EdgeChunk
         return status;
     }
     if (plan.method == TrackMethod::d_walk) {
-        if (status == Status::cycle) detail::list_rows(s.out, s.edges);  // some edges were dropped
         detail::group_d_walk_on_host(plan, s, parallel_for);
         return status;
     }

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "tracking/detail/followed_walk.hpp"
+#include "tracking/detail/direct_walk.hpp"
 #include "tracking/detail/track_methods.hpp"
 
 namespace rheinfall::detail {
@@ -11,8 +11,8 @@ void group_walk_on_host(const TrackBuildingPlan& plan, TrackScratch& s) noexcept
     std::ranges::fill(s.flags, std::uint8_t{0});
     if (plan.method == TrackMethod::cc_and_walk) take_chains(s);
     // Where walk_min is the higher one, a hit may follow others and not its best.
-    if (plan.walk_min > plan.walk_add) return walk_all(plan, s);
-    FollowedWalk(plan, s).walk_all();
+    if (plan.walk_min <= plan.walk_add && DirectWalk(plan, s).walk_all()) return;
+    walk_all(plan, s);
 }
 
 }  // namespace rheinfall::detail

@@ -81,8 +81,9 @@ struct EdgeRows {
     }
 };
 
-/// Fills @p out (by source) from @p edges; of duplicates the larger score stays. @p scratch is as large. Linear.
-void group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept;
+/// Fills @p out (by source) from @p edges; of duplicates the larger score stays. @p scratch is as large. Linear. True
+/// if the list is sorted by (source, target) and distinct, so that the rows one after the other are the list.
+bool group_edges(const EdgeList& edges, EdgeRows& out, EdgeRows& scratch) noexcept;
 
 /// Sorts @p edges by (source, target); duplicates may go. Scratch: the rows of as many edges and hits.
 void sort_edges(EdgeList& edges, EdgeRows& out, EdgeRows& in) noexcept;

@@ -18,7 +18,7 @@ void group_mutual_best(float sure, EdgeChunks& chunks, TrackScratch& s, const Pa
 void group_layer_merge(const TrackBuildingPlan& plan, std::span<const std::uint64_t> module_id,
                        TrackScratch& s) noexcept;
 
-/// `walk` and `cc_and_walk`, from `s.out` (acyclic, distinct) and `s.order` (by depth, index).
+/// `walk` and `cc_and_walk`, from `s.out` (acyclic, distinct), `s.edges` (the same) and `s.order` (by depth, index).
 void group_walk_on_host(const TrackBuildingPlan& plan, TrackScratch& s) noexcept;
 /// `d_walk`; the edges form no cycles. Components of up to 64 hits are looked into one by one, on all threads.
 void group_d_walk_on_host(const TrackBuildingPlan& plan, TrackScratch& s, const ParallelFor& parallel_for) noexcept;
@@ -27,7 +27,8 @@ void group_d_walk_on_host(const TrackBuildingPlan& plan, TrackScratch& s, const 
 bool leads_outward(bool has_hits, const TrackScratch& s) noexcept;
 
 /// Groups `s.edges` by source, into `s.out`, and measures depths. Edges on cycles that do not lead outward are dropped,
-/// and then the return value is `cycle`; if @p drop is false they stay and the depths are unfinished.
+/// and then the return value is `cycle`; if @p drop is false they stay and the depths are unfinished. `s.edges` becomes
+/// the list of what is left, sorted.
 Status order_hits(bool has_hits, bool drop, TrackScratch& s) noexcept;
 
 /// Lists the hits on cycles, ascending; call after `order_hits` left a cycle standing.

@@ -23,14 +23,22 @@ RHEINFALL_HOST_DEVICE inline void drop_inward_edges(bool has_hits, TrackScratch&
     });
 }
 
+struct MeasureDepth {
+    RHEINFALL_HOST_DEVICE bool operator()(const EdgeRows& out, std::span<Index> depth, std::span<Index> order,
+                                          std::span<HitDepth> hits) const noexcept {
+        return measure_depth(out, depth, order, hits);
+    }
+};
+
 /// Measures depths in `s.out`. Edges on cycles that do not lead outward are dropped, and then the return value is
-/// `cycle`; if @p drop is false they stay and the depths are unfinished.
-RHEINFALL_HOST_DEVICE inline Status order_rows(bool has_hits, bool drop, TrackScratch& s) noexcept {
-    if (measure_depth(s.out, s.depth, s.order, s.hit_depth)) return Status::ok;
+/// `cycle`; if @p drop is false they stay and the depths are unfinished. @p measure: `measure_depth` or its like.
+template <class Measure = MeasureDepth>
+RHEINFALL_HOST_DEVICE Status order_rows(bool has_hits, bool drop, TrackScratch& s, Measure measure = {}) noexcept {
+    if (measure(s.out, s.depth, s.order, s.hit_depth)) return Status::ok;
     find_strong_components(s.out, s.component, {s.best_out, s.cursor, s.stack, s.listed, s.flags});
     if (drop) {
         drop_inward_edges(has_hits, s);
-        measure_depth(s.out, s.depth, s.order, s.hit_depth);
+        measure(s.out, s.depth, s.order, s.hit_depth);
     }
     return Status::cycle;
 }

@@ -14,14 +14,18 @@ struct LongPath {
     float last_score;  ///< of its last edge
 };
 
-/// A hit as `FollowedWalk` knows it, half a line of the caches.
-struct alignas(32) WalkedHit {
-    LongPath path;       ///< the best one from the hit
-    Index next;          ///< the next hit on it, no_hit at its end
-    Index weak_child;    ///< the hit that is followed as weak, no_hit for none
-    float weak_score;    ///< of the edge to it
-    Index weak_parent;   ///< the first of the hits that follow this one as weak, no_hit for none
-    Index weak_sibling;  ///< the next hit in the list that this one is in
+/// A hit as `DirectWalk` meets it; small, since hits are met at random.
+struct FollowedHit {
+    Index child;    ///< one that it follows, itself for none
+    Index seen_by;  ///< the start that sought its best path last
+};
+
+/// The best path from a hit, for the start that has seen it. In words of 64 bits, of which one is compared.
+struct alignas(16) SeenPath {
+    static constexpr std::uint64_t one_hit = std::uint64_t{1} << 32U;
+    std::uint64_t length;  ///< hits in the upper half, rank of the score of its last edge in the lower one, 0 for none
+    Index last_hit;
+    Index next;  ///< the next hit on it, no_hit at its end
 };
 
 /// Number and place of the track that a root stands for.
@@ -59,8 +63,10 @@ struct TrackScratch {
     std::span<double> heaviest, heap_sum;  ///< sum of scores along the best path; when it entered the heap
     std::span<TrackOfRoot> of_root;
     std::span<std::uint8_t> flags;
-    std::span<WalkedHit> walk;     ///< on the CPU only, and so:
-    std::span<RankedEdge> ranked;  ///< edges by falling score (`layer_merge`)
+    std::span<FollowedHit> followed;  ///< on the CPU only, and so:
+    std::span<SeenPath> seen;
+    std::span<std::uint64_t> ranks;  ///< of the edges in `out`
+    std::span<RankedEdge> ranked;    ///< edges by falling score (`layer_merge`)
 
     /// Calls `take(span, size)` for each array; those of wide types first, so that nothing lies between them where they
     /// lie side by side.
