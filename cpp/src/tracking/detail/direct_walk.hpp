@@ -56,32 +56,36 @@ private:
     void rank_edges() noexcept {
         for (Index v = 0; v < hits_.size(); ++v) hits_[v] = {v, no_hit};
         const EdgeList& edges = s_.edges;
+        for (std::size_t e = 0; e < edges.size; ++e) edges_[e] = rank_edge(edges.score[e], edges.target[e]);
         Index before = no_hit;
         unsigned n_strong = 0;
         std::uint64_t best = 0;
         for (std::size_t e = 0; e < edges.size; ++e) {
             const Index v = edges.source[e];
-            const std::uint64_t rank = rank_edge(edges.score[e], edges.target[e]);
+            const std::uint64_t rank = edges_[e];
             const std::uint64_t same_row = std::uint64_t{0} - std::uint64_t{v == before};
             before = v;
             best = std::max(std::max(best & same_row, lowest_), rank);
             n_strong = (n_strong & static_cast<unsigned>(same_row)) + (is_strong(rank) ? 1U : 0U);
-            edges_[e] = rank;
             hits_[v].child = child_or(v, best);
             s_.flags[v] = static_cast<std::uint8_t>((s_.flags[v] & retired) | (n_strong > 1 ? several : 0U));
         }
     }
 
-    /// Lists some of the next hits in the order, those that have not retired yet. Without a branch, as above.
+    /// Lists some of the next hits in the order, but for those that have retired, and for those that follow no edge if
+    /// a track needs one: nothing later leads to them. Without a branch, as above.
     void list_starts() noexcept {
+        const bool needs_edge = plan_.min_length > 1;
         const std::size_t end = std::min(n_ordered_ + window, s_.order.size());
         for (; n_ordered_ < end; ++n_ordered_) {
             const Index v = s_.order[n_ordered_];
+            prefetch(&hits_[s_.order[std::min(n_ordered_ + window, s_.order.size() - 1)]]);
             starts_[n_starts_ % ring] = v;
             ahead_[n_starts_ % ring] = v;
-            prefetch(&hits_[v]);
+            prefetch(&paths_[v]);
             prefetch(&s_.out.offsets[v]);
-            n_starts_ += is_retired(v) ? 0U : 1U;
+            const bool is_short = needs_edge & (hits_[v].child == v);
+            n_starts_ += is_retired(v) | is_short ? 0U : 1U;
         }
     }
 
@@ -93,6 +97,7 @@ private:
             prefetch(edges_.data() + s_.out.offsets[v]);
             v = hits_[v].child;
             prefetch(&hits_[v]);
+            prefetch(&paths_[v]);
             prefetch(&s_.out.offsets[v]);
         }
     }
