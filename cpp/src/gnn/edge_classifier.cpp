@@ -2,6 +2,7 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <memory>
 #include <rheinfall/gnn/edge_classifier.hpp>
 #include <stdexcept>
 #include <utility>
@@ -73,6 +74,7 @@ struct Scratch {
     std::span<float*> buffers;
     std::span<float> threads;
     std::span<double> statistics;
+    std::span<TileQueue::Share> shares;
 
     /// Calls `place(span, n)` for each array; `buffer(i, n)` for each of the plan's.
     template <class Place, class PlaceBuffer>
@@ -90,6 +92,7 @@ struct Scratch {
             const Buffer& b = plan.buffers[i];
             buffer(i, n_tiles(n_rows(b.kind, g)) * tile_rows * size(b.stride));
         }
+        place(shares, n_threads);
         place(threads, n_threads * thread_floats(plan));
         const std::size_t chunks = n_chunks(std::max(g.n_edges, g.n_nodes));
         place(statistics, chunks * size(plan.statistic_columns) * 2 * statistic_lanes);
@@ -156,20 +159,21 @@ struct EdgeClassifier::Impl {
                     const ParallelFor& parallel_for) const noexcept {
         const EdgeClassifierLimits g{size(event.n_nodes), size(event.n_edges)};
         const std::array tiles{std::size_t{1}, n_tiles(g.n_nodes), n_tiles(g.n_edges)};  // by Kind
-        TileQueue queue{plan.stages, tiles, n_threads};
+        const std::size_t n = std::min(n_threads, n_chunks(std::max(g.n_edges, g.n_nodes)));
+        std::uninitialized_default_construct_n(s.shares.begin(), n);
+        TileQueue queue{plan.stages, tiles, s.shares.first(n)};
         std::atomic<bool> not_finite{false};
         const auto work = [&](std::size_t thread) {
             float* columns = s.threads.data() + thread * Scratch::thread_floats(plan);
             float* rows = columns + size(plan.scratch_columns) * tile_rows;
             TileScratch scratch{columns, rows, rows + size(Scratch::reduce_columns(plan)) * tile_rows, nullptr, false};
-            TileQueue::Place place;
+            TileQueue::Place place{thread};
             for (TileQueue::Work w; queue.take(place, w); queue.done(w)) {
                 const Stage& stage = plan.stages[w.stage];
                 w.finish ? finish(stage, event, s) : run_tiles(stage, event, s, w.first, w.last, scratch);
             }
             if (scratch.not_finite) not_finite.store(true);
         };
-        const std::size_t n = std::min(n_threads, n_chunks(std::max(g.n_edges, g.n_nodes)));
         if (n <= 1) {
             work(0);
         } else {
