@@ -8,6 +8,8 @@ if(SKBUILD)
     set(cmake_dir "lib/cmake/rheinfall")
 endif()
 
+target_include_directories(rheinfall INTERFACE
+    $<INSTALL_INTERFACE:${rheinfall_install_prefix}${CMAKE_INSTALL_INCLUDEDIR}>)
 install(TARGETS rheinfall EXPORT rheinfall-targets
     LIBRARY DESTINATION "${rheinfall_install_prefix}${CMAKE_INSTALL_LIBDIR}"
     ARCHIVE DESTINATION "${rheinfall_install_prefix}${CMAKE_INSTALL_LIBDIR}")
