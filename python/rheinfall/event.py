@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,26 @@ def decode_module_id(module_id: Any) -> tuple[Int64, Int64, Int64]:
     return volume.astype(np.int64), layer.astype(np.int64), module.astype(np.int64)
 
 
+def _check_columns(owner: str, table: Any, columns: Mapping[str, Any]) -> None:
+    """Refuse columns that are no 1-D NumPy arrays of their dtype, or not as long as the first."""
+    first, n = next(iter(columns)), 0
+    for name, dtype in columns.items():
+        array = getattr(table, name)
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{owner}.{name}: expected a 1-D {np.dtype(dtype)} array, got {got}")
+        n = len(array) if name == first else n
+        if len(array) != n:
+            raise ValueError(f"{owner}.{name}: expected {n} values as in {owner}.{first}, got {len(array)}")
+
+
+def _refuse(field_name: str, array: NDArray[Any], bad: Bool, expected: str) -> None:
+    """Name the first value that is `bad`."""
+    where = np.flatnonzero(bad)
+    if len(where):
+        raise ValueError(f"{field_name}: expected {expected}, got {array[where[0]]} at index {where[0]}")
+
+
 @dataclass
 class Hits:
     """Measurements of one event, in the order in which they were recorded.
@@ -63,20 +83,8 @@ class Hits:
             raise TypeError(
                 "hits.x: expected an array in host memory; rheinfall.DeviceHits takes those of a CUDA device"
             )
-        n = len(self.x)
-        for name, dtype in (
-            ("x", np.float32),
-            ("y", np.float32),
-            ("z", np.float32),
-            ("module_id", np.uint64),
-            ("hit_id", np.uint64),
-        ):
-            array = getattr(self, name)
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-                got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-                raise TypeError(f"hits.{name}: expected a 1-D {np.dtype(dtype)} array, got {got}")
-            if len(array) != n:
-                raise ValueError(f"hits.{name}: expected {n} values as in hits.x, got {len(array)}")
+        floats = dict.fromkeys(("x", "y", "z"), np.float32)
+        _check_columns("hits", self, {**floats, "module_id": np.uint64, "hit_id": np.uint64})
 
     def __len__(self) -> int:
         return len(self.x)
@@ -94,7 +102,7 @@ class Particles:
     """Simulated particles of one event.
 
     Attributes:
-        particle_id: uint64 (n,), never 0.
+        particle_id: uint64 (n,), each once; a row for 0, which is noise, makes no particle of it.
         vx, vy, vz: float32 (n,), production vertex [mm].
         px, py, pz: float32 (n,), momentum at production [GeV].
         charge: float32 (n,), in units of e.
@@ -110,6 +118,21 @@ class Particles:
     pz: Float32
     charge: Float32
     primary: Bool
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse columns of another type or length, numbers that are not finite, and a particle listed twice."""
+        numbers = ("vx", "vy", "vz", "px", "py", "pz", "charge")
+        columns = {"particle_id": np.uint64, **dict.fromkeys(numbers, np.float32), "primary": np.bool_}
+        _check_columns("particles", self, columns)
+        for name in numbers:
+            array = getattr(self, name)
+            _refuse(f"particles.{name}", array, ~np.isfinite(array), "finite numbers")
+        again = np.ones(len(self), np.bool_)
+        again[np.unique(self.particle_id, return_index=True)[1]] = False
+        _refuse("particles.particle_id", self.particle_id, again, "each particle once")
 
     def __len__(self) -> int:
         return len(self.particle_id)
@@ -146,13 +169,29 @@ class Truth:
         particle_id: uint64 (n_hits,); 0 is noise, and 0 too where the truth is unknown: ask `known`.
         known: bool (n_hits,); False means that the truth of the hit is unknown, which is not noise.
         particles: the simulated particles, or None where the event has no such table.
-        weight: float32 (n_hits,), TrackML's weight of each hit, or None.
+        weight: float32 (n_hits,), TrackML's weight of each hit, finite and never negative, or None.
     """
 
     particle_id: UInt64
     known: Bool
     particles: Particles | None = None
     weight: Float32 | None = None
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse columns of another type or length, bad weights, and particles that are no `Particles`."""
+        columns: dict[str, Any] = {"particle_id": np.uint64, "known": np.bool_}
+        if self.weight is not None:
+            columns["weight"] = np.float32
+        _check_columns("truth", self, columns)
+        if self.weight is not None:
+            good = np.isfinite(self.weight) & (self.weight >= 0)
+            _refuse("truth.weight", self.weight, ~good, "finite numbers of at least 0")
+        particles: Any = self.particles
+        if particles is not None and not isinstance(particles, Particles):
+            raise TypeError(f"truth.particles: expected rheinfall.Particles or None, got {type(particles).__name__}")
 
     def __repr__(self) -> str:
         return f"Truth({np.count_nonzero(self.known)} of {len(self.known)} hits known, {self.particles!r})"

@@ -152,7 +152,7 @@ def test_empty_event(tmp_path: Path) -> None:
 
 
 def test_tracks_of_another_event_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"tracks.hits: expected indices into the event's 3 hits, got 0 to 3"):
+    with pytest.raises(ValueError, match=r"tracks.hits: expected indices from 0 to 2, got 0 to 3"):
         write_display(tmp_path / "e.html", make_event([5, 5, 5]), make_tracks([0, 1, 3]))
 
 

@@ -196,6 +196,7 @@ TRUTH_FAULTS = {
     "word": (TRUTH.replace("4503668346847232", "muon"), 3, "particle_id", "got 'muon'"),
     "no particle": (TRUTH.replace("particle_id", "particle"), 1, "particle_id", "missing column"),
     "nan weight": (TRUTH.replace("0.25", "nan"), 3, "weight", "got 'nan'"),
+    "negative weight": (TRUTH.replace("0.25", "-1"), 3, "weight", "expected a number of at least 0, got -1.0"),
 }
 
 

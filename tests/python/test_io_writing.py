@@ -186,6 +186,10 @@ def columns_to_records(columns: dict[str, Any]) -> list[dict[str, Any]]:
         ),
         ({"module_id": [[1.0], [2.0, 3.0]]}, "column module_id: expected integers, got float64"),
         ({"hit_id": [[1], [2, 2]]}, "column hit_id: event 1, entry 1: expected no duplicate, got 2"),
+        (
+            {"particle_id": [[1], [2, 2]], "weight": [[1.0], [0.5, -1.0]]},
+            "column weight: event 1, entry 1: expected a number of at least 0, got -1.0",
+        ),
         ({"particles_particle_id": [[1], [2]]}, "column particles_vx: missing field of the particle table"),
     ],
 )

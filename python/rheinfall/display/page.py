@@ -9,12 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rheinfall.display.labels import match_event
 from rheinfall.display.payload import count_classes, encode_array, gather_arrays
 from rheinfall.event import Event
 from rheinfall.metrics import TrackMatches
+from rheinfall.metrics.tracks import check_tracks
 from rheinfall.tracking.track_fit import TrackParameters
 
 Figure = tuple[str, str, str]
@@ -50,11 +49,10 @@ def write_display(
 
     Raises:
         ImportError: plotly is not installed.
-        ValueError: the tracks name hits that the event does not have, or there are other parameters than tracks.
+        TypeError: an argument of another type.
+        ValueError: the tracks name hits that the event does not have, or match or parameters are of other tracks.
     """
-    _check_tracks(event, tracks)
-    if parameters is not None and len(parameters) != len(tracks.offsets) - 1:
-        raise ValueError(f"parameters: expected those of {len(tracks.offsets) - 1} tracks, got {len(parameters)}")
+    _check_arguments(event, tracks, match, title, parameters)
     if match is None:
         match = match_event(event, tracks, min_pt)
     arrays = gather_arrays(event, tracks, match, parameters)
@@ -79,13 +77,20 @@ def write_display(
     return target
 
 
-def _check_tracks(event: Event, tracks: Any) -> None:
-    members = np.asarray(tracks.hits)
-    if len(members) and (members.min() < 0 or members.max() >= len(event.hits)):
-        raise ValueError(
-            f"tracks.hits: expected indices into the event's {len(event.hits)} hits, "
-            f"got {int(members.min())} to {int(members.max())}"
-        )
+def _check_arguments(event: Any, tracks: Any, match: Any, title: Any, parameters: Any) -> None:
+    if not isinstance(event, Event):
+        raise TypeError(f"event: expected rheinfall.Event, got {type(event).__name__}")
+    n_tracks = len(check_tracks(tracks, len(event.hits))[0]) - 1
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title: expected a text or None, got {title!r}")
+    if match is not None and not isinstance(match, TrackMatches):
+        raise TypeError(f"match: expected TrackMatches or None, got {type(match).__name__}")
+    if match is not None and match.n_tracks != n_tracks:
+        raise ValueError(f"match: expected that of {n_tracks} tracks, got {match.n_tracks}")
+    if parameters is not None and not isinstance(parameters, TrackParameters):
+        raise TypeError(f"parameters: expected TrackParameters or None, got {type(parameters).__name__}")
+    if parameters is not None and len(parameters) != n_tracks:
+        raise ValueError(f"parameters: expected those of {n_tracks} tracks, got {len(parameters)}")
 
 
 def _describe_truth(event: Event) -> str:

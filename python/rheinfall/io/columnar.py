@@ -130,6 +130,11 @@ class _Column:
         self._refuse(event, ~np.isfinite(values), "a finite number (float32)")
         return values
 
+    def weights(self, event: int) -> NDArray[np.float32]:
+        values = self.floats(event)
+        self._refuse(event, values < 0, "a number of at least 0")
+        return values
+
     def integers(self, event: int, bits: int = 64) -> NDArray[np.uint64]:
         values = self.of(event)
         if values.dtype.kind not in "iu" and len(values):
@@ -172,7 +177,7 @@ def _make_event(i: int, per_hit: dict[str, _Column], per_particle: dict[str, _Co
     particle_id = per_hit["particle_id"].integers(i)
     known = per_hit["known"].booleans(i) if "known" in per_hit else np.ones(len(x), np.bool_)
     particle_id[~known] = 0
-    weight = per_hit["weight"].floats(i) if "weight" in per_hit else None
+    weight = per_hit["weight"].weights(i) if "weight" in per_hit else None
     particles = _make_particles(i, per_particle) if per_particle else None
     return Event(hits, Truth(particle_id, known, particles, weight), name)
 

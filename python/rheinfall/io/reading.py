@@ -124,6 +124,10 @@ def _read_truth(prefix: Path, hits: Hits) -> tuple[Truth | None, tuple[str, ...]
     if table.has("weight"):
         weight = np.zeros(len(hits), np.float32)
         weight[row_to_hit] = table.column("weight")
+        negative = np.flatnonzero(table.column("weight") < 0)
+        if len(negative):
+            row = int(negative[0])
+            raise table.error(row, "weight", f"expected a number of at least 0, got {table.column('weight')[row]}")
     return Truth(particle_id, known, particles, weight), _ambiguity_note(table)
 
 

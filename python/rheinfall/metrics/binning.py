@@ -52,9 +52,10 @@ def bin_efficiency(
     """Bin the fraction of `passed` among all `values`.
 
     Raises:
+        TypeError: edges that are no real numbers.
         ValueError: edges that do not increase, or fewer than two.
     """
-    borders = np.asarray(edges, np.float64)
+    borders = real_numbers("edges", edges)
     if borders.ndim != 1 or len(borders) < 2 or not np.all(np.diff(borders) > 0):
         raise ValueError(f"edges: expected at least two increasing numbers, got {edges!r}")
     n_total = np.histogram(values, borders)[0].astype(np.int64)
@@ -62,6 +63,21 @@ def bin_efficiency(
     low, high = clopper_pearson(n_passed, n_total, level)
     n_outside = len(values) - int(n_total.sum())
     return BinnedEfficiency(variable, borders, n_passed, n_total, low, high, n_outside, level)
+
+
+def real_numbers(name: str, values: Any) -> Float64:
+    """`values` in float64; refuses text, complex numbers and objects, which a cast would accept or break on."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise TypeError(f"{name}: expected real numbers, got lists of different lengths") from None
+    if array.dtype.kind not in "fiu":
+        raise TypeError(
+            f"{name}: expected real numbers, got {values!r}"
+            if array.ndim == 0
+            else f"{name}: expected real numbers, got {array.dtype} {array.shape}"
+        )
+    return array.astype(np.float64)
 
 
 def fraction(passed: int, total: int) -> float:

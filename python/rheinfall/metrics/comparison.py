@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rheinfall.event import Bool, Int64, Truth, UInt64
-from rheinfall.metrics.tracks import TrackHits, TrackMatches, check_tracks, match_tracks
+from rheinfall.metrics.tracks import TrackHits, TrackMatches, check_no_repeats, check_tracks, match_tracks
+from rheinfall.tracking.arguments import require_integer, require_number
 
 
 @dataclass
@@ -19,7 +20,7 @@ class TrackComparison:
         names: of the two finders.
         first, second: their matches to the particles, by one rule and one selection.
         partner_of_first: int64 (n_tracks of the first,), the track of the second that has more than half of its hits
-            and of which it has more than half in turn; -1 where the second lacks it. There is at most one.
+            and of which it has more than half in turn; -1 where the second lacks it. No track is the partner of two.
         partner_of_second: int64 (n_tracks of the second,), the same the other way round.
         n_identical: tracks of the first whose partner has the very same hits.
     """
@@ -78,7 +79,11 @@ def compare_tracks(
 ) -> TrackComparison:
     """Compare the tracks of two finders on the same hits.
 
-    Two tracks are the same one if each has more than half of the other's hits, a hit counted once per track.
+    Two tracks are the same one if each has more than half of the other's hits, a hit counted once per track. Where
+    tracks of one finder share hits, one track may be the same as several; each is then joined to one at most, and those
+    left over count as lacked by the other finder, as a further copy of a track is something that it does not have.
+    Pairs are joined in this order: more shared hits, fewer hits in both tracks, smaller index in the first finder,
+    smaller index in the second.
 
     Args:
         first, second: tracks of the same event.
@@ -88,8 +93,12 @@ def compare_tracks(
         selection: further arguments of `match_tracks`.
 
     Raises:
-        TypeError, ValueError: as `match_tracks`.
+        TypeError, ValueError: as `match_tracks`, or names that are not two texts.
     """
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names: expected two texts, got {names!r}")
+    if len(names) != 2:
+        raise ValueError(f"names: expected two texts, got {len(names)}")
     a, b = (match_tracks(tracks, truth, rule, **selection) for tracks in (first, second))
     n_hits = len(truth.particle_id)
     pairs, size_a, size_b = _shared_hits(_memberships(first, n_hits), _memberships(second, n_hits))
@@ -98,14 +107,15 @@ def compare_tracks(
     same = (2 * shared > size_a[track_a]) & (2 * shared > size_b[track_b])
     partner_a = np.full(a.n_tracks, -1, np.int64)
     partner_b = np.full(b.n_tracks, -1, np.int64)
-    # Of the tracks of one finder several may share hits: the most hits decide, then the smaller index.
-    order = np.lexsort((track_b, track_a, -shared)) if len(shared) else np.empty(0, np.int64)
+    # Fewer hits in both at equal shared ones: the very same track goes before a longer one that contains it.
+    sizes = size_a[track_a] + size_b[track_b]
+    order = np.lexsort((track_b, track_a, sizes, -shared)) if len(shared) else np.empty(0, np.int64)
     for i in order[same[order]].tolist():
         if partner_a[track_a[i]] < 0 and partner_b[track_b[i]] < 0:
             partner_a[track_a[i]], partner_b[track_b[i]] = track_b[i], track_a[i]
     identical = same & (shared == size_a[track_a]) & (shared == size_b[track_b])
     identical &= partner_a[track_a] == track_b
-    return TrackComparison(names, a, b, partner_a, partner_b, int(np.count_nonzero(identical)))
+    return TrackComparison((names[0], names[1]), a, b, partner_a, partner_b, int(np.count_nonzero(identical)))
 
 
 def _padded(sizes: Int64, n: int) -> Int64:
@@ -113,8 +123,9 @@ def _padded(sizes: Int64, n: int) -> Int64:
 
 
 def _memberships(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
-    """Track and hit of each membership, by hit; `match_tracks` has seen that no track lists a hit twice."""
+    """Track and hit of each membership, by hit."""
     offsets, hits = check_tracks(tracks, n_hits)
+    check_no_repeats(offsets, hits)
     track = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     order = np.lexsort((track, hits))
     return track[order], hits[order]
@@ -180,9 +191,14 @@ def report_components(
         score_cut: that of the builder, strict.
         n_nodes: number of hits.
         min_length: smaller components are left out.
+
+    Raises:
+        TypeError, ValueError: as `build_tracks`, or a track that lists a hit twice.
     """
     from rheinfall.tracking.track_building import build_tracks
 
+    require_number("score_cut", score_cut)  # None would be the builder's default
+    require_integer("n_nodes", n_nodes, 0)
     edge_index = getattr(graph_or_edge_index, "edge_index", graph_or_edge_index)
     whole = build_tracks(edge_index, scores, "components", score_cut=score_cut, n_nodes=n_nodes, min_length=min_length)
     n, label = len(whole), whole.labels

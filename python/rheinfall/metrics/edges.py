@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rheinfall.event import Bool, Float32, Float64, Hits, Int64, Truth, UInt64
 from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, table
@@ -19,6 +20,7 @@ from rheinfall.metrics.particles import (
     layer_ids,
     summarize_particles,
 )
+from rheinfall.tracking.arguments import require_number
 
 
 @dataclass
@@ -132,8 +134,9 @@ def match_edges(
         min_pt, min_hits, eta_max, primary_only, min_layers, hit_mask: as for `match_tracks`.
 
     Raises:
-        TypeError: a bare edge_index without hits.
-        ValueError: wrong shapes, indices outside the event, or a selection that needs what is not there.
+        TypeError: a bare edge_index without hits, or scores that are no real numbers.
+        ValueError: wrong shapes, indices outside the event, a particle's hit without a finite position, or a selection
+            that needs what is not there.
     """
     if hits is None:
         hits = getattr(edge_index, "hits", None)
@@ -156,8 +159,7 @@ def match_edges(
     auc = float("nan")
     if scores is not None:
         values = np.asarray(scores)
-        if values.shape != source.shape:
-            raise ValueError(f"scores: expected shape {source.shape}, one score per edge, got {values.shape}")
+        _check_scores(values, source.shape, "one score per edge")
         auc = area_under_curve(values[edge_judged], same[edge_judged])
     return EdgeMatches(
         selection=selection,
@@ -183,7 +185,13 @@ def find_true_edges(truth: Truth, hits: Hits, hit_mask: Bool | None = None) -> I
 
     Returns:
         int64 (2, n), inner and outer hit, by particle_id and then outward.
+
+    Raises:
+        TypeError: truth or hits of another type.
+        ValueError: other hits than the truth is of, or a particle's hit without a finite position.
     """
+    if not isinstance(hits, Hits):
+        raise TypeError(f"hits: expected the event's Hits, got {type(hits).__name__}")
     nothing = Selection(None, 0, None, False, 0)
     particles, row = summarize_particles(truth, judged_hits(truth, hit_mask), nothing, hits)
     return _order_edges(row, particles, hits)
@@ -203,6 +211,8 @@ def perfect_scores(edge_index: Any, truth: Truth, *, unknown: float = 0.0) -> Fl
     Returns:
         float32 (n_edges,).
     """
+    if not 0 <= require_number("unknown", unknown) <= 1:
+        raise ValueError(f"unknown: expected a score from 0 to 1, got {unknown}")
     source, target = check_edges(edge_index, len(check_truth(truth).particle_id))
     particle = truth.particle_id
     known = truth.known[source] & truth.known[target]
@@ -216,7 +226,21 @@ def area_under_curve(scores: Any, positive: Bool) -> float:
     """Probability that a positive scores above a negative, ties counted half (Mann-Whitney); NaN if a side is empty.
 
     Scores that are NaN or infinite count as the lowest of all: track building drops such edges.
+
+    Args:
+        scores: real numbers (n,).
+        positive: bool (n,).
+
+    Raises:
+        TypeError: scores that are no real numbers, or positive that is not bool.
+        ValueError: other dimensions than one, or different lengths.
     """
+    scores, positive = np.asarray(scores), np.asarray(positive)
+    if positive.dtype != np.bool_:
+        raise TypeError(f"positive: expected bool (n,), got {positive.dtype} {positive.shape}")
+    if positive.ndim != 1:
+        raise ValueError(f"positive: expected bool (n,), got shape {positive.shape}")
+    _check_scores(scores, positive.shape, "as positive")
     n_positive = int(np.count_nonzero(positive))
     n_negative = len(positive) - n_positive
     if not n_positive or not n_negative:
@@ -226,6 +250,13 @@ def area_under_curve(scores: Any, positive: Bool) -> float:
     rank: Float64 = np.cumsum(size) - 0.5 * (size - 1)
     above = float(rank[group[positive]].sum()) - 0.5 * n_positive * (n_positive + 1)
     return above / (n_positive * n_negative)
+
+
+def _check_scores(scores: NDArray[Any], shape: tuple[int, ...], reason: str) -> None:
+    if scores.dtype.kind not in "fiu":
+        raise TypeError(f"scores: expected real numbers, got {scores.dtype} {scores.shape}")
+    if scores.shape != shape:
+        raise ValueError(f"scores: expected shape {shape}, {reason}, got {scores.shape}")
 
 
 def check_edges(edge_index: Any, n_hits: int) -> tuple[Int64, Int64]:
@@ -244,6 +275,11 @@ def _order_edges(row: Int64, particles: ParticleTable, hits: Hits) -> Int64:
     index = np.flatnonzero(row >= 0)
     owner = row[index]
     point = np.stack([hits.x[index], hits.y[index], hits.z[index]], axis=1).astype(np.float64)
+    lost = np.flatnonzero(~np.isfinite(point).all(axis=1))
+    if len(lost):
+        hit = index[lost[0]]
+        position = f"({hits.x[hit]}, {hits.y[hit]}, {hits.z[hit]})"
+        raise ValueError(f"hits: expected finite positions to order a particle's hits by, got {position} for hit {hit}")
     distance = np.sum((point - particles.vertex[owner]) ** 2, axis=1)
     order = np.lexsort((index, distance, owner))
     index, owner = index[order], owner[order]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall.event import Bool, Float64
+from rheinfall.tracking.arguments import require_number
 
 ONE_SIGMA = 0.6826894921370859
 """Probability content of one standard deviation on either side."""
@@ -26,17 +27,21 @@ def clopper_pearson(passed: Any, total: Any, level: float = ONE_SIGMA) -> tuple[
     """Central Clopper-Pearson interval of passed / total.
 
     Args:
-        passed, total: integers or arrays of one shape, 0 <= passed <= total.
+        passed, total: integers or arrays of them of one shape, 0 <= passed <= total.
         level: probability content, in (0, 1).
 
     Returns:
         Lower and upper bound, float64 in the shape of the input; [0, 1] where total is 0.
 
     Raises:
-        ValueError: passed outside [0, total], or level outside (0, 1).
+        TypeError: passed or total that are no integers, or a level that is no number.
+        ValueError: passed outside [0, total], different shapes, or level outside (0, 1).
     """
-    k, n = np.broadcast_arrays(np.asarray(passed, np.float64), np.asarray(total, np.float64))
-    if not 0.0 < level < 1.0:
+    k, n = _counts("passed", passed), _counts("total", total)
+    if k.shape != n.shape and k.ndim and n.ndim:
+        raise ValueError(f"passed: expected the shape of total, {n.shape}, got {k.shape}")
+    k, n = np.broadcast_arrays(k, n)
+    if not 0.0 < require_number("level", level) < 1.0:
         raise ValueError(f"level: expected a probability between 0 and 1, got {level}")
     if np.any((k < 0) | (k > n)):
         raise ValueError("passed: expected 0 <= passed <= total")
@@ -46,6 +51,14 @@ def clopper_pearson(passed: Any, total: Any, level: float = ONE_SIGMA) -> tuple[
     low[some] = beta_quantile(tail, k[some], n[some] - k[some] + 1.0)
     high[not_all] = beta_quantile(1.0 - tail, k[not_all] + 1.0, n[not_all] - k[not_all])
     return low, high
+
+
+def _counts(name: str, values: Any) -> Float64:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        got = f"{array.dtype} {array.shape}" if array.ndim else repr(values)
+        raise TypeError(f"{name}: expected integers, got {got}")
+    return array.astype(np.float64)
 
 
 def rate_intervals(counts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:

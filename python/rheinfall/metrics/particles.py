@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from rheinfall.event import LAYER_SHIFT, Bool, Float64, Hits, Int64, Truth, UInt64
+from rheinfall.tracking.arguments import require_integer, require_number
 
 VARIABLES = ("pt", "eta", "phi", "radius")
 """Kinematic variables of a ParticleTable, which efficiencies can be binned in."""
@@ -44,7 +44,10 @@ class ParticleTable:
 
 @dataclass(frozen=True)
 class Selection:
-    """Particles that an efficiency is of: pT > min_pt, |eta| < eta_max, n_hits >= min_hits, and so on."""
+    """Particles that an efficiency is of: pT > min_pt, |eta| < eta_max, n_hits >= min_hits, and so on.
+
+    None is no cut; min_pt = 0 is one, which particles of unknown momentum do not pass.
+    """
 
     min_pt: float | None = 1.0
     min_hits: int = 3
@@ -53,26 +56,25 @@ class Selection:
     min_layers: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what is no number."""
-        for name in ("min_pt", "eta_max"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, Real):
-                raise TypeError(f"{name}: expected a number or None, got {value!r}")
-            if value is not None and math.isnan(value):
-                raise ValueError(f"{name}: expected a number or None, got NaN")
+        """Refuse what is no cut."""
+        if self.min_pt is not None and not 0 <= require_number("min_pt", self.min_pt) < math.inf:
+            raise ValueError(f"min_pt: expected a finite number of at least 0, or None, got {self.min_pt}")
+        if self.eta_max is not None and not require_number("eta_max", self.eta_max) > 0:
+            raise ValueError(f"eta_max: expected a number above 0, or None, got {self.eta_max}")
         for name in ("min_hits", "min_layers"):
-            if not isinstance(getattr(self, name), Integral):
-                raise TypeError(f"{name}: expected an integer, got {getattr(self, name)!r}")
+            require_integer(name, getattr(self, name), 0)
+        if not isinstance(self.primary_only, bool | np.bool_):
+            raise TypeError(f"primary_only: expected True or False, got {self.primary_only!r}")
 
     @property
     def needs_kinematics(self) -> bool:
         """True if a particle's momentum or vertex matters."""
-        return bool(self.min_pt) or self.eta_max is not None or self.primary_only
+        return self.min_pt is not None or self.eta_max is not None or self.primary_only
 
     def apply(self, table: ParticleTable) -> Bool:
         """Tell which particles are selected; one without kinematics is not where these matter."""
         selected: Bool = (table.n_hits >= self.min_hits) & (table.n_layers >= self.min_layers)
-        if self.min_pt:
+        if self.min_pt is not None:
             selected &= table.pt > self.min_pt
         if self.eta_max is not None:
             selected &= np.abs(table.eta) < self.eta_max
@@ -82,7 +84,7 @@ class Selection:
 
     def __str__(self) -> str:
         parts = ["primary"] if self.primary_only else []
-        parts += [f"pT > {self.min_pt:g} GeV"] if self.min_pt else []
+        parts += [f"pT > {self.min_pt:g} GeV"] if self.min_pt is not None else []
         parts += [f"|eta| < {self.eta_max:g}"] if self.eta_max is not None else []
         parts += [f">= {self.min_hits} hits"] if self.min_hits else []
         parts += [f">= {self.min_layers} layers"] if self.min_layers else []
@@ -112,7 +114,20 @@ def check_truth(truth: Truth | None) -> Truth:
         raise ValueError("truth: expected the truth of the event, got None: this event has no truth")
     if not isinstance(truth, Truth):
         raise TypeError(f"truth: expected rheinfall.Truth, got {type(truth).__name__}")
+    truth.check()  # again: its arrays may have been replaced since it was made
+    if truth.particles is not None:
+        truth.particles.check()
     return truth
+
+
+def check_hits(hits: Hits | None, n_hits: int) -> None:
+    """Refuse what are not the hits that the truth is of; None is fine."""
+    if hits is None:
+        return
+    if not isinstance(hits, Hits):
+        raise TypeError(f"hits: expected rheinfall.Hits or None, got {type(hits).__name__}")
+    if len(hits) != n_hits:
+        raise ValueError(f"hits: expected {n_hits} hits as in truth, got {len(hits)}")
 
 
 def judged_hits(truth: Truth | None, hit_mask: Bool | None) -> Bool:
@@ -144,8 +159,7 @@ def summarize_particles(
             "truth.particles: the selection needs momenta and vertices, but the event has no particle table; "
             "pass min_pt=None, eta_max=None, primary_only=False to select by hits alone"
         )
-    if hits is not None and len(hits) != len(truth.particle_id):
-        raise ValueError(f"hits: expected {len(truth.particle_id)} hits as in truth, got {len(hits)}")
+    check_hits(hits, len(truth.particle_id))
     if hits is None and selection.min_layers:
         raise ValueError("hits: counting layers (min_layers) needs the modules, pass hits=event.hits")
     real = np.flatnonzero(judged & (truth.particle_id != 0))

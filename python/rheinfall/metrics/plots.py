@@ -34,7 +34,7 @@ MARKERS = "os^vD*Pp"
 
 
 def bins_of(variable: str, min_pt: float | None = None) -> list[float]:
-    """Borders of the bins in which `variable` is drawn by default; in pT they begin at `min_pt`.
+    """Borders of the bins in which `variable` is drawn by default; in pT they begin at a `min_pt` above 0.
 
     Raises:
         ValueError: another variable than pt, eta, phi, radius.
@@ -77,6 +77,8 @@ def _check_values(name: str, values: Any, kind: type, hint: str) -> None:
     if not isinstance(values, Mapping):
         raise TypeError(f"{expected}, got {type(values).__name__}")
     for key, value in values.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{expected}, got the name {key!r}")
         if not isinstance(value, kind):
             raise TypeError(f"{expected}, got {type(value).__name__} at {key!r}")
 
@@ -170,8 +172,17 @@ def save_plot(axes: Any, path: str | os.PathLike[str]) -> Path:
 
     Returns:
         The file written.
+
+    Raises:
+        TypeError: no Axes of matplotlib.
+        ImportError: without the extra [plots].
     """
     with plot_style():
+        from matplotlib.axes import Axes
+        from matplotlib.figure import Figure
+
+        if not isinstance(axes, Axes) or not isinstance(axes.figure, Figure):
+            raise TypeError(f"axes: expected matplotlib Axes, as plot_efficiency returns, got {type(axes).__name__}")
         axes.figure.savefig(path, dpi=110)
     return Path(path)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall.event import Truth
+from rheinfall.metrics.binning import real_numbers
 from rheinfall.metrics.particles import check_truth
 from rheinfall.metrics.tracks import TrackHits, check_tracks, match_tracks
 
@@ -23,15 +24,18 @@ def trackml_score(tracks: TrackHits, truth: Truth, weights: Any = None) -> float
         weights: (n_hits,), in place of truth.weight.
 
     Raises:
-        TypeError: tracks without `offsets` and `hits`, or no truth.
-        ValueError: no weights, weights that sum to nothing, or a hit in several tracks.
+        TypeError: tracks without `offsets` and `hits`, no truth, or weights that are no real numbers.
+        ValueError: no weights, weights that are negative, not finite or sum to nothing, or a hit in several tracks.
     """
     check_truth(truth)
     if weights is None and truth.weight is None:
         raise ValueError("weights: this event's truth has none (TrackML's column weight); give them, one per hit")
-    weight = np.asarray(truth.weight if weights is None else weights, np.float64)
+    weight = real_numbers("weights", truth.weight if weights is None else weights)
     if weight.shape != truth.particle_id.shape:
         raise ValueError(f"weights: expected one per hit, {len(truth.particle_id)} in all, got shape {weight.shape}")
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(bad):
+        raise ValueError(f"weights: expected finite numbers of at least 0, got {weight[bad[0]]} for hit {bad[0]}")
     _, hits = check_tracks(tracks, len(truth.particle_id))
     if len(np.unique(hits)) != len(hits):
         raise ValueError("tracks: the TrackML score is defined for hits in at most one track each")

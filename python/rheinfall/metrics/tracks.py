@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from rheinfall.event import Bool, Hits, Int64, Truth, UInt64
-from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, table
+from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, real_numbers, table
 from rheinfall.metrics.intervals import ONE_SIGMA, rate_intervals
-from rheinfall.metrics.particles import VARIABLES, ParticleTable, Selection, judged_hits, summarize_particles
+from rheinfall.metrics.particles import (
+    VARIABLES,
+    ParticleTable,
+    Selection,
+    judged_hits,
+    summarize_particles,
+)
+from rheinfall.tracking.arguments import describe, require_integer
 
 RULES = ("double_majority", "lhc", "perfect", "one_way", "two_way", "acts")
 """Names of the matching rules; see `match_tracks`."""
@@ -45,6 +51,8 @@ class TrackMatches:
         is_duplicate: bool (n_tracks,), one has, and another track has more of its hits (ties: an earlier track).
         particles: all particles of the event.
         selected, reconstructed: bool (n_particles,), counted in the efficiency; found under the rule.
+        min_judged_hits: as `match_tracks` was given it; None for its default.
+        has_hit_mask: True if it was given a `hit_mask`.
     """
 
     rule: str
@@ -59,6 +67,8 @@ class TrackMatches:
     particles: ParticleTable
     selected: Bool
     reconstructed: Bool
+    min_judged_hits: int | None
+    has_hit_mask: bool
 
     @property
     def n_tracks(self) -> int:
@@ -163,8 +173,11 @@ class TrackMatches:
             edges, level: as for `binned`.
 
         Raises:
+            TypeError: values or edges that are no real numbers, or a variable that is no name.
             ValueError: another rate, another number of values, or edges that do not increase.
         """
+        if not isinstance(variable, str):
+            raise TypeError(f"variable: expected the name of what is binned, got {variable!r}")
         masks = {
             "fake_rate": (self.is_fake, self.judged),
             "duplicate_rate": (self.is_duplicate, self.judged & ~self.is_fake),
@@ -172,7 +185,7 @@ class TrackMatches:
         }
         if rate not in masks:
             raise ValueError(f"rate: expected one of {', '.join(masks)}, got {rate!r}")
-        column = np.asarray(values, np.float64)
+        column = real_numbers("values", values)
         if column.shape != (self.n_tracks,):
             raise ValueError(f"values: expected shape ({self.n_tracks},), one per track, got {column.shape}")
         passed, counted = masks[rate]
@@ -236,7 +249,7 @@ def match_tracks(
         tracks: anything with int64 `offsets` and `hits`.
         truth: truth of the event's hits.
         rule: see above.
-        min_pt: particles with pT > min_pt [GeV]; None for all.
+        min_pt: particles with pT > min_pt [GeV], which asks for a momentum also at 0; None for all.
         min_hits: particles with at least so many judged hits.
         eta_max: particles with |eta| < eta_max; None for all.
         primary_only: primary particles only.
@@ -253,17 +266,17 @@ def match_tracks(
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}")
     selection = Selection(min_pt, min_hits, eta_max, primary_only, min_layers)
+    if min_judged_hits is not None:
+        require_integer("min_judged_hits", min_judged_hits, 1)
     judged = judged_hits(truth, hit_mask)
     offsets, track_hits = check_tracks(tracks, len(judged))
     check_no_repeats(offsets, track_hits)
     particles, row = summarize_particles(truth, judged, selection, hits)
     n_tracks = len(offsets) - 1
-    if min_judged_hits is None:
-        min_judged_hits = 1 if bool(judged.all()) else 3
-
     track = np.repeat(np.arange(n_tracks), np.diff(offsets))
     n_judged_hits = np.bincount(track[judged[track_hits]], minlength=n_tracks)
-    is_judged = n_judged_hits >= min_judged_hits
+    default = 1 if bool(judged.all()) else 3
+    is_judged = n_judged_hits >= (default if min_judged_hits is None else min_judged_hits)
     pairs = _count_shared(track, row[track_hits], len(particles))
     majority, shared = _find_majority(pairs, n_tracks)
 
@@ -293,33 +306,19 @@ def match_tracks(
         particles=particles,
         selected=selection.apply(particles),
         reconstructed=reconstructed,
+        min_judged_hits=min_judged_hits,
+        has_hit_mask=hit_mask is not None,
     )
-
-
-def combine(matches: Sequence[TrackMatches]) -> TrackMatches:
-    """Matches of several events as one, to state rates over all of them.
-
-    Tracks and particles follow each other event by event; a particle_id may then occur once per event.
-
-    Raises:
-        ValueError: no matches, or of different rules or selections.
-    """
-    if len({(m.rule, m.selection) for m in matches}) != 1:
-        raise ValueError("matches: expected one or more of the same rule and selection")
-    names = [f.name for f in fields(ParticleTable)]
-    particles = ParticleTable(*(np.concatenate([getattr(m.particles, n) for m in matches]) for n in names))
-    arrays = [f.name for f in fields(TrackMatches) if f.name not in ("rule", "selection", "particles")]
-    joined = {name: np.concatenate([getattr(m, name) for m in matches]) for name in arrays}
-    return TrackMatches(rule=matches[0].rule, selection=matches[0].selection, particles=particles, **joined)
 
 
 def check_tracks(tracks: TrackHits, n_hits: int) -> tuple[Int64, Int64]:
     """Offsets and hits of `tracks`; refuses other types than int64, bad offsets, and indices outside the event."""
     if not (hasattr(tracks, "offsets") and hasattr(tracks, "hits")):
         raise TypeError(f"tracks: expected an object with int64 offsets and hits, got {type(tracks).__name__}")
-    offsets, hits = np.asarray(tracks.offsets), np.asarray(tracks.hits)
-    if offsets.dtype != np.int64 or hits.dtype != np.int64:
-        raise TypeError(f"tracks: expected int64 offsets and hits, got {offsets.dtype} and {hits.dtype}")
+    offsets, hits = tracks.offsets, tracks.hits
+    for name, array in (("offsets", offsets), ("hits", hits)):
+        if not isinstance(array, np.ndarray) or array.dtype != np.int64 or array.ndim != 1:
+            raise TypeError(f"tracks.{name}: expected a 1-D int64 NumPy array, got {describe(array)}")
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(hits) or np.any(np.diff(offsets) < 0):
         raise ValueError(f"tracks.offsets: expected to rise from 0 to len(tracks.hits) = {len(hits)}")
     if len(hits) and (hits.min() < 0 or hits.max() >= n_hits):
