@@ -211,6 +211,16 @@ class Event:
     name: str = ""
     notes: Sequence[str] = field(default_factory=tuple)
 
+    def __post_init__(self) -> None:
+        hits: Any = self.hits
+        truth: Any = self.truth
+        if not isinstance(hits, Hits):
+            raise TypeError(f"event.hits: expected rheinfall.Hits, got {type(hits).__name__}")
+        if truth is not None and not isinstance(truth, Truth):
+            raise TypeError(f"event.truth: expected rheinfall.Truth or None, got {type(truth).__name__}")
+        if truth is not None and len(truth.particle_id) != len(hits):
+            raise ValueError(f"event.truth: expected that of {len(hits)} hits, got {len(truth.particle_id)}")
+
     def take(self, index: Any) -> Event:
         """The event with the hits at `index` only, in that order."""
         truth = None if self.truth is None else self.truth.take(index)

@@ -14,6 +14,7 @@ import pytest
 import rheinfall as rf
 from metric_cases import EVERY, make_hits, make_particles, make_tracks, make_truth
 from rheinfall import metrics
+from rheinfall.display import write_display
 
 IDS = [1, 1, 1, 2, 2, 2, 0]
 TRACKS = make_tracks([0, 1, 2], [3, 4, 5])
@@ -73,6 +74,27 @@ def test_particles_of_another_kind(name: str, value: Any, error: type[Exception]
     setattr(particles, name, value)
     with refuses(error, f"particles.{name}: {message}"):
         metrics.match_tracks(TRACKS, truth, **EVERY)
+
+
+def test_an_event_of_other_parts() -> None:
+    hits, truth = make_hits([1, 2, 3]), full_truth()
+    with refuses(TypeError, "event.hits: expected rheinfall.Hits, got NoneType"):
+        rf.Event(None)  # type: ignore[arg-type]
+    with refuses(TypeError, "event.truth: expected rheinfall.Truth or None, got Particles"):
+        rf.Event(hits, truth.particles)  # type: ignore[arg-type]
+    with refuses(ValueError, "event.truth: expected that of 3 hits, got 7"):
+        rf.Event(hits, truth)
+
+
+@pytest.mark.parametrize("name", [np.array(["pt", "lhc"]), ["pt"], None])
+def test_names_of_other_types(name: Any) -> None:
+    truth = full_truth()
+    match = metrics.match_tracks(TRACKS, truth)
+    with refuses(ValueError, "rule: expected one of double_majority, lhc"):
+        metrics.match_tracks(TRACKS, truth, name)
+    for ask in (lambda: match.binned(name, [0, 5]), lambda: metrics.bin_efficiencies({"a": match}, name)):
+        with refuses(ValueError, "variable: expected one of pt, eta, phi, radius, got"):
+            ask()
 
 
 def test_neighbouring_large_ids_stay_apart() -> None:
@@ -259,12 +281,16 @@ def test_arguments_of_the_display(tmp_path: Path) -> None:
         (event, None, {}, TypeError, "tracks: expected an object with int64 offsets and hits, got NoneType"),
         (event, [[0, 1]], {}, TypeError, "tracks: expected an object with int64 offsets and hits, got list"),
         (event, TRACKS, {"title": 5}, TypeError, "title: expected a text or None, got 5"),
+        (event, TRACKS, {"detector": 5}, TypeError, "detector: expected a text or None, got 5"),
+        (event, TRACKS, {"timings": 5}, TypeError, "timings: expected a dictionary of ms per stage or None, got int"),
+        (event, TRACKS, {"timings": {"fit": "a"}}, TypeError, "timings['fit']: expected a number, got 'a'"),
+        (event, TRACKS, {"match": match, "min_pt": "a"}, TypeError, "min_pt: expected a number, got 'a'"),
         (event, TRACKS, {"parameters": 5}, TypeError, "parameters: expected TrackParameters or None, got int"),
         (event, TRACKS, {"match": 5}, TypeError, "match: expected TrackMatches or None, got int"),
         (event, make_tracks([0, 1, 2]), {"match": match}, ValueError, "match: expected that of 1 tracks, got 2"),
     ):
         with refuses(error, message):
-            rf.display.write_display(page, where, tracks, **options)  # type: ignore[arg-type]
+            write_display(page, where, tracks, **options)  # type: ignore[arg-type]
     assert not page.exists()
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from rheinfall.display.labels import match_event
 from rheinfall.display.payload import count_classes, encode_array, gather_arrays
 from rheinfall.event import Event
-from rheinfall.metrics import TrackMatches
+from rheinfall.metrics import Selection, TrackMatches
 from rheinfall.metrics.tracks import check_tracks
+from rheinfall.tracking.arguments import require_number
 from rheinfall.tracking.track_fit import TrackParameters
 
 Figure = tuple[str, str, str]
@@ -52,7 +53,9 @@ def write_display(
         TypeError: an argument of another type.
         ValueError: the tracks name hits that the event does not have, or match or parameters are of other tracks.
     """
-    _check_arguments(event, tracks, match, title, parameters)
+    _check_arguments(event, tracks, match, parameters)
+    _check_texts(title, detector, timings)
+    Selection(min_pt)  # refuses what is no cut, also where a match makes it idle
     if match is None:
         match = match_event(event, tracks, min_pt)
     arrays = gather_arrays(event, tracks, match, parameters)
@@ -77,12 +80,10 @@ def write_display(
     return target
 
 
-def _check_arguments(event: Any, tracks: Any, match: Any, title: Any, parameters: Any) -> None:
+def _check_arguments(event: Any, tracks: Any, match: Any, parameters: Any) -> None:
     if not isinstance(event, Event):
         raise TypeError(f"event: expected rheinfall.Event, got {type(event).__name__}")
     n_tracks = len(check_tracks(tracks, len(event.hits))[0]) - 1
-    if title is not None and not isinstance(title, str):
-        raise TypeError(f"title: expected a text or None, got {title!r}")
     if match is not None and not isinstance(match, TrackMatches):
         raise TypeError(f"match: expected TrackMatches or None, got {type(match).__name__}")
     if match is not None and match.n_tracks != n_tracks:
@@ -91,6 +92,16 @@ def _check_arguments(event: Any, tracks: Any, match: Any, title: Any, parameters
         raise TypeError(f"parameters: expected TrackParameters or None, got {type(parameters).__name__}")
     if parameters is not None and len(parameters) != n_tracks:
         raise ValueError(f"parameters: expected those of {n_tracks} tracks, got {len(parameters)}")
+
+
+def _check_texts(title: Any, detector: Any, timings: Any) -> None:
+    for name, text in (("title", title), ("detector", detector)):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name}: expected a text or None, got {text!r}")
+    if timings is not None and not isinstance(timings, Mapping):
+        raise TypeError(f"timings: expected a dictionary of ms per stage or None, got {type(timings).__name__}")
+    for stage, ms in (timings or {}).items():
+        require_number(f"timings[{stage!r}]", ms)
 
 
 def _describe_truth(event: Event) -> str:

@@ -12,10 +12,10 @@ from rheinfall.event import Bool, Float32, Float64, Hits, Int64, Truth, UInt64
 from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, table
 from rheinfall.metrics.intervals import ONE_SIGMA, rate_intervals
 from rheinfall.metrics.particles import (
-    VARIABLES,
     ParticleTable,
     Selection,
     check_truth,
+    check_variable,
     judged_hits,
     layer_ids,
     summarize_particles,
@@ -93,8 +93,7 @@ class EdgeMatches:
 
     def binned(self, variable: str, edges: Any, level: float = ONE_SIGMA) -> BinnedEfficiency:
         """Efficiency in bins of the particle's pt [GeV], eta, phi [rad] or production radius [mm]."""
-        if variable not in VARIABLES:
-            raise ValueError(f"variable: expected one of {', '.join(VARIABLES)}, got {variable!r}")
+        check_variable(variable)
         values = getattr(self.particles, variable)[self.true_row]
         return bin_efficiency(variable, values, self.is_found, edges, level)
 

@@ -108,6 +108,12 @@ def select_particles(
     return table.particle_id[selection.apply(table)]
 
 
+def check_variable(variable: str) -> None:
+    """Refuse what names no kinematic variable of particles."""
+    if not isinstance(variable, str) or variable not in VARIABLES:
+        raise ValueError(f"variable: expected one of {', '.join(VARIABLES)}, got {variable!r}")
+
+
 def check_truth(truth: Truth | None) -> Truth:
     """`truth` if it is that of an event, which may have none."""
     if truth is None:

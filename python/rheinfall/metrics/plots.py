@@ -14,6 +14,7 @@ import numpy as np
 
 from rheinfall._extras import require
 from rheinfall.metrics.binning import BinnedEfficiency
+from rheinfall.metrics.particles import check_variable
 from rheinfall.metrics.tracks import TrackMatches
 
 DEFAULT_BINS: dict[str, Sequence[float]] = {
@@ -39,8 +40,7 @@ def bins_of(variable: str, min_pt: float | None = None) -> list[float]:
     Raises:
         ValueError: another variable than pt, eta, phi, radius.
     """
-    if variable not in DEFAULT_BINS:
-        raise ValueError(f"variable: expected one of {', '.join(DEFAULT_BINS)}, got {variable!r}")
+    check_variable(variable)
     borders = list(DEFAULT_BINS[variable])
     if variable == "pt" and min_pt:
         above = [border for border in borders if border > min_pt]

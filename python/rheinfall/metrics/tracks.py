@@ -11,9 +11,9 @@ from rheinfall.event import Bool, Hits, Int64, Truth, UInt64
 from rheinfall.metrics.binning import BinnedEfficiency, bin_efficiency, fraction, real_numbers, table
 from rheinfall.metrics.intervals import ONE_SIGMA, rate_intervals
 from rheinfall.metrics.particles import (
-    VARIABLES,
     ParticleTable,
     Selection,
+    check_variable,
     judged_hits,
     summarize_particles,
 )
@@ -156,8 +156,7 @@ class TrackMatches:
         Raises:
             ValueError: another variable, or edges that do not increase.
         """
-        if variable not in VARIABLES:
-            raise ValueError(f"variable: expected one of {', '.join(VARIABLES)}, got {variable!r}")
+        check_variable(variable)
         values = getattr(self.particles, variable)[self.selected]
         return bin_efficiency(variable, values, self.reconstructed[self.selected], edges, level)
 
@@ -263,7 +262,7 @@ def match_tracks(
         ValueError: unknown rule, indices outside the event, a track that lists a hit twice, or a selection that needs
             what is not there.
     """
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}")
     selection = Selection(min_pt, min_hits, eta_max, primary_only, min_layers)
     if min_judged_hits is not None:
