@@ -73,6 +73,64 @@ def test_nothing_and_cycles():
         like("root", [], [], 0)
 
 
+CODES = ["acorn", "graph_segment", "acts"]
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"score_cut": float("nan")}, ValueError, "^score_cut: expected a number, got NaN$"),
+        ({"score_cut": "a"}, TypeError, "^score_cut: expected a number, got 'a'$"),
+        ({"score_cut": True}, TypeError, "^score_cut: expected a number, got True$"),
+        ({"score_cut": 1e300}, ValueError, r"^score_cut: expected a number from .* or infinity, got 1e\+300$"),
+        ({"walk_min": float("nan")}, ValueError, "^walk_min: expected a number, got NaN$"),
+        ({"walk_add": []}, TypeError, r"^walk_add: expected a number, got \[\]$"),
+        ({"min_length": 0}, ValueError, "^min_length of .*: expected at least [13], got 0$"),
+        ({"min_length": 2.5}, TypeError, "^min_length of .*: expected an integer, got 2.5$"),
+        ({"min_length": True}, TypeError, "^min_length of .*: expected an integer, got True$"),
+    ],
+)
+def test_wrong_calls_are_refused_alike(code, options, error, message):
+    with pytest.raises(error, match=message):
+        like(code, [(0, 1), (1, 2)], [0.9, 0.9], 3, **options)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_none_stands_for_the_thresholds_of_the_code(code):
+    edges, scores = [(0, 1), (1, 2), (1, 3), (4, 5)], [0.9, 0.65, 0.55, 0.05]
+    nothing = dict.fromkeys(("score_cut", "walk_min", "walk_add", "min_length"))
+    cuts = {"score_cut": 0.5} if code == "acts" else {"score_cut": 0.01, "walk_min": 0.1, "walk_add": 0.6}
+    cuts["min_length"] = 1 if code == "acts" else 3
+    assert like(code, edges, scores, 6, **nothing) == like(code, edges, scores, 6, **cuts) != []
+
+
+def test_the_shortest_tracks_of_each_code():
+    # 0 has two ways on, so that its component is walked: 0-1, then 2 alone; 3-4 is a component of two
+    edges, scores = [(0, 1), (0, 2), (3, 4)], [0.9, 0.3, 0.9]
+    assert like("acorn", edges, scores, 5) == []
+    assert like("acorn", edges, scores, 5, min_length=2) == [[0, 1]]
+    assert like("acorn", edges, scores, 5, min_length=1) == [[0, 1], [2]]
+    for min_length in (1, 2):
+        with pytest.raises(ValueError, match=f"^min_length of graph_segment: expected at least 3, got {min_length}$"):
+            like("graph_segment", edges, scores, 5, min_length=min_length)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_scores_that_are_not_finite_and_the_status(code):
+    def run(edges, scores, n):
+        edge_index = np.array(edges, np.int64).reshape(-1, 2).T.copy()
+        return rf.build_tracks_like(code, edge_index, np.array(scores, np.float32), n, min_length=3)
+
+    for value in (np.nan, np.inf, -np.inf):
+        tracks = run([(0, 1), (1, 2), (2, 3)], [0.9, 0.9, value], 4)
+        assert ([track.tolist() for track in tracks], tracks.status) == ([[0, 1, 2]], "not_finite")
+    assert run([(0, 1), (1, 2)], [0.9, 0.9], 3).status == "ok"
+    assert [run([], [], n).status for n in (0, 1)] == ["empty", "empty"]
+    one = rf.build_tracks_like(code, np.zeros((2, 0), np.int64), np.zeros(0, np.float32), 1)
+    assert (len(one), one.status) == (code == "acts", "empty")
+
+
 def test_deep_chains_do_not_recurse():
     n = 5000
     edges = [*itertools.pairwise(range(n)), *((i, i + 2) for i in range(n - 2))]
@@ -203,7 +261,5 @@ def test_agrees_with_enumeration(code, block):
         scores = grid.astype(np.float32).tolist()
         expected = enumeration(edges, scores, n, 0.375, 0.625)
         options = {"score_cut": 0.25, "walk_min": 0.375, "walk_add": 0.625}
-        found = like(code, edges, scores, n, min_length=1, **options)
-        if code == "acorn":  # single hits are tracks there, and no use
-            expected = [track for track in expected if len(track) > 1]
+        found = like(code, edges, scores, n, min_length=3 if code == "graph_segment" else 1, **options)
         assert sorted(map(sorted, found)) == sorted(map(sorted, expected)), seed

@@ -369,16 +369,58 @@ SCORES = np.full(3, 0.9, np.float32)
         (EDGES, SCORES, {"n_nodes": 3}, ValueError, r"target of edge 2 is 3, expected 0 <= index < 3"),
         (EDGES - 1, SCORES, {}, ValueError, "source of edge 0 is -1"),
         (EDGES, SCORES, {"n_nodes": -1}, ValueError, "n_nodes: expected at least 0"),
-        (EDGES, SCORES, {"method": "best"}, ValueError, "method: expected one of components, mutual_best.*got best"),
+        (EDGES, SCORES, {"method": "best"}, ValueError, "method: expected one of components, mutual_best.*got 'best'"),
         (EDGES, SCORES, {"min_length": 0}, ValueError, "min_length: expected at least 1, got 0"),
         (EDGES, SCORES, {"on_cycle": "cut"}, ValueError, "on_cycle: expected one of raise, status, break; got 'cut'"),
         (EDGES, SCORES, {"score_cut": float("nan")}, ValueError, "score_cut: expected a number"),
         (EDGES, SCORES, {"method": "d_walk", "walk_min": -1.0}, ValueError, "d_walk: expected walk_min"),
+        (EDGES, SCORES, {"method": None}, TypeError, "^method: expected one of components.*; got None"),
+        (EDGES, SCORES, {"method": ["walk"]}, TypeError, r"^method: expected one of components.*; got \['walk'\]"),
+        (EDGES, SCORES, {"n_nodes": 4.0}, TypeError, r"^n_nodes: expected an integer, got 4\.0"),
+        (EDGES, SCORES, {"n_nodes": "4"}, TypeError, "^n_nodes: expected an integer, got '4'"),
+        (EDGES, SCORES, {"n_nodes": True}, TypeError, "^n_nodes: expected an integer, got True"),
+        (EDGES, SCORES, {"n_nodes": 10**30}, ValueError, "^n_nodes: expected at most 4294967294, got 1000"),
+        (EDGES + 2**32, SCORES, {}, ValueError, "^edge_index: expected indices below 4294967294, got 4294967299"),
+        (EDGES, SCORES, {"min_length": 10**30}, ValueError, "^min_length: expected at most 92233"),
+        (EDGES, SCORES, {"min_length": True}, TypeError, "^min_length: expected an integer, got True"),
+        (EDGES, SCORES, {"shared_layers": True}, TypeError, "^shared_layers: expected an integer, got True"),
+        (EDGES, SCORES, {"sure": True}, TypeError, "^sure: expected a number, got True"),
+        (EDGES, SCORES, {"score_cut": 1e300}, ValueError, r"^score_cut: expected a number from -3\.4.*got 1e\+300"),
+        (EDGES, SCORES, {"weak": -(10**400)}, ValueError, r"^weak: expected a number from -3\.4.*got -1000"),
+        (EDGES, SCORES, {"orient": "yes"}, TypeError, "^orient: expected True or False, got 'yes'"),
+        (EDGES, SCORES, {"orient": None}, TypeError, "^orient: expected True or False, got None"),
+        (EDGES, SCORES, {"report": 1}, TypeError, "^report: expected True or False, got 1"),
+        (EDGES, SCORES, {"on_cycle": None}, TypeError, "^on_cycle: expected one of raise, status, break; got None"),
+        (EDGES, SCORES, {"hits": 5}, TypeError, "^hits: expected an object with float32 arrays x, y, z .*, got int"),
+        (SimpleNamespace(edge_index=EDGES, n_nodes=4.7), SCORES, {}, TypeError, r"^graph\.n_nodes: .*got 4\.7"),
+        (SimpleNamespace(edge_index=EDGES), SCORES, {}, TypeError, r"^graph\.n_nodes: expected an integer, got None"),
+        (
+            SimpleNamespace(edge_index=EDGES, n_nodes=4, status="fine"),
+            SCORES,
+            {},
+            ValueError,
+            r"^graph\.status: expected one of ok, empty.*; got 'fine'",
+        ),
     ],
 )
 def test_wrong_calls(edge_index, scores, options, error, message):
     with pytest.raises(error, match=message):
         rf.build_tracks(edge_index, scores, **options)
+
+
+def test_infinite_thresholds_are_legal():
+    assert len(build(CHAIN, SCORES, score_cut=-np.inf)) == 1
+    assert len(build(CHAIN, SCORES, score_cut=np.float32(np.inf))) == 0
+
+
+def test_too_many_hits_for_the_memory_are_named(monkeypatch):
+    def refuse(*arguments):
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr("rheinfall._core.build_tracks", refuse)
+    message = f"^n_nodes: not enough memory for {2**31 + 4} hits, the largest index of edge_index is {2**31 + 3}$"
+    with pytest.raises(MemoryError, match=message):
+        rf.build_tracks(EDGES + 2**31, SCORES)
 
 
 def test_hits_of_the_wrong_size_or_type():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -53,17 +55,47 @@ def require_no_logits(scores: Float32) -> None:
         )
 
 
+MAX_HITS = 2**32 - 2
+"""Indices of hits take 32 bits in the core, and one of them stands for none."""
+
+
 def require_number(name: str, value: Any) -> float:
-    """`value` if it is a number, NaN and infinity included."""
-    if not isinstance(value, Real):
+    """`value` if it is a number that float32 can hold, NaN and infinity included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    return float(value)
+    largest = float(np.finfo(np.float32).max)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.nan
+    if largest < abs(number) < math.inf or (math.isnan(number) and value == value):
+        raise ValueError(f"{name}: expected a number from {-largest:.9g} to {largest:.9g} or infinity, got {value}")
+    return number
 
 
-def require_integer(name: str, value: Any, least: int) -> int:
-    """`value` if it is an integer of at least `least`."""
-    if not isinstance(value, Integral):
+def require_integer(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
+    """`value` if it is an integer from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
-    return int(value)
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, got {number}")
+    if number > most:
+        raise ValueError(f"{name}: expected at most {most}, got {number}")
+    return number
+
+
+def require_bool(name: str, value: Any) -> bool:
+    """`value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def require_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """`value` if it is one of `choices`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+    return value

@@ -7,7 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from rheinfall.event import Float32, Int64
-from rheinfall.tracking.arguments import require_edge_index, require_integer, require_no_logits, require_scores
+from rheinfall.tracking.arguments import (
+    MAX_HITS,
+    require_choice,
+    require_edge_index,
+    require_integer,
+    require_no_logits,
+    require_number,
+    require_scores,
+)
 from rheinfall.tracking.track_building import build_tracks
 from rheinfall.tracking.tracks import Tracks
 
@@ -25,20 +33,22 @@ def build_tracks_like(
     n_nodes: int,
     *,
     score_cut: float | None = None,
-    walk_min: float = 0.1,
-    walk_add: float = 0.6,
+    walk_min: float | None = None,
+    walk_add: float | None = None,
     min_length: int | None = None,
 ) -> Tracks:
     """Tracks by the rules of another code, where they differ from those of `build_tracks`.
 
-    * `"acorn"`: GNN4ITk's Python "cc_and_walk" (cut 0.01). A walk of two hits retires both;
-      tracks shorter than `min_length` (3) are dropped afterwards. Hits are visited by generations of the graph, in each
-      in the order in which they were reached. Of several longest walks it takes the one over the *worst* allowed
-      neighbours. Equal scores hang on the order of a Python set there; here the larger index goes first.
-    * `"graph_segment"`: the C++ core of graph_segment (cut 0.01). Components with at most two edges at each hit are
-      tracks as they stand, whichever way the edges lead. The best neighbour is chosen among all hits, and a walk ends
-      where it is taken; if any neighbour is above `walk_add`, all such are followed. Hits are visited in the reverse
-      order in which a depth-first search leaves them; of several longest walks the first by the order of the edges.
+    * `"acorn"`: GNN4ITk's Python "cc_and_walk" (cut 0.01, min 0.1, add 0.6). A walk of two hits retires both; walks
+      shorter than `min_length` (3) are dropped afterwards, components of one or two hits in any case. Hits are visited
+      by generations of the graph, in each in the order in which they were reached. Of several longest walks it takes
+      the one over the *worst* allowed neighbours. Equal scores hang on the order of a Python set there; here the larger
+      index goes first.
+    * `"graph_segment"`: the C++ core of graph_segment (cut 0.01, min 0.1, add 0.6). It makes no track of fewer than 3
+      hits (`min_length` 3 or more). Components with at most two edges at each hit are tracks as they stand, whichever
+      way the edges lead. The best neighbour is chosen among all hits, and a walk ends where it is taken; if any
+      neighbour is above `walk_add`, all such are followed. Hits are visited in the reverse order in which a depth-first
+      search leaves them; of several longest walks the first by the order of the edges.
     * `"acts"`: the components of ACTS' BoostTrackBuilding (cut 0.5): every component is a candidate, single hits too
       (`min_length` 1).
 
@@ -48,32 +58,43 @@ def build_tracks_like(
     Args:
         code: one of the above.
         edge_index: int64 (2, n_edges), outward; its order matters where it says so above.
-        scores: float32 (n_edges,) in [0, 1].
+        scores: float32 (n_edges,) in [0, 1]. As in `build_tracks`, edges with NaN or infinite scores are not used.
         n_nodes: number of hits.
         score_cut, walk_min, walk_add, min_length: None for the code's own.
 
     Returns:
-        The tracks in the order in which that code finds them, hits from inside to outside along the walk.
+        The tracks in the order in which that code finds them, hits from inside to outside along the walk. The status is
+        that of `build_tracks`: "not_finite" where a score is, "empty" without hits or edges.
 
     Raises:
         TypeError, ValueError: an unknown code, wrong arguments, or a graph with a cycle.
     """
-    if code not in CODES:
-        raise ValueError(f"code: expected one of {', '.join(CODES)}; got {code!r}")
+    require_choice("code", code, CODES)
     edges = require_edge_index(edge_index)
     require_scores(scores, edges.shape[1])
     require_no_logits(scores)
-    n_nodes = require_integer("n_nodes", n_nodes, 0)
+    n_nodes = require_integer("n_nodes", n_nodes, 0, MAX_HITS)
+    cut = _threshold("score_cut", score_cut, 0.5 if code == "acts" else 0.01)
+    limits = _threshold("walk_min", walk_min, 0.1), _threshold("walk_add", walk_add, 0.6)
+    least = 1 if code == "acts" else 3
+    if min_length is not None:
+        # graph_segment never makes shorter ones, so that a smaller number would promise what there is not.
+        least = require_integer(f"min_length of {code}", min_length, 3 if code == "graph_segment" else 1)
     if code == "acts":
-        cut, least = 0.5 if score_cut is None else score_cut, 1 if min_length is None else min_length
         return build_tracks(edges, scores, "components", score_cut=cut, n_nodes=n_nodes, min_length=least)
-    cut = float(np.float32(0.01 if score_cut is None else score_cut))
-    children = _children(edges, scores, n_nodes, cut)
-    limits = float(np.float32(walk_min)), float(np.float32(walk_add))
     builder = _acorn if code == "acorn" else _graph_segment
-    found = builder(children, *limits)
-    least = 3 if min_length is None else min_length
-    return _as_tracks([track for track in found if len(track) >= least], n_nodes)
+    found = builder(_children(edges, scores, n_nodes, cut), *limits)
+    status = "empty" if n_nodes == 0 or scores.size == 0 else "ok"
+    if not np.isfinite(scores).all():
+        status = "not_finite"
+    return _as_tracks([track for track in found if len(track) >= least], n_nodes, status)
+
+
+def _threshold(name: str, value: float | None, default: float) -> float:
+    number = require_number(name, default if value is None else value)
+    if np.isnan(number):
+        raise ValueError(f"{name}: expected a number, got NaN")
+    return float(np.float32(number))
 
 
 def _children(edges: Int64, scores: Float32, n_nodes: int, cut: float) -> Children:
@@ -81,7 +102,7 @@ def _children(edges: Int64, scores: Float32, n_nodes: int, cut: float) -> Childr
         raise ValueError(f"edge_index: expected indices from 0 to {n_nodes - 1}, got {edges.min()} to {edges.max()}")
     children: Children = [[] for _ in range(n_nodes)]
     for source, target, score in zip(*edges.tolist(), scores.tolist(), strict=True):
-        if score > cut:
+        if cut < score < np.inf:
             children[source].append((target, score))
     return children
 
@@ -105,8 +126,7 @@ def _acorn(children: Children, walk_min: float, walk_add: float) -> list[list[in
             continue
         track = _longest(v, follow, last=True)
         used.update(track)
-        if len(track) > 1:
-            tracks.append(track)
+        tracks.append(track)
     return tracks
 
 
@@ -231,9 +251,9 @@ def _longest(start: int, follow: Follow, *, last: bool) -> list[int]:
     return walk
 
 
-def _as_tracks(found: list[list[int]], n_nodes: int) -> Tracks:
+def _as_tracks(found: list[list[int]], n_nodes: int, status: str) -> Tracks:
     offsets = np.cumsum([0, *map(len, found)]).astype(np.int64)
     hits = np.array([v for track in found for v in track], np.int64)
     labels = np.full(n_nodes, -1, np.int64)
     labels[hits] = np.repeat(np.arange(len(found)), np.diff(offsets))
-    return Tracks(offsets, hits, labels, "ok" if n_nodes else "empty")
+    return Tracks(offsets, hits, labels, status)

@@ -8,7 +8,10 @@ from typing import Any
 from rheinfall import _core
 from rheinfall.event import Float32, Int64
 from rheinfall.tracking.arguments import (
+    MAX_HITS,
     require_array,
+    require_bool,
+    require_choice,
     require_edge_index,
     require_integer,
     require_number,
@@ -90,22 +93,21 @@ def build_tracks(
     """
     edge_index, n_nodes, hits, graph_status = _unpack(graph_or_edge_index, n_nodes, hits)
     require_scores(scores, edge_index.shape[1])
-    plan = _core.TrackBuildingPlan(method)
+    plan = _core.TrackBuildingPlan(require_choice("method", method, METHODS))
     cuts = {"score_cut": score_cut, "sure": sure, "weak": weak, "walk_min": walk_min, "walk_add": walk_add}
     for name, value in cuts.items():
         if value is not None:
             setattr(plan, name, require_number(name, value))
     plan.min_length = require_integer("min_length", min_length, 1)
     plan.shared_layers = require_integer("shared_layers", shared_layers, 0)
-    if on_cycle not in ON_CYCLE:
-        raise ValueError(f"on_cycle: expected one of {', '.join(ON_CYCLE)}; got {on_cycle!r}")
-    plan.orient = orient
-    plan.break_cycles = on_cycle == "break"
-    x, y, z = (
-        None if hits is None else require_array(f"hits.{axis}", getattr(hits, axis), "float32", 1) for axis in "xyz"
-    )
-    module_id = _modules(hits, method)
-    offsets, track_hits, labels, status = _core.build_tracks(plan, edge_index, scores, n_nodes, x, y, z, module_id)
+    plan.orient = require_bool("orient", orient)
+    plan.break_cycles = require_choice("on_cycle", on_cycle, ON_CYCLE) == "break"
+    report = require_bool("report", report)
+    arrays = (*_positions(hits), _modules(hits, method))
+    try:
+        offsets, track_hits, labels, status = _core.build_tracks(plan, edge_index, scores, n_nodes, *arrays)
+    except MemoryError:
+        raise MemoryError(f"n_nodes: not enough memory for {n_nodes} hits, {_largest_index(edge_index)}") from None
     if status == "cycle" and not plan.break_cycles:
         if on_cycle == "raise":
             raise ValueError(_describe_cycle(track_hits, method))
@@ -141,23 +143,41 @@ def _modules(hits: Any, method: str) -> Any:
     return require_array("hits.module_id", hits.module_id, "uint64", 1)
 
 
+def _positions(hits: Any) -> tuple[Any, Any, Any]:
+    """x, y and z, or None for each without hits."""
+    if hits is None:
+        return None, None, None
+    if not all(hasattr(hits, axis) for axis in "xyz"):
+        raise TypeError(f"hits: expected an object with float32 arrays x, y, z [mm], got {type(hits).__name__}")
+    x, y, z = (require_array(f"hits.{axis}", getattr(hits, axis), "float32", 1) for axis in "xyz")
+    return x, y, z
+
+
+def _largest_index(edge_index: Int64) -> str:
+    return f"the largest index of edge_index is {edge_index.max()}" if edge_index.size else "edge_index is empty"
+
+
 def _unpack(graph: Any, n_nodes: int | None, hits: Any) -> tuple[Int64, int, Any, str]:
     """edge_index, n_nodes, hits and status of a graph or of a bare edge_index."""
     status = "ok"
+    if n_nodes is not None:
+        n_nodes = require_integer("n_nodes", n_nodes, 0, MAX_HITS)
     if hasattr(graph, "edge_index"):
-        if n_nodes is not None and n_nodes != graph.n_nodes:
-            raise ValueError(f"n_nodes: the graph has {graph.n_nodes} nodes, got {n_nodes}")
-        n_nodes = int(graph.n_nodes)
+        n_graph = require_integer("graph.n_nodes", getattr(graph, "n_nodes", None), 0, MAX_HITS)
+        if n_nodes is not None and n_nodes != n_graph:
+            raise ValueError(f"n_nodes: the graph has {n_graph} nodes, got {n_nodes}")
+        n_nodes = n_graph
         hits = getattr(graph, "hits", None) if hits is None else hits
-        status = str(getattr(graph, "status", "ok"))
+        status = require_choice("graph.status", getattr(graph, "status", "ok"), STATUSES)
         graph = graph.edge_index
     edge_index = require_edge_index(graph)
     if n_nodes is None and hits is not None:
-        n_nodes = len(hits.x)
+        n_nodes = len(_positions(hits)[0])
     elif n_nodes is None:
-        n_nodes = int(edge_index.max()) + 1 if edge_index.size else 0
-    if n_nodes < 0:
-        raise ValueError(f"n_nodes: expected at least 0, got {n_nodes}")
+        largest = int(edge_index.max()) if edge_index.size else -1
+        if largest >= MAX_HITS:
+            raise ValueError(f"edge_index: expected indices below {MAX_HITS}, got {largest}")
+        n_nodes = max(largest + 1, 0)
     return edge_index, n_nodes, hits, status
 
 
