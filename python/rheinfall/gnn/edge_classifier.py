@@ -16,7 +16,9 @@ from rheinfall.gnn.fused import FusedNetwork, compile_model, compile_network
 from rheinfall.gnn.ir_file import MAGIC
 from rheinfall.gnn.lost_reductions import Repair
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
-from rheinfall.gnn.onnx_inputs import ModelInputs, Output, find_inputs, find_logits
+from rheinfall.gnn.onnx_graph_checks import check_weights
+from rheinfall.gnn.onnx_inputs import ModelInputs, find_inputs
+from rheinfall.gnn.onnx_outputs import Output, find_logits
 from rheinfall.gnn.onnx_repair import has_parallel_hazard, restore_sums, sum_rows_in_double
 from rheinfall.gnn.ort_session import OrtSessions
 from rheinfall.gnn.state_dicts import compile_state_dict
@@ -83,8 +85,9 @@ class EdgeClassifier:
                 the file tells, by an older exporter's habits sums; "add" or "mean" for the others
                 (docs/edge_classification.md).
             node_features, edge_index, edge_features: names of the inputs where the file does not tell them apart.
-            output: what the file gives: "logits", "scores" (probabilities), or "auto": logits, unless it ends in a
-                Sigmoid, in which case the value before that is taken.
+            output: what the file gives: "logits", "scores" (probabilities), or "auto": where it ends in a Sigmoid,
+                the logits before that; else scores where its values are within [0, 1] for any event, and logits.
+                Values with other limits, such as those of a Tanh, are an error.
             output_name: the output with one value per edge, where there are several.
             precision: "fp32"; "bf16" rounds inputs and weights of the edges' linear operations to bf16, on the fused
                 engine only (docs/edge_classification.md).
@@ -104,6 +107,7 @@ class EdgeClassifier:
         with naming_damage(name):
             model = load_model(path)
             inputs = find_inputs(model, name, node_features, edge_index, edge_features)
+            check_weights(model, name)
             info: dict[str, Any] = {"path": name, "opset": opset_of(model), "producer": model.producer_name}
             info["repaired_scatters"] = restore_sums(model, inputs.edge_index, name, repair_scatter)
             fetch, is_logits = find_logits(model, name, output, output_name)
@@ -294,7 +298,7 @@ class EdgeClassifier:
         if self.inputs.edge_features is not None and features is not None:
             feed[self.inputs.edge_features] = features if order is None else features[order]
         result = sessions.run(feed, self._output, _core.get_num_threads())
-        if result.dtype != np.float32 or result.size != n_edges:
+        if result.dtype != np.float32 or [d for d in result.shape if d != 1] != ([n_edges] if n_edges != 1 else []):
             raise ValueError(
                 f"{self.info['path']}: output {self._output!r}: expected {n_edges} float32 values, one per edge, got "
                 f"{result.dtype} {result.shape}"
@@ -307,6 +311,9 @@ class EdgeClassifier:
         """Checked (node_features, edge_index, edge_features or None)."""
         nodes, takes_edges = graph, self.inputs.edge_features is not None
         if hasattr(graph, "edge_index"):
+            for needed in ("node_features", "edge_features")[: 1 + takes_edges]:
+                if not hasattr(graph, needed):
+                    raise TypeError(f"edge_classifier: expected a graph with {needed}, got {type(graph).__name__}")
             if edge_index is not None or edge_features is not None:
                 raise TypeError("edge_classifier: a graph has its edges: give no edge_index or edge_features beside it")
             nodes, edge_index = graph.node_features, graph.edge_index

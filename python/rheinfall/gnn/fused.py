@@ -15,6 +15,9 @@ from rheinfall.gnn.lower_values import LoweringError
 from rheinfall.gnn.onnx_inputs import ModelInputs
 from rheinfall.gnn.rewriting import optimise
 
+OPSETS = (11, 21)
+"""The oldest and newest operator set whose files are read."""
+
 
 class FusedNetwork:
     """A compiled network; safe to call from several threads, pickles, survives a fork.
@@ -64,6 +67,8 @@ def lower_model(model: Any, inputs: ModelInputs, output: str, opset: int, name: 
     Raises:
         ValueError: it does not lower; names the file and the node.
     """
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        raise ValueError(f"{name}: opset {opset}: the fused engine reads {OPSETS[0]} to {OPSETS[1]}")
     try:
         return optimise(lower(model, inputs, output, opset))
     except LoweringError as error:

@@ -11,7 +11,9 @@ from rheinfall.gnn.fused import lower_model
 from rheinfall.gnn.lost_reductions import find_lost_reductions, trap
 from rheinfall.gnn.onnx_checks import GraphIndex, nodes_of
 from rheinfall.gnn.onnx_file import load_model, naming_damage, opset_of
-from rheinfall.gnn.onnx_inputs import ModelInputs, find_inputs, find_logits
+from rheinfall.gnn.onnx_graph_checks import check_weights, non_finite_weights
+from rheinfall.gnn.onnx_inputs import ModelInputs, find_inputs
+from rheinfall.gnn.onnx_outputs import find_logits
 from rheinfall.gnn.onnx_repair import restore_sums
 
 _INT32 = 6
@@ -50,9 +52,11 @@ def inspect_network(path: str | Path) -> Inspection:
         inputs = find_inputs(model, name, None, None, None)
         traps = [
             *map(trap, find_lost_reductions(model.graph, inputs.edge_index)),
+            *non_finite_weights(model),
             *_training(model),
             *_index_casts(model, inputs),
             *_baked_shapes(model, inputs),
+            *_outputs(model, name),
         ]
         facts = {
             "file": name,
@@ -90,7 +94,7 @@ def _training(model: Any) -> list[str]:
             traps.append(
                 f"{_name(node)} (BatchNormalization) is in training mode: it uses the event's own mean and variance"
             )
-        if node.op_type == "Dropout" and len(node.input) > 2:
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] and not index.is_zero(node.input[2]):
             traps.append(f"{_name(node)} (Dropout) has an input that may switch training on: scores would be random")
         if node.op_type in _RANDOM:
             traps.append(f"{_name(node)} ({node.op_type}) draws random numbers: scores would be random")
@@ -127,9 +131,21 @@ def _baked_shapes(model: Any, inputs: ModelInputs) -> list[str]:
     return traps
 
 
+def _outputs(model: Any, name: str) -> list[str]:
+    """What hinders to tell logits from scores."""
+    copy = type(model)()
+    copy.CopyFrom(model)
+    try:
+        find_logits(copy, name, "auto", None)
+    except ValueError as error:
+        return [str(error).removeprefix(f"{name}: ")]
+    return []
+
+
 def _fused(model: Any, inputs: ModelInputs, name: str) -> str:
     """What the fused engine says, after repair."""
     try:
+        check_weights(model, name)
         n_lost = restore_sums(model, inputs.edge_index, name, True)
         output, _ = find_logits(model, name, "auto", None)
         network = lower_model(model, inputs, output, opset_of(model), name)

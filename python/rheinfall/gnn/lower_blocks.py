@@ -26,6 +26,7 @@ from rheinfall.gnn.lower_values import (
     as_ints,
     broadcast,
     shape_of,
+    wrapped,
 )
 
 _MOST_INPUTS = 64  # of a concatenation
@@ -140,7 +141,7 @@ def _reshape(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> li
 
 def _axes(x: list[Any], attributes: dict[str, Any], rank: int) -> list[int] | None:
     axes = as_ints(x[1], "axes") if len(x) > 1 and x[1] is not None else attributes.get("axes")
-    return None if axes is None else sorted(a % rank for a in axes)
+    return None if axes is None else sorted(wrapped(a, rank, "an axis") for a in axes)
 
 
 def _unsqueeze(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:

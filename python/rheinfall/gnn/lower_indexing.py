@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rheinfall.gnn.lower_shapes import Context, Operator
-from rheinfall.gnn.lower_values import EDGES, NODES, Ends, Fill, LoweringError, Rows, Tensor, Touched, as_ints
+from rheinfall.gnn.lower_values import EDGES, NODES, Ends, Fill, LoweringError, Rows, Tensor, Touched, as_ints, wrapped
 
 _LOWEST = float(np.finfo(np.float32).min)
 
@@ -16,17 +16,17 @@ def _gather(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
     axis, data, index = attributes.get("axis", 0), x[0], x[1]
     if isinstance(data, np.ndarray):
         return [np.take(data, as_ints(index, "the index"), axis=axis).reshape(_taken(data.shape, axis, index))]
-    if isinstance(data, Ends) and data.both and axis % 2 == data.shape.index(2):
-        row = as_ints(index, "the row of edge_index")
+    if isinstance(data, Ends) and data.both and wrapped(axis, 2, "the axis") == data.shape.index(2):
+        row = [wrapped(i, 2, "a row of edge_index") for i in as_ints(index, "the row of edge_index")]
         shape = (EDGES,) if np.ndim(index) == 0 else (1, EDGES) if axis == 0 else (EDGES, 1)
         if len(row) == 1:
-            return [Ends(data.both[row[0] % 2], shape)]
-        if [r % 2 for r in row] == [1, 0]:
+            return [Ends(data.both[row[0]], shape)]
+        if row == [1, 0]:
             return [Ends("both" if data.end == "reversed" else "reversed", data.shape)]
     if isinstance(data, Rows) and isinstance(index, Ends) and axis == 0:
         return [_at_edges(c, data, index, (EDGES,))]
     if isinstance(data, Rows) and axis in (1, -1) and isinstance(index, np.ndarray) and not data.flat:
-        columns = [i % data.width for i in as_ints(index, "the columns")]
+        columns = [wrapped(i, data.width, "a column") for i in as_ints(index, "the columns")]
         parts = [c.builder.add("slice", data.position, start=i, stop=i + 1) for i in columns]
         joined = parts[0] if len(parts) == 1 else c.builder.add("concat", *parts)
         return [c.rows(joined, flat=index.ndim == 0)]

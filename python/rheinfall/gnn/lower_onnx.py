@@ -171,7 +171,8 @@ def lower(model: Any, inputs: ModelInputs, output: str, opset: int) -> Network:
             "the mean of both halves or the first of them"
         )
     if not isinstance(result, Rows) or result.kind != "edge" or result.width != 1:
-        raise LoweringError(f"output {output!r}: expected one value per edge, got {result!r}")
+        found = f"a constant of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)
+        raise LoweringError(f"output {output!r}: expected one value per edge, got {found}")
     return lowering.builder.finish(result.position)
 
 

@@ -9,7 +9,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from rheinfall.gnn.ir import Builder
-from rheinfall.gnn.lower_values import EDGES, Dim, Ends, Fill, LoweringError, Rows, Tensor, as_ints, broadcast, shape_of
+from rheinfall.gnn.lower_values import (
+    EDGES,
+    Dim,
+    Ends,
+    Fill,
+    LoweringError,
+    Rows,
+    Tensor,
+    as_ints,
+    broadcast,
+    shape_of,
+    wrapped,
+)
 
 _FAR = 2**31
 _MOST_CONSTANTS = 2**24  # that a small file may repeat one into
@@ -36,6 +48,14 @@ def _constant(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> l
 
 
 def _identity(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    return [x[0]]
+
+
+def _dropout(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
+    """Nothing, outside of training."""
+    trains = x[2] if len(x) > 2 and x[2] is not None else np.zeros(1)
+    if not isinstance(trains, np.ndarray) or trains.any():
+        raise LoweringError("training_mode: scores would be random; export the network in evaluation mode")
     return [x[0]]
 
 
@@ -126,7 +146,7 @@ def _axes(x: list[Any], attributes: dict[str, Any]) -> list[int] | None:
 def _unsqueeze(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     shape = list(shape_of(x[0]))
     axes = _axes(x, attributes) or []
-    for axis in sorted(a % (len(shape) + len(axes)) for a in axes):
+    for axis in sorted(wrapped(a, len(shape) + len(axes), "an axis") for a in axes):
         shape.insert(axis, 1)
     return [_as_shape(c, x[0], tuple(shape))]
 
@@ -134,7 +154,9 @@ def _unsqueeze(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> 
 def _squeeze(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     shape = shape_of(x[0])
     axes = _axes(x, attributes)
-    drop = {a % len(shape) for a in axes} if axes is not None else {i for i, d in enumerate(shape) if d == 1}
+    drop = {i for i, d in enumerate(shape) if d == 1}
+    if axes is not None:
+        drop = {wrapped(a, len(shape), "an axis") for a in axes}
     return [_as_shape(c, x[0], tuple(d for i, d in enumerate(shape) if i not in drop))]
 
 
@@ -158,7 +180,7 @@ def _concat(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> lis
 def _split(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[Tensor]:
     axis, data = attributes.get("axis", 0), x[0]
     sizes = attributes.get("split") if len(x) < 2 or x[1] is None else as_ints(x[1], "the sizes")
-    if isinstance(data, Ends) and data.both and axis % 2 == data.shape.index(2) and n == 2:
+    if isinstance(data, Ends) and data.both and wrapped(axis, 2, "the axis") == data.shape.index(2) and n == 2:
         shape = (1, EDGES) if axis % 2 == 0 else (EDGES, 1)
         return [Ends(end, shape) for end in data.both]
     if isinstance(data, Rows) and axis in (1, -1) and not data.flat:
@@ -189,7 +211,12 @@ def _slice(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list
     if isinstance(data, Rows) and axes in ([1], [-1]) and steps == [1] and not data.flat:
         start, stop, _ = slice(starts[0], stops[0]).indices(data.width)
         return [c.rows(c.builder.add("slice", data.position, start=start, stop=stop))]
-    if isinstance(data, Ends) and data.both and len(axes) == 1 and axes[0] % 2 == data.shape.index(2):
+    if (
+        isinstance(data, Ends)
+        and data.both
+        and len(axes) == 1
+        and wrapped(axes[0], 2, "an axis") == data.shape.index(2)
+    ):
         rows = list(range(2))[_slice_of(starts[0], stops[0], steps[0])]
         if len(rows) == 1:
             return [Ends(data.both[rows[0]], (1, EDGES) if axes[0] % 2 == 0 else (EDGES, 1))]
@@ -249,7 +276,7 @@ def _tile(c: Context, x: list[Any], attributes: dict[str, Any], n: int) -> list[
 SHAPE_OPERATORS: dict[str, Operator] = {
     "Constant": _constant,
     "Identity": _identity,
-    "Dropout": _identity,
+    "Dropout": _dropout,
     "CastLike": _identity,
     "Shape": _shape,
     "Size": _size,

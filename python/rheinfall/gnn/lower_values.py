@@ -171,12 +171,19 @@ def as_ints(tensor: Any, what: str) -> list[int]:
     raise LoweringError(f"{what} is not a constant")
 
 
+def wrapped(index: int, size: int, what: str) -> int:
+    """An index or axis as ONNX has it, those below 0 from the end."""
+    if not -size <= index < size:
+        raise LoweringError(f"{what}: expected {-size} to {size - 1}, got {index}")
+    return index % size
+
+
 def reduced_axes(x: list[Any], attributes: dict[str, Any], rank: int) -> list[int]:
     """The axes that a reduction with these inputs sums over, of a tensor of this rank; without any these are all."""
     axes = as_ints(x[1], "axes") if len(x) > 1 and x[1] is not None else list(attributes.get("axes", ()))
     if not axes and attributes.get("noop_with_empty_axes", 0):
         raise LoweringError("over no axes")
-    return sorted(a % rank for a in axes) if axes else list(range(rank))
+    return sorted(wrapped(a, rank, "an axis") for a in axes) if axes else list(range(rank))
 
 
 def shape_of(tensor: Tensor) -> Shape:

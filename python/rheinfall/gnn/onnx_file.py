@@ -9,6 +9,7 @@ from typing import Any
 
 from rheinfall._extras import require
 from rheinfall.gnn.ir_file import MAGIC
+from rheinfall.gnn.onnx_graph_checks import check_graph
 
 _STATE_DICT = (
     "; where it is a state dict, EdgeClassifier.load_state_dict reads it with its description (on the command line "
@@ -53,7 +54,7 @@ def load_model(path: Path) -> Any:
 
 
 def parse_model(data: bytes, name: str) -> Any:
-    """The `onnx.ModelProto` serialized in `data`; `name` stands in error messages."""
+    """The `onnx.ModelProto` serialized in `data`, its nodes checked to be sorted; `name` stands in error messages."""
     for begin, what in _OTHER_FILES.items():
         if data.startswith(begin):
             raise ValueError(f"{name}: not an ONNX file but {what}")
@@ -67,6 +68,7 @@ def parse_model(data: bytes, name: str) -> Any:
         raise ValueError(f"{name}: not an ONNX model: its graph has no nodes or no outputs")
     if len(model.functions) > 0:
         model = require("onnx.inliner", "onnx").inline_local_functions(model)
+    check_graph(model, name, opset_of(model))
     return model
 
 

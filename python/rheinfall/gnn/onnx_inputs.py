@@ -1,19 +1,15 @@
-"""Tell which input of an ONNX model is which, and which tensor holds its logits."""
+"""Tell which input of an ONNX model is which."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rheinfall._extras import require
-from rheinfall.gnn.onnx_checks import GraphIndex
-
-Output = Literal["auto", "logits", "scores"]
 
 _EDGE_NAME = re.compile(r"edge|attr|(^|_)e(_|$)|pair", re.IGNORECASE)
 _NODE_NAME = re.compile(r"node|hit|point|vert|(^|_)x(_|$)", re.IGNORECASE)
-_SHAPE_OPS = ("Squeeze", "Unsqueeze", "Reshape", "Flatten", "Identity", "Cast", "Transpose")
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,14 @@ class _Input:
 
     def is_matrix(self, dtype: str) -> bool:
         return self.dtype == dtype and (self.shape is None or len(self.shape) == 2)
+
+    @property
+    def is_pairs(self) -> bool:
+        """Its shape may be (2, n): a first size that is left open beside a second one of 2 is the other way around."""
+        if self.shape is None or len(self.shape) != 2:
+            return self.shape is None
+        first, second = self.shape
+        return first == 2 or (not isinstance(first, int) and second != 2)
 
     @property
     def columns(self) -> int | None:
@@ -78,6 +82,8 @@ def find_inputs(
             raise fail(f"{role}={given!r} is not a 2-D {dtype} input")
     if edge_index is None:
         edge_index = _only_pair_input(inputs, fail)
+    elif not inputs[edge_index].is_pairs:
+        raise fail(f"edge_index={edge_index!r} is not of shape (2, n_edges)")
     matrices = [i for i in inputs.values() if i.is_matrix("float32")]
     if node_features is None:
         node_features = _node_input([i for i in matrices if i.name != edge_features], fail)
@@ -89,36 +95,6 @@ def find_inputs(
         raise fail(f"no role for input {', '.join(repr(i) for i in unused)}")
     n_edge_features = None if edge_features is None else inputs[edge_features].columns
     return ModelInputs(node_features, edge_index, edge_features, inputs[node_features].columns, n_edge_features)
-
-
-def find_logits(model: Any, name: str, output: Output, output_name: str | None) -> tuple[str, bool]:
-    """The tensor to fetch, and True if it holds logits (False: probabilities).
-
-    Where the file ends in a Sigmoid, the tensor before it is taken, since log(p / (1-p)) of a rounded p is inexact.
-
-    Raises:
-        ValueError: several outputs and none named, or `output="scores"`/"logits" that cannot be.
-    """
-    names = [o.name for o in model.graph.output]
-    if output not in ("auto", "logits", "scores"):
-        raise ValueError(f"{name}: output: expected 'auto', 'logits' or 'scores', got {output!r}")
-    if output_name is None:
-        if len(names) != 1:
-            raise ValueError(f"{name}: {len(names)} outputs {names}: name the one with the edge scores by output_name")
-        output_name = names[0]
-    elif output_name not in names:
-        raise ValueError(f"{name}: output_name={output_name!r} is not one of its outputs {names}")
-    index = GraphIndex(model.graph)
-    node = index.producer.get(output_name)
-    while node is not None and node.op_type in _SHAPE_OPS:
-        node = index.producer.get(node.input[0])
-    if output == "logits" or node is None or node.op_type != "Sigmoid":
-        return output_name, output != "scores"
-    before = str(node.input[0])
-    if before not in names:
-        onnx = require("onnx", "onnx")
-        model.graph.output.append(onnx.helper.make_tensor_value_info(before, onnx.TensorProto.FLOAT, None))
-    return before, True
 
 
 def _inputs_of(model: Any) -> dict[str, _Input]:
@@ -138,11 +114,7 @@ def _inputs_of(model: Any) -> dict[str, _Input]:
 
 
 def _only_pair_input(inputs: dict[str, _Input], fail: Any) -> str:
-    pairs = [
-        i.name
-        for i in inputs.values()
-        if i.is_matrix("int64") and (i.shape is None or not isinstance(i.shape[0], int) or i.shape[0] == 2)
-    ]
+    pairs = [i.name for i in inputs.values() if i.is_matrix("int64") and i.is_pairs]
     if len(pairs) != 1:
         raise fail("no input can be edge_index" if not pairs else f"{len(pairs)} inputs can be edge_index")
     return pairs[0]
