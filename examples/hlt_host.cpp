@@ -5,8 +5,10 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <rheinfall/rheinfall.hpp>
 #include <thread>
 #include <vector>
@@ -25,17 +27,22 @@ static Event read_event(const char* path) {
     Event event;
     std::FILE* file = std::fopen(path, "r");
     if (file == nullptr) throw std::runtime_error(std::string(path) + ": cannot be read");
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> closing(file, &std::fclose);
     unsigned long long volume = 0, layer = 0, module = 0;
     float x = 0, y = 0, z = 0;
-    while (std::fgetc(file) != '\n' && std::feof(file) == 0) {
-    }  // the header
-    while (std::fscanf(file, "%*u,%f,%f,%f,%llu,%llu,%llu", &x, &y, &z, &volume, &layer, &module) == 6) {
+    char text[256], end = 0;
+    for (int line = 1; std::fgets(text, sizeof text, file) != nullptr; ++line) {
+        if (line == 1 && std::strchr(text, '\n') != nullptr) continue;  // the header
+        // The end of the line too: a file that was cut is no shorter event.
+        const int n = std::sscanf(text, "%*u,%f,%f,%f,%llu,%llu,%llu%c", &x, &y, &z, &volume, &layer, &module, &end);
+        if (n != 7 || (end != '\n' && end != '\r'))
+            throw std::runtime_error(std::string(path) + ":" + std::to_string(line) +
+                                     ": expected hit_id,x,y,z,volume_id,layer_id,module_id and the end of the line");
         event.x.push_back(x);
         event.y.push_back(y);
         event.z.push_back(z);
         event.module_id.push_back(volume << 56 | layer << 36 | module << 8);
     }
-    std::fclose(file);
     event.offsets.resize(event.x.size() + 1);
     event.hits.resize(event.x.size());
     return event;

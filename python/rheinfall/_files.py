@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Paths as arguments, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def require_path(name: str, value: object) -> Path:
+    """`value` as a Path, if it is one or a string."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: expected a path, a str or an os.PathLike, got {type(value).__name__}")
+    return Path(value)
 
 
 @contextmanager

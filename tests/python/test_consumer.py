@@ -206,6 +206,24 @@ def test_example_host_runs_simulated_events_without_allocating(
         assert f", {len(tracks)} tracks with {len(tracks.hits)} hits, {tracks.status}" in line
 
 
+@pytest.mark.parametrize(("n_lines", "cut", "line"), [(5, 1, 5), (5, 2, 5), (5, 9, 5), (1, 3, 1), (5, 0, None)])
+def test_example_host_refuses_a_file_that_was_cut(
+    prefix: Path, map_path: Path, events: list[Any], tmp_path: Path, n_lines: int, cut: int, line: int | None
+) -> None:
+    path = rf.io.write_event(tmp_path / "event", events[0], suffix=".csv")[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    text = b"".join(lines[:n_lines])
+    path.write_bytes(text[: len(text) - cut])
+    host = build_example("hlt_host", prefix, tmp_path)
+    done = subprocess.run([host, map_path, path], capture_output=True, text=True, check=False)
+    if line is None:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ": 4 hits, " in done.stdout
+    else:
+        problem = "expected hit_id,x,y,z,volume_id,layer_id,module_id and the end of the line"
+        assert (done.returncode, done.stderr) == (3, f"hlt_host: {path}:{line}: {problem}\n")
+
+
 def test_example_trigger_runs_the_network_of_the_python_example(prefix: Path, tmp_path: Path) -> None:
     script = ROOT / "examples" / "quantized_network.py"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

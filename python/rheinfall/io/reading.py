@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rheinfall._files import require_path
 from rheinfall.event import Bool, Event, Hits, Int64, Particles, Truth, UInt64
 from rheinfall.io.detectors import MODULE_COLUMNS, Detectors, check_modules, module_ids, read_detectors
 from rheinfall.io.errors import EventFileError
@@ -46,7 +47,7 @@ def read_event(path: PathLike, *, detectors: PathLike | Detectors | None = None,
     Raises:
         EventFileError: bad input, with file, line, column and what was expected.
     """
-    hits_file, prefix = _find_hits(Path(path))
+    hits_file, prefix = _find_hits(require_path("path", path))
     table = read_table(hits_file, _HITS)
     table.check_unique("hit_id")
     module_id = module_ids(table)
@@ -70,7 +71,7 @@ def iter_events(
     Raises:
         EventFileError: at once if the folder does not exist or holds no hits file; bad files when their turn comes.
     """
-    folder = Path(folder)
+    folder = require_path("folder", folder)
     if not folder.is_dir():
         raise EventFileError(folder, "expected a folder with files named *-hits.csv or *-hits.csv.gz")
     prefixes = {p.name.split("-hits.csv")[0] for s in SUFFIXES for p in folder.glob(f"*-hits{s}")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rheinfall._extras import require
+from rheinfall._files import require_path
 from rheinfall.event import Hits, Int64, UInt64
 from rheinfall.io.errors import EventFileError
 from rheinfall.io.reading import SUFFIXES, find_hits, match_rows
@@ -36,12 +37,15 @@ def read_tracks(path: str | os.PathLike[str], hits: Hits) -> Tracks:
 
     Raises:
         EventFileError: a bad file, a hit_id that the event lacks, or a hit that stands twice in one track.
+        TypeError: no path or no hits.
         ValueError: another suffix.
         ImportError: Parquet without the extra.
     """
     from rheinfall.tracking.tracks import Tracks
 
-    path = Path(path)
+    path = require_path("path", path)
+    if not isinstance(hits, Hits):
+        raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
     if not path.name.endswith(TRACK_SUFFIXES):
         raise ValueError(f"{path}: expected a name that ends in {', '.join(TRACK_SUFFIXES)}")
     hit, track_id = _read_parquet(path, hits) if path.suffix == ".parquet" else _read_csv(path, hits)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheinfall._extras import require
+from rheinfall._files import require_path
 from rheinfall.event import Bool, Event, Hits, Particles, decode_module_id
 from rheinfall.io.reading import SUFFIXES
 from rheinfall.metrics.tracks import TrackHits, check_no_repeats, check_tracks
@@ -45,7 +46,7 @@ def write_event(prefix: str | os.PathLike[str], event: Event, *, suffix: str = "
     """
     if suffix not in SUFFIXES:
         raise ValueError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {suffix!r}")
-    prefix = Path(prefix)
+    prefix = require_path("prefix", prefix)
     tables = _event_tables(event)
     paths = {kind: prefix.with_name(f"{prefix.name}-{kind}{suffix}") for kind in tables}
     others = {prefix.with_name(f"{prefix.name}-{kind}{s}") for kind in _KINDS for s in SUFFIXES} - set(paths.values())
@@ -70,10 +71,13 @@ def write_tracks(path: str | os.PathLike[str], tracks: TrackHits, hits: Hits) ->
         The file written.
 
     Raises:
+        TypeError: no path, tracks or hits.
         ValueError: another suffix, track hits outside `hits`, or a track that lists a hit twice.
         ImportError: Parquet without the extra.
     """
-    path = Path(path)
+    path = require_path("path", path)
+    if not isinstance(hits, Hits):
+        raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
     offsets, index = check_tracks(tracks, len(hits))
     check_no_repeats(offsets, index)
     hit_id = hits.hit_id[index]
@@ -103,7 +107,7 @@ def write_parameters(path: str | os.PathLike[str], parameters: TrackParameters) 
         ValueError: another suffix.
         ImportError: Parquet without the extra.
     """
-    path = Path(path)
+    path = require_path("path", path)
     columns = {"track_id": np.arange(len(parameters)), **parameters.columns()}
     if path.name.endswith(SUFFIXES):
         fitted = parameters.ok
@@ -128,7 +132,7 @@ def write_comparison(path: str | os.PathLike[str], comparison: TrackComparison) 
     Raises:
         ValueError: another suffix, or a name with a comma or a line break in it.
     """
-    path = Path(path)
+    path = require_path("path", path)
     if not path.name.endswith(SUFFIXES):
         raise ValueError(f"{path}: expected a name that ends in .csv or .csv.gz")
     for name in comparison.names:

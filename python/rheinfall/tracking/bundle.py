@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rheinfall import _core
+from rheinfall._files import require_path
 from rheinfall.tracking.fit_model import FitModel
 from rheinfall.tracking.graph import TripletModel, is_float32_above_zero
 
@@ -64,12 +65,13 @@ def find_bundle(name_or_path: str | Path) -> Path:
     """The folder of a shipped bundle, or of a path.
 
     Raises:
-        FileNotFoundError: neither; the message lists the shipped ones.
+        TypeError: neither a name nor a path.
+        FileNotFoundError: neither is there; the message lists the shipped ones.
     """
+    path = require_path("name_or_path", name_or_path)
     text = str(name_or_path)
     if re.fullmatch(r"\w[\w.-]*", text) and (SHIPPED / text / DESCRIPTION).is_file():
         return SHIPPED / text
-    path = Path(name_or_path)
     if not (path / DESCRIPTION).is_file():
         shipped = ", ".join(shipped_bundles()) or "none"
         raise FileNotFoundError(f"{text}: neither a shipped bundle ({shipped}) nor a folder with {DESCRIPTION}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from rheinfall import _core
 from rheinfall.event import Bool, Float32, Hits, Int64
+from rheinfall.tracking.arguments import require_integer
 from rheinfall.tracking.device import DeviceGraph, DeviceHits, build_graph_on_device
 from rheinfall.tracking.module_map import ModuleMap
 
@@ -236,15 +237,18 @@ def build_graph(
             broken event cannot take all memory; a doublet takes 33 bytes, an edge 32.
 
     Raises:
-        TypeError: not hits.
+        TypeError: not hits, not a module map, not a triplet model.
         ValueError: a maximum that is not between 0 and 2^32 - 1.
         RuntimeError: hits on a device, and CUDA is missing.
     """
     if not isinstance(hits, Hits | DeviceHits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
-    for name, most in (("max_doublets", max_doublets), ("max_edges", max_edges)):
-        if not 0 <= most < 1 << 32:
-            raise ValueError(f"{name}: expected 0 to 2^32 - 1, got {most}")
+    if not isinstance(module_map, ModuleMap):
+        raise TypeError(f"module_map: expected rheinfall.ModuleMap, got {type(module_map).__name__}")
+    if not isinstance(triplet_model, TripletModel | None):
+        raise TypeError(f"triplet_model: expected rheinfall.TripletModel, got {type(triplet_model).__name__}")
+    max_doublets = require_integer("max_doublets", max_doublets, 0, 2**32 - 1)
+    max_edges = require_integer("max_edges", max_edges, 0, 2**32 - 1)
     if isinstance(hits, DeviceHits):
         if triplet_model is not None:
             raise TypeError("triplet_model: expected None with hits on a device, where no features are made")
@@ -256,6 +260,7 @@ def build_graph(
 
 
 def contiguous_arrays(hits: Hits) -> tuple[Float32, Float32, Float32, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
+    hits.__post_init__()  # a field may have been replaced since
     # A view of every second hit, say, is a legal `Hits`; the core wants contiguous arrays.
     x, y, z = (np.ascontiguousarray(v) for v in (hits.x, hits.y, hits.z))
     return x, y, z, np.ascontiguousarray(hits.module_id)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rheinfall import _core
+from rheinfall._files import require_path
 from rheinfall.event import Event, Float32, UInt64
 from rheinfall.tracking.module_symmetry import ModuleSymmetry
 from rheinfall.tracking.true_triples import TripleSelection, find_true_triples
@@ -183,7 +184,7 @@ class ModuleMap:
             self.need_statistics("save with statistics")
         wanted = self.statistics is not None and statistics is not False
         appendix = self.statistics.to_bytes() if wanted and self.statistics is not None else b""
-        self.core.save(os.fspath(path), appendix)
+        self.core.save(str(require_path("path", path)), appendix)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ModuleMap:
@@ -193,7 +194,7 @@ class ModuleMap:
             FileNotFoundError: no such file.
             RuntimeError: a damaged file, or one of a newer format; names file, field and reason.
         """
-        name = os.fspath(path)
+        name = str(require_path("path", path))
         if not Path(name).exists():
             raise FileNotFoundError(f"{name}: no such file")
         core = _core.ModuleMap.load(name)

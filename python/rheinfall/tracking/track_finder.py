@@ -13,6 +13,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from rheinfall._files import require_path
 from rheinfall.event import Float32, Hits, Int64
 from rheinfall.gnn import EdgeClassifier
 from rheinfall.tracking import bundle
@@ -92,6 +93,7 @@ class TrackFinder:
         """Load a shipped bundle by name, or any bundle by the path of its folder.
 
         Raises:
+            TypeError: neither a name nor a path.
             FileNotFoundError: no such bundle.
             ValueError: a file of it is damaged or missing, or it needs a newer release; the message names the file,
                 the key and the reason.
@@ -120,7 +122,7 @@ class TrackFinder:
 
         A network that was not read from ONNX is stored lowered only.
         """
-        folder = Path(path)
+        folder = require_path("path", path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
         self.module_map.save(folder / bundle.MODULE_MAP, statistics=False)  # a tenth of the size
@@ -148,7 +150,8 @@ class TrackFinder:
         Nothing in an event raises: `status` of the tracks tells what was wrong with it.
 
         Raises:
-            TypeError: not hits.
+            TypeError: not hits, or their fields were replaced by what the constructor of `Hits` refuses (ValueError:
+                by arrays of another length).
             ValueError: an `edge_classifier` of one's own gave a score outside [0, 1].
         """
         if isinstance(hits, DeviceHits):

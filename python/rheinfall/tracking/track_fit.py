@@ -120,11 +120,13 @@ def fit_tracks(tracks: TrackHits, hits: Hits, model: FitModel | TripletModel | N
             `TripletModel` stands for cylinders of one thickness.
 
     Raises:
-        TypeError, ValueError: not hits, wrong dtypes or offsets, or track hits outside `hits`.
+        TypeError, ValueError: not hits, not a model, wrong dtypes or offsets, or track hits outside `hits`.
     """
     if not isinstance(hits, Hits):
         raise TypeError(f"hits: expected rheinfall.Hits, got {type(hits).__name__}")
     offsets, index = (np.ascontiguousarray(array) for array in check_tracks(tracks, len(hits)))
+    if not isinstance(model, FitModel | TripletModel | None):
+        raise TypeError(f"model: expected a FitModel or a TripletModel, got {type(model).__name__}")
     if not isinstance(model, FitModel):
         model = FitModel.from_triplet_model(model or TripletModel())
     arguments = (*contiguous_arrays(hits), offsets, index, *model.arguments())
